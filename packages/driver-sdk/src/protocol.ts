@@ -1,0 +1,349 @@
+/**
+ * The driver protocol, version 1: what an agent and a driver say to each other.
+ *
+ * JSON-RPC 2.0 with LSP framing over the driver's stdin and stdout. Keys on the wire are snake_case. One driver process
+ * serves all backends of one driver version on one host. Every request has a deadline, which the agent enforces.
+ */
+import Type, { type Static, type TObject } from 'typebox';
+
+export const protocolVersion = '1';
+
+const closed = { additionalProperties: false } as const;
+const Text = Type.String({ maxLength: 1024 });
+const Key = Type.String({ minLength: 1, maxLength: 255 });
+const Nullable = <T extends Type.TSchema>(schema: T): Type.TUnion<[T, Type.TNull]> =>
+  Type.Union([schema, Type.Null()]);
+
+/** What an accelerator is, in the words of the API. */
+export const AcceleratorTypeSchema = Type.Union([
+  Type.Literal('GPU'),
+  Type.Literal('FPGA'),
+  Type.Literal('AICHIP'),
+  Type.Literal('COPROCESSOR'),
+  Type.Literal('CRYPTO'),
+  Type.Literal('ENTROPY'),
+  Type.Literal('NIC'),
+  Type.Literal('SSD'),
+  Type.Literal('OTHER'),
+]);
+export type AcceleratorType = Static<typeof AcceleratorTypeSchema>;
+
+/** Hypervisor-neutral instruction for plugging one accelerator into an instance. */
+export const AttachPlanSchema = Type.Union([
+  Type.Object({ kind: Type.Literal('pci'), address: Key }, closed),
+  Type.Object({ kind: Type.Literal('mdev'), uuid: Key, parent: Key, type: Key }, closed),
+  Type.Object({ kind: Type.Literal('usb'), bus: Type.Integer(), port: Key }, closed),
+  Type.Object(
+    { kind: Type.Literal('virtio-crypto'), queues: Type.Integer({ minimum: 1, maximum: 64 }) },
+    closed,
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('virtio-rng'),
+      /** Host file that gives the entropy: /dev/hwrng or /dev/urandom. */
+      source: Key,
+      max_bytes: Type.Optional(Type.Integer({ minimum: 1 })),
+      period_ms: Type.Optional(Type.Integer({ minimum: 1 })),
+    },
+    closed,
+  ),
+  Type.Object(
+    { kind: Type.Literal('vhost-user-blk'), socket: Key, queues: Type.Integer({ minimum: 1 }) },
+    closed,
+  ),
+]);
+export type AttachPlan = Static<typeof AttachPlanSchema>;
+export type PlanKind = AttachPlan['kind'];
+export const PlanKindSchema = Type.Union([
+  Type.Literal('pci'),
+  Type.Literal('mdev'),
+  Type.Literal('usb'),
+  Type.Literal('virtio-crypto'),
+  Type.Literal('virtio-rng'),
+  Type.Literal('vhost-user-blk'),
+]);
+
+export const HealthSchema = Type.Object(
+  {
+    status: Type.Union([
+      Type.Literal('healthy'),
+      Type.Literal('degraded'),
+      Type.Literal('failed'),
+      Type.Literal('unknown'),
+    ]),
+    reason: Nullable(Text),
+  },
+  closed,
+);
+export type Health = Static<typeof HealthSchema>;
+
+/** The unit one instance can hold. */
+export const DriverAcceleratorSchema = Type.Object(
+  {
+    /** Unique within its backend, and the same across restarts of driver, agent and host. */
+    key: Key,
+    name: Key,
+    type: AcceleratorTypeSchema,
+    /** How it can be plugged; the agent offers it only to hypervisors that can do one of these. */
+    plans: Type.Array(PlanKindSchema, { maxItems: 8 }),
+    /** The backend's rules offer it without an operator's approval. */
+    offered: Type.Boolean(),
+    /** Why it is not offered (a sentence), or null. */
+    reason: Nullable(Text),
+    /** What on the host uses it (names the holder), or null. Missing evidence counts as use. */
+    host_use: Nullable(Text),
+    /** v2's attach handle: strings to strings, e.g. domain, bus, device, function. */
+    attach_info: Type.Record(Key, Text),
+  },
+  closed,
+);
+export type DriverAccelerator = Static<typeof DriverAcceleratorSchema>;
+
+/** A part of a device that is offered on its own. */
+export const DriverDeployableSchema = Type.Object(
+  {
+    key: Key,
+    /** Unique over the fleet by convention: `{host}_{address}`. */
+    name: Key,
+    resource_class: Key,
+    traits: Type.Array(Key, { maxItems: 64 }),
+    accelerators: Type.Array(DriverAcceleratorSchema, { maxItems: 1024 }),
+  },
+  closed,
+);
+export type DriverDeployable = Static<typeof DriverDeployableSchema>;
+
+/** A physical (or software) card. */
+export const DriverDeviceSchema = Type.Object(
+  {
+    /** Stable identity: serial, or slot and ids. Unique within the backend. */
+    key: Key,
+    /** PCI address with at least four domain digits (`0000:21:00.0`), or null for what is not PCI. */
+    address: Nullable(Key),
+    /** `0x10de`, or null. */
+    vendor_id: Nullable(Key),
+    device_id: Nullable(Key),
+    /** Six hex digits of the PCI class as `0x030000`, or null. */
+    class: Nullable(Key),
+    type: AcceleratorTypeSchema,
+    vendor: Nullable(Text),
+    model: Nullable(Text),
+    serial: Nullable(Text),
+    numa_node: Nullable(Type.Integer()),
+    iommu_group: Nullable(Type.Integer()),
+    kernel_driver: Nullable(Key),
+    /** All of it is on offer by the backend's rules. */
+    offered: Type.Boolean(),
+    reason: Nullable(Text),
+    health: HealthSchema,
+    /** More facts for people: link speed, SR-IOV counts, reset methods, VPD. */
+    info: Type.Record(Key, Text),
+    deployables: Type.Array(DriverDeployableSchema, { maxItems: 512 }),
+  },
+  closed,
+);
+export type DriverDevice = Static<typeof DriverDeviceSchema>;
+
+/** A function that the backend offers, or a daemon that it runs. */
+export const DriverServiceSchema = Type.Object(
+  {
+    /** e.g. `gpu.compute`, `crypto.symmetric`, `random.entropy`, `storage.nvme`. */
+    name: Key,
+    kind: Type.Union([Type.Literal('function'), Type.Literal('daemon')]),
+    state: Type.Union([Type.Literal('up'), Type.Literal('down')]),
+    reason: Nullable(Text),
+    accelerators_total: Type.Integer({ minimum: 0 }),
+    accelerators_offered: Type.Integer({ minimum: 0 }),
+  },
+  closed,
+);
+export type DriverService = Static<typeof DriverServiceSchema>;
+
+export const InventorySchema = Type.Object(
+  {
+    devices: Type.Array(DriverDeviceSchema, { maxItems: 16_384 }),
+    services: Type.Array(DriverServiceSchema, { maxItems: 256 }),
+  },
+  closed,
+);
+export type Inventory = Static<typeof InventorySchema>;
+
+/** Values as the operator wrote them; each kind has a schema of its own. */
+export const BackendConfigSchema = Type.Record(Key, Type.Unknown());
+
+export const BackendSpecSchema = Type.Object(
+  { name: Key, kind: Key, config: BackendConfigSchema },
+  closed,
+);
+export type BackendSpec = Static<typeof BackendSpecSchema>;
+
+export const RootsSchema = Type.Object({ sysfs: Key, proc: Key, dev: Key }, closed);
+export type Roots = Static<typeof RootsSchema>;
+
+export const InitializeParamsSchema = Type.Object(
+  {
+    protocol_versions: Type.Array(Key),
+    agent_version: Key,
+    host: Type.Object({ name: Key, node_name: Key }, closed),
+    /** Where the kernel's trees are; other than /sys, /proc, /dev for recorded trees. */
+    roots: RootsSchema,
+    /** True on hosts whose hardware is a recorded tree: privileged acts are simulated, holders are the tree's alone. */
+    simulated: Type.Boolean(),
+    /** A folder of the driver's own, kept across restarts; null where it may not write. */
+    state_dir: Nullable(Key),
+    backends: Type.Array(BackendSpecSchema),
+  },
+  closed,
+);
+export type InitializeParams = Static<typeof InitializeParamsSchema>;
+
+/** One kind of backend: its configuration and which of its keys a manager may set. */
+export const BackendKindSchema = Type.Object(
+  {
+    kind: Key,
+    title: Text,
+    /** JSON Schema of the configuration. */
+    config_schema: Type.Record(Key, Type.Unknown()),
+    /** Top-level keys that a project manager may set; the others are an admin's. */
+    delegable: Type.Array(Key),
+  },
+  closed,
+);
+export type BackendKind = Static<typeof BackendKindSchema>;
+
+/** Optional requests; a driver announces which it answers. */
+export const CapabilitySchema = Type.Union([
+  Type.Literal('update'),
+  Type.Literal('stats'),
+  Type.Literal('health'),
+]);
+export type Capability = Static<typeof CapabilitySchema>;
+
+export const InitializeResultSchema = Type.Object(
+  {
+    protocol_version: Key,
+    driver: Type.Object({ id: Key, version: Key }, closed),
+    capabilities: Type.Array(CapabilitySchema),
+    kinds: Type.Array(BackendKindSchema),
+  },
+  closed,
+);
+export type InitializeResult = Static<typeof InitializeResultSchema>;
+
+const InstallParams = Type.Object({ backend: BackendSpecSchema, dry_run: Type.Boolean() }, closed);
+const InstallResult = Type.Union([
+  Type.Object({ status: Type.Literal('ready') }, closed),
+  Type.Object({ status: Type.Literal('setup_required'), steps: Type.Array(Text) }, closed),
+  Type.Object({ status: Type.Literal('reboot_required'), why: Text }, closed),
+]);
+const BackendName = Type.Object({ backend: Key }, closed);
+const Target = Type.Object(
+  {
+    backend: Key,
+    /** {@link DriverAccelerator.key} */
+    accelerator: Key,
+    /** Fencing epoch: higher than that of any earlier act on the accelerator. */
+    epoch: Type.Integer(),
+  },
+  closed,
+);
+const PrepareParams = Type.Object(
+  { ...Target.properties, attachment: Key, instance: Key, plugs: Type.Array(PlanKindSchema) },
+  closed,
+);
+const Empty = Type.Object({}, closed);
+
+/**
+ * Requests from the agent to the driver. All are idempotent: the agent repeats them after any crash.
+ * `install` also gives a backend a new configuration; `discover` answers the whole inventory of one backend.
+ */
+export const driverRequests = {
+  initialize: { params: InitializeParamsSchema, result: InitializeResultSchema },
+  install: { params: InstallParams, result: InstallResult },
+  uninstall: {
+    params: Type.Object({ ...BackendName.properties, dry_run: Type.Boolean() }, closed),
+    result: InstallResult,
+  },
+  discover: { params: BackendName, result: InventorySchema },
+  prepare: { params: PrepareParams, result: Type.Object({ plan: AttachPlanSchema }, closed) },
+  release: {
+    params: Type.Object({ ...Target.properties, attachment: Key }, closed),
+    result: Empty,
+  },
+  /** Only called when the agent has seen that no domain and no process holds the accelerator. */
+  clean: { params: Target, result: Type.Object({ evidence: Type.Array(Text) }, closed) },
+  update: {
+    params: Type.Object({ ...Target.properties, image: Key, sha256: Key }, closed),
+    result: Empty,
+  },
+  stats: { params: BackendName, result: Type.Record(Key, Type.Unknown()) },
+  health: { params: BackendName, result: Type.Record(Key, HealthSchema) },
+  shutdown: { params: Empty, result: Empty },
+} as const satisfies Record<string, { params: TObject; result: Type.TSchema }>;
+
+export type DriverMethod = keyof typeof driverRequests;
+export type DriverParams<M extends DriverMethod> = Static<(typeof driverRequests)[M]['params']>;
+export type DriverResult<M extends DriverMethod> = Static<(typeof driverRequests)[M]['result']>;
+
+const Address = Type.Object({ backend: Key, address: Key }, closed);
+
+/** What a driver may ask of its agent: privileged acts, each checked by the agent before it is done. */
+export const agentRequests = {
+  bind: {
+    params: Type.Object({ ...Address.properties, kernel_driver: Key }, closed),
+    result: Empty,
+  },
+  unbind: { params: Address, result: Empty },
+  reset: { params: Address, result: Empty },
+  setVfCount: {
+    params: Type.Object({ ...Address.properties, count: Type.Integer() }, closed),
+    result: Empty,
+  },
+  makeMdev: {
+    params: Type.Object({ ...Address.properties, type: Key, uuid: Key }, closed),
+    result: Empty,
+  },
+  removeMdev: { params: Type.Object({ ...Address.properties, uuid: Key }, closed), result: Empty },
+  loadModule: { params: Type.Object({ backend: Key, module: Key }, closed), result: Empty },
+} as const satisfies Record<string, { params: TObject; result: TObject }>;
+export type AgentMethod = keyof typeof agentRequests;
+
+/** Notifications from the driver. */
+export const driverNotifications = {
+  inventoryChanged: BackendName,
+  healthChanged: BackendName,
+  log: Type.Object(
+    {
+      level: Type.Union([
+        Type.Literal('debug'),
+        Type.Literal('info'),
+        Type.Literal('warn'),
+        Type.Literal('error'),
+      ]),
+      message: Type.String({ maxLength: 4096 }),
+    },
+    closed,
+  ),
+} as const satisfies Record<string, TObject>;
+export type DriverNotification = keyof typeof driverNotifications;
+
+/**
+ * Error codes of the protocol (JSON-RPC's own below -32000 apart).
+ * `gone`: not retried. `transient`: retried with backoff. `invalid`: a configuration or parameter is wrong, not retried.
+ * `unsupported`: this accelerator or driver cannot do it. `host-use`: the host uses the function; refused.
+ */
+export const driverErrorCodes = {
+  gone: 4001,
+  transient: 4002,
+  invalid: 4003,
+  unsupported: 4004,
+  'host-use': 4005,
+} as const;
+export type DriverErrorCode = keyof typeof driverErrorCodes;
+
+/** Limits that both sides keep. */
+export const protocolLimits = {
+  frameBytesMax: 8 * 1024 * 1024,
+  stderrBytesPerSecondMax: 64 * 1024,
+  notificationsPerSecondMax: 200,
+} as const;
