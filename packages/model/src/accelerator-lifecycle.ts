@@ -1,0 +1,66 @@
+/** The life of an accelerator (DESIGN §5). Presence and health are separate dimensions. */
+import type { Machine } from './lifecycle.ts';
+
+export type AcceleratorState =
+  | 'withheld'
+  | 'available'
+  | 'reserved'
+  | 'attached'
+  | 'cleaning'
+  | 'cleaning_failed'
+  | 'updating'
+  | 'orphaned';
+
+export type AcceleratorEvent =
+  | 'offer'
+  | 'withhold'
+  | 'reserve'
+  | 'unreserve'
+  | 'attach'
+  | 'take'
+  | 'clean'
+  | 'clean-withheld'
+  | 'fail-cleaning'
+  | 'retry-cleaning'
+  | 'update'
+  | 'update-withheld'
+  | 'orphan'
+  | 'adopt';
+
+export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> = {
+  noun: 'an accelerator',
+  rules: {
+    withheld: {
+      settled: true,
+      on: { offer: 'available', withhold: 'withheld', update: 'updating' },
+    },
+    available: {
+      settled: true,
+      on: { withhold: 'withheld', offer: 'available', reserve: 'reserved', update: 'updating' },
+    },
+    // `unreserve`: nothing was prepared on the host. `take`: something was.
+    reserved: {
+      settled: false,
+      on: {
+        unreserve: 'available',
+        'update-withheld': 'withheld',
+        take: 'cleaning',
+        attach: 'attached',
+      },
+    },
+    attached: { settled: true, on: { take: 'cleaning', orphan: 'orphaned' } },
+    cleaning: {
+      settled: false,
+      on: { clean: 'available', 'clean-withheld': 'withheld', 'fail-cleaning': 'cleaning_failed' },
+    },
+    cleaning_failed: {
+      settled: true,
+      on: { 'retry-cleaning': 'cleaning', withhold: 'withheld', offer: 'available' },
+    },
+    updating: { settled: false, on: { offer: 'available', 'update-withheld': 'withheld' } },
+    orphaned: { settled: true, on: { adopt: 'attached', take: 'cleaning' } },
+  },
+};
+
+/** States in which somebody holds the accelerator or is being given it. */
+export const heldAcceleratorStates = ['reserved', 'attached', 'orphaned'] as const;

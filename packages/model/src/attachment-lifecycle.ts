@@ -1,0 +1,52 @@
+/** The life of an attachment: one accelerator given, or being given, to one instance (DESIGN §5). */
+import type { Machine } from './lifecycle.ts';
+
+export type AttachmentState =
+  | 'requested'
+  | 'reserved'
+  | 'attaching'
+  | 'attached'
+  | 'failed'
+  | 'detaching'
+  | 'released';
+
+export type AttachmentEvent =
+  | 'reserve'
+  | 'dispatch'
+  | 'plugged'
+  | 'fail'
+  | 'lost'
+  | 'detach'
+  | 'released'
+  | 'unbound'
+  | 'cancel'
+  | 'force-release';
+
+export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
+  noun: 'an attachment',
+  rules: {
+    requested: { settled: true, on: { reserve: 'reserved', cancel: 'released' } },
+    reserved: { settled: false, on: { dispatch: 'attaching', cancel: 'released' } },
+    attaching: { settled: false, on: { plugged: 'attached', detach: 'detaching', fail: 'failed' } },
+    attached: { settled: true, on: { lost: 'attaching', detach: 'detaching' } },
+    failed: { settled: true, on: { detach: 'detaching' } },
+    detaching: {
+      settled: false,
+      on: { released: 'released', unbound: 'requested', 'force-release': 'released' },
+    },
+    released: { settled: true, on: {} },
+  },
+};
+
+/** States in which the attachment holds its accelerator: at most one per accelerator (promise 1). */
+export const liveAttachmentStates = [
+  'reserved',
+  'attaching',
+  'attached',
+  'failed',
+  'detaching',
+] as const satisfies readonly AttachmentState[];
+
+export type AttachmentOrigin = 'nova' | 'cyborg';
+export type PluggedBy = 'nova' | 'agent' | 'none';
+export type ObservedPlug = 'plugged' | 'missing' | 'unknown';

@@ -1,0 +1,33 @@
+/** Who asks: the same for http_basic, none and (later) Keystone. */
+export type Role = 'admin' | 'manager' | 'member' | 'reader' | 'service';
+
+export interface Caller {
+  readonly userId: string;
+  readonly userName: string;
+  readonly projectId: string;
+  readonly projectName: string;
+  /** With implied roles resolved: admin > manager > member > reader. */
+  readonly roles: ReadonlySet<Role>;
+}
+
+const implied: Readonly<Record<Role, readonly Role[]>> = {
+  admin: ['admin', 'manager', 'member', 'reader'],
+  manager: ['manager', 'member', 'reader'],
+  member: ['member', 'reader'],
+  reader: ['reader'],
+  service: ['service'],
+};
+
+export const roles = Object.keys(implied) as readonly Role[];
+
+export function isRole(text: string): text is Role {
+  return (roles as readonly string[]).includes(text);
+}
+
+export function resolveRoles(given: readonly Role[]): ReadonlySet<Role> {
+  return new Set(given.flatMap((role) => implied[role]));
+}
+
+export function isAdmin(caller: Caller): boolean {
+  return caller.roles.has('admin');
+}
