@@ -1,0 +1,447 @@
+/** The tables as Kysely sees them: one interface a table, columns as the migrations made them. */
+import type { AcceleratorState } from '@cyborg/model/accelerator-lifecycle';
+import type {
+  AttachmentOrigin,
+  AttachmentState,
+  ObservedPlug,
+  PluggedBy,
+} from '@cyborg/model/attachment-lifecycle';
+import type { InstallationState } from '@cyborg/model/installation-lifecycle';
+import type { OperationKind, OperationState } from '@cyborg/model/operation-lifecycle';
+import type { HealthStatus } from '@cyborg/model/offering';
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
+
+/** A jsonb column: read as its value, written as JSON text (pg would write an array as a PostgreSQL array). */
+type Json<T> = ColumnType<T, string, string>;
+type JsonWithDefault<T> = ColumnType<T, string | undefined, string>;
+type Instant = ColumnType<Date, Date, Date>;
+/** int8, read as a number: epochs and event numbers stay below 2^53 (connect.ts sets the parser). */
+type BigInteger = number;
+export type Strings = Readonly<Record<string, string>>;
+
+interface Timestamps {
+  created_at: Instant;
+  updated_at: Instant | null;
+}
+
+/** The state row is the work item. */
+interface WorkItem {
+  next_attempt_at: Instant | null;
+  attempts: Generated<number>;
+  claimed_by: string | null;
+  claim_expires_at: Instant | null;
+}
+
+export interface LedgerTable extends Timestamps {
+  only_row: Generated<boolean>;
+  id: string;
+  incarnation: number;
+}
+
+export interface ReplicaTable {
+  id: string;
+  name: string;
+  role: 'api' | 'conductor' | 'all';
+  version: string;
+  started_at: Instant;
+  lease_expires_at: Instant;
+}
+
+export interface HostCondition {
+  readonly kind: string;
+  readonly message: string;
+  readonly blocks_attaching: boolean;
+}
+
+export interface HostPlug {
+  readonly hypervisor: string;
+  readonly healthy: boolean;
+  readonly reason: string | null;
+  readonly plugs: readonly string[];
+}
+
+export interface HostTable extends Timestamps {
+  id: string;
+  name: string;
+  node_name: string;
+  service_host: string | null;
+  status: Generated<'enabled' | 'disabled'>;
+  status_reason: string | null;
+  labels: JsonWithDefault<Strings>;
+  simulated: Generated<boolean>;
+  facts: JsonWithDefault<Strings>;
+  conditions: JsonWithDefault<readonly HostCondition[]>;
+  credential_hash: string | null;
+  revoked_at: Instant | null;
+  agent_instance: string | null;
+  agent_version: string | null;
+  agent_since: Instant | null;
+  lease_expires_at: Instant | null;
+  plugs: JsonWithDefault<readonly HostPlug[]>;
+  instances_reported_at: Instant | null;
+  first_inventory_at: Instant | null;
+}
+
+export interface JoinTokenTable {
+  id: string;
+  token_hash: string;
+  host_name: string | null;
+  is_reenrol: Generated<boolean>;
+  is_simulated: Generated<boolean>;
+  expires_at: Instant;
+  used_at: Instant | null;
+  created_by: string;
+  created_at: Instant;
+}
+
+export interface DriverTable {
+  id: string;
+  title: string;
+  created_at: Instant;
+}
+
+export interface DriverManifestKind {
+  readonly kind: string;
+  readonly title: string;
+  readonly config_schema: Readonly<Record<string, unknown>>;
+  readonly delegable: readonly string[];
+}
+
+export interface DriverManifest {
+  readonly kinds: readonly DriverManifestKind[];
+  /** Backends of a bare `install-driver`. */
+  readonly default_backends: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly config: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+export interface DriverVersionTable {
+  driver_id: string;
+  version: string;
+  state: 'uploaded' | 'approved';
+  is_builtin: boolean;
+  digest: string | null;
+  manifest: Json<DriverManifest>;
+  approved_by: string | null;
+  created_at: Instant;
+}
+
+export interface Rollout {
+  /** Hosts changed at once; absent = all. */
+  readonly batch?: number;
+}
+
+export interface DeploymentTable extends Timestamps {
+  id: string;
+  driver_id: string;
+  version: string;
+  previous_version: string | null;
+  rollout: JsonWithDefault<Rollout>;
+  generation: Generated<number>;
+}
+
+/** Which hosts a backend is for: all of them, these (ids), or those that carry all of these labels. */
+export type HostSelector =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'hosts'; readonly host_ids: readonly string[] }
+  | { readonly kind: 'labels'; readonly labels: Strings };
+
+export type BackendConfig = Readonly<Record<string, unknown>>;
+
+export interface DeploymentBackendTable extends Timestamps {
+  id: string;
+  deployment_id: string;
+  name: string;
+  kind: string;
+  config: Json<BackendConfig>;
+  selector: Json<HostSelector>;
+  created_by_project: string | null;
+}
+
+export interface InstallationTable extends Timestamps, WorkItem {
+  id: string;
+  host_id: string;
+  driver_id: string;
+  wanted_version: string;
+  running_version: string | null;
+  state: InstallationState;
+  reason: string | null;
+  generation: Generated<number>;
+}
+
+export type BackendState = 'pending' | 'ready' | 'stale' | 'failed' | 'blocked' | 'removing';
+
+/** An accelerator made by request on a backend (`accelerator-create`): the driver reads it in its configuration. */
+export interface BackendAddition {
+  readonly key: string;
+  readonly [field: string]: unknown;
+}
+
+export interface BackendTable extends Timestamps {
+  id: string;
+  host_id: string;
+  installation_id: string;
+  name: string;
+  driver_id: string;
+  kind: string;
+  config: Json<BackendConfig>;
+  additions: JsonWithDefault<readonly BackendAddition[]>;
+  generation: Generated<number>;
+  observed_generation: Generated<number>;
+  status: Generated<'enabled' | 'disabled'>;
+  state: BackendState;
+  reason: string | null;
+  stale_since: Instant | null;
+  inventory_hash: string | null;
+  inventory_changed_at: Instant | null;
+  discovery_requested: Generated<number>;
+  discovery_done: Generated<number>;
+}
+
+export interface ServiceTable extends Timestamps {
+  id: string;
+  host_id: string;
+  backend_id: string;
+  name: string;
+  kind: 'function' | 'daemon';
+  status: Generated<'enabled' | 'disabled'>;
+  state: 'up' | 'down';
+  reason: string | null;
+}
+
+export interface DeviceTable extends Timestamps {
+  id: string;
+  number: GeneratedAlways<number>;
+  host_id: string;
+  backend_id: string;
+  key: string;
+  address: string | null;
+  vendor_id: string | null;
+  device_id: string | null;
+  class: string | null;
+  type: string;
+  vendor: string | null;
+  model: string | null;
+  serial: string | null;
+  numa_node: number | null;
+  iommu_group: number | null;
+  kernel_driver: string | null;
+  status: Generated<'enabled' | 'maintaining'>;
+  presence: 'present' | 'absent';
+  absent_since: Instant | null;
+  health: HealthStatus;
+  health_reason: string | null;
+  info: JsonWithDefault<Strings>;
+}
+
+export interface DeployableTable extends Timestamps {
+  id: string;
+  number: GeneratedAlways<number>;
+  parent_number: number | null;
+  root_number: number | null;
+  device_id: string;
+  key: string;
+  name: string;
+  resource_class: string;
+  traits: JsonWithDefault<readonly string[]>;
+  rp_uuid: string | null;
+  bitstream_id: string | null;
+}
+
+export interface AttributeTable extends Timestamps {
+  id: string;
+  number: GeneratedAlways<number>;
+  deployable_id: string;
+  key: string;
+  value: string;
+  is_operators: Generated<boolean>;
+}
+
+export interface AcceleratorTable extends Timestamps, WorkItem {
+  id: string;
+  deployable_id: string;
+  device_id: string;
+  backend_id: string;
+  host_id: string;
+  key: string;
+  name: string;
+  description: string | null;
+  labels: JsonWithDefault<Strings>;
+  type: string;
+  resource_class: string;
+  traits: JsonWithDefault<readonly string[]>;
+  plans: JsonWithDefault<readonly string[]>;
+  attach_info: JsonWithDefault<Strings>;
+  driver_id: string;
+  state: AcceleratorState;
+  /** Why it is withheld, or why cleaning failed. */
+  reason: string | null;
+  operator_choice: 'offer' | 'withhold' | null;
+  operator_reason: string | null;
+  rule_offers: boolean;
+  driver_reason: string | null;
+  host_use: string | null;
+  /** Project it is kept for, or null. */
+  reserved_for: string | null;
+  presence: 'present' | 'absent';
+  absent_since: Instant | null;
+  health: HealthStatus;
+  epoch: BigInteger;
+  /** Of the live attachment, with its instance and project: what lists show without a join. */
+  attachment_id: string | null;
+  instance_id: string | null;
+  project_id: string | null;
+  created_by_request: Generated<boolean>;
+}
+
+export interface InstanceTable extends Timestamps {
+  id: string;
+  host_id: string;
+  name: string;
+  hypervisor: string;
+  state: string;
+  plugs: JsonWithDefault<readonly string[]>;
+  project_id: string | null;
+  project_source: 'hypervisor' | 'operator' | 'nova' | null;
+  is_present: boolean;
+  missing_since: Instant | null;
+  missing_seen: Generated<number>;
+  is_vanished: Generated<boolean>;
+}
+
+export type ProfileGroup = Readonly<Record<string, string>>;
+
+export interface DeviceProfileTable extends Timestamps {
+  id: string;
+  number: GeneratedAlways<number>;
+  name: string;
+  description: string | null;
+  groups: Json<readonly ProfileGroup[]>;
+}
+
+export interface OperationResult {
+  readonly host: string | null;
+  readonly subject: string;
+  readonly outcome: 'succeeded' | 'failed' | 'pending';
+  readonly message: string | null;
+}
+
+export interface OperationTable extends Timestamps, WorkItem {
+  id: string;
+  kind: OperationKind;
+  state: OperationState;
+  subject: Json<Readonly<Record<string, unknown>>>;
+  progress_done: Generated<number>;
+  progress_total: Generated<number>;
+  results: JsonWithDefault<readonly OperationResult[]>;
+  error: string | null;
+  host_id: string | null;
+  user_id: string;
+  project_id: string;
+  deadline_at: Instant | null;
+  finished_at: Instant | null;
+}
+
+export interface AttachmentTable extends Timestamps, WorkItem {
+  id: string;
+  number: GeneratedAlways<number>;
+  accelerator_id: string | null;
+  host_id: string | null;
+  instance_id: string | null;
+  project_id: string;
+  user_id: string;
+  origin: AttachmentOrigin;
+  state: AttachmentState;
+  reason: string | null;
+  plugged_by: PluggedBy;
+  observed: Generated<ObservedPlug>;
+  /** Of the latest act on the accelerator; the fence. */
+  epoch: Generated<BigInteger>;
+  /** Of the act that gave it: part of the device's name in the hypervisor. */
+  device_epoch: Generated<BigInteger>;
+  profile_id: string | null;
+  profile_group: number | null;
+  operation_id: string | null;
+}
+
+export interface UnclaimedTable extends Timestamps {
+  id: string;
+  host_id: string;
+  instance_id: string;
+  device_name: string;
+  ordered: 'release' | null;
+  first_seen_at: Instant;
+}
+
+export interface QuotaTable extends Timestamps {
+  project_id: string;
+  type: string;
+  accelerators_max: number;
+}
+
+export interface AccessGrantTable {
+  id: string;
+  project_id: string;
+  host_id: string;
+  /** One backend of the host, or null for all of it. */
+  backend_name: string | null;
+  created_by: string;
+  created_at: Instant;
+}
+
+export interface EventTable {
+  id: GeneratedAlways<BigInteger>;
+  number: BigInteger | null;
+  at: Instant;
+  kind: string;
+  subject_kind: string;
+  subject_id: string;
+  host_id: string | null;
+  project_id: string | null;
+  user_id: string | null;
+  data: Json<Readonly<Record<string, unknown>>>;
+}
+
+export interface EventCounterTable {
+  only_row: Generated<boolean>;
+  last: BigInteger;
+}
+
+export interface IdempotencyKeyTable {
+  scope: string;
+  key: string;
+  body_hash: string;
+  status: number | null;
+  response: ColumnType<unknown, string | null, string | null>;
+  created_at: Instant;
+}
+
+export interface Database {
+  ledger: LedgerTable;
+  replica: ReplicaTable;
+  host: HostTable;
+  join_token: JoinTokenTable;
+  driver: DriverTable;
+  driver_version: DriverVersionTable;
+  deployment: DeploymentTable;
+  deployment_backend: DeploymentBackendTable;
+  installation: InstallationTable;
+  backend: BackendTable;
+  service: ServiceTable;
+  device: DeviceTable;
+  deployable: DeployableTable;
+  attribute: AttributeTable;
+  accelerator: AcceleratorTable;
+  instance: InstanceTable;
+  device_profile: DeviceProfileTable;
+  operation: OperationTable;
+  attachment: AttachmentTable;
+  unclaimed: UnclaimedTable;
+  quota: QuotaTable;
+  access_grant: AccessGrantTable;
+  event: EventTable;
+  event_counter: EventCounterTable;
+  idempotency_key: IdempotencyKeyTable;
+}
