@@ -37,6 +37,8 @@ export interface InstanceListing {
    */
   readonly unknownIds: readonly string[];
   readonly unknownCount: number;
+  /** Sentences for the operator: what was left out or read as less than it could be, and the way out. */
+  readonly warnings?: readonly string[];
 }
 
 export interface PlugOrder {
