@@ -1,0 +1,107 @@
+/** Schemas that every resource uses. Keys on the wire are snake_case; closed objects refuse unknown keys. */
+import Type, { type Static } from 'typebox';
+
+export const closed = { additionalProperties: false } as const;
+
+export const limits = {
+  pageItemsMax: 1000,
+  pageItemsDefault: 100,
+  nameLengthMax: 255,
+  attachCountMax: 64,
+  labelsMax: 64,
+} as const;
+
+export const Nullable = <T extends Type.TSchema>(schema: T): Type.TUnion<[T, Type.TNull]> =>
+  Type.Union([schema, Type.Null()]);
+
+export const UuidSchema = Type.String({
+  pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
+  description: 'A lower-case hyphenated UUID.',
+});
+export const NameSchema = Type.String({
+  minLength: 1,
+  maxLength: limits.nameLengthMax,
+  pattern: '^[^\\u0000-\\u001f]+$',
+});
+/** Host and backend names: what is safe in `host@backend`, a URL and a file name. */
+export const SlugSchema = Type.String({
+  minLength: 1,
+  maxLength: 63,
+  pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$',
+});
+export const TextSchema = Type.String({ maxLength: 2048, pattern: '^[^\\u0000]*$' });
+export const InstantSchema = Type.String({
+  format: 'date-time',
+  description: 'UTC, milliseconds.',
+});
+export const LabelsSchema = Type.Record(
+  Type.String({ minLength: 1, maxLength: 63, pattern: '^[A-Za-z0-9._/-]+$' }),
+  Type.String({ maxLength: 255, pattern: '^[^\\u0000]*$' }),
+  { maxProperties: limits.labelsMax },
+);
+export const StringsSchema = Type.Record(Type.String(), Type.String());
+export const AcceleratorTypeSchema = Type.String({
+  minLength: 1,
+  maxLength: 32,
+  pattern: '^[A-Z0-9_]+$',
+  description: 'GPU, FPGA, AICHIP, COPROCESSOR, CRYPTO, ENTROPY, NIC, SSD or OTHER.',
+});
+
+/** RFC 9457, with a stable `code`; further members name choices, users, nearest names. */
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String(),
+    detail: Type.String(),
+    instance: Type.String({ description: 'Request id, also in the x-request-id header.' }),
+  },
+  { additionalProperties: true },
+);
+export type Problem = Static<typeof ProblemSchema>;
+
+export const problems = { '4xx': ProblemSchema, '5xx': ProblemSchema } as const;
+
+/** One page of a list; `next` is the marker of the following page, or null on the last. */
+export function PageOf<T extends Type.TSchema>(
+  item: T,
+): Type.TObject<{ items: Type.TArray<T>; next: Type.TUnion<[Type.TString, Type.TNull]> }> {
+  return Type.Object({ items: Type.Array(item), next: Type.Union([Type.String(), Type.Null()]) });
+}
+
+export const pageQuery = {
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: limits.pageItemsMax, default: limits.pageItemsDefault }),
+  ),
+  marker: Type.Optional(Type.String({ maxLength: 512, description: '`next` of the page before.' })),
+} as const;
+
+export const dryRunQuery = {
+  dry_run: Type.Optional(
+    Type.Boolean({ default: false, description: 'Answer what would happen; change nothing.' }),
+  ),
+} as const;
+
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+});
+
+/** What a changing call would do, or why it would not. */
+export const DryRunSchema = Type.Object({
+  dry_run: Type.Literal(true),
+  would_succeed: Type.Boolean(),
+  changes: Type.Array(
+    Type.Object({ subject_kind: Type.String(), subject_id: Type.String(), change: Type.String() }),
+  ),
+  refusal: Nullable(Type.Object({ code: Type.String(), detail: Type.String() })),
+  /** For an attach that finds too little: the nearest misses, each with what keeps it from fitting. */
+  nearest_misses: Type.Array(
+    Type.Object({
+      accelerator_id: Type.String(),
+      name: Type.String(),
+      why_not: Type.Array(Type.String()),
+    }),
+  ),
+});
+export type DryRun = Static<typeof DryRunSchema>;

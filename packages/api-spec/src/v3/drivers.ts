@@ -1,0 +1,210 @@
+import Type, { type Static } from 'typebox';
+
+import {
+  DryRunSchema,
+  IdempotencyHeaders,
+  InstantSchema,
+  LabelsSchema,
+  Nullable,
+  PageOf,
+  SlugSchema,
+  closed,
+  dryRunQuery,
+  pageQuery,
+  problems,
+} from '../common.ts';
+import { v3Routes } from '../routes.ts';
+import { OperationSchema } from './operations.ts';
+
+export const VersionSchema = Type.String({
+  minLength: 1,
+  maxLength: 64,
+  pattern: '^[0-9]+\\.[0-9]+\\.[0-9]+([-+][0-9A-Za-z.+-]+)?$',
+});
+const ConfigSchema = Type.Record(Type.String({ minLength: 1, maxLength: 128 }), Type.Unknown(), {
+  maxProperties: 128,
+});
+
+export const DriverSchema = Type.Object({
+  id: Type.String(),
+  title: Type.String(),
+  /** Newest approved version; null when none is approved. */
+  version: Nullable(Type.String()),
+  installed_version: Nullable(Type.String()),
+  hosts_ready: Type.Integer(),
+  hosts_total: Type.Integer(),
+  versions: Type.Array(
+    Type.Object({
+      version: Type.String(),
+      state: Type.Union([Type.Literal('uploaded'), Type.Literal('approved')]),
+      builtin: Type.Boolean(),
+      digest: Nullable(Type.String()),
+      created_at: InstantSchema,
+    }),
+  ),
+  kinds: Type.Array(
+    Type.Object({
+      kind: Type.String(),
+      title: Type.String(),
+      config_schema: Type.Record(Type.String(), Type.Unknown()),
+      delegable: Type.Array(Type.String()),
+    }),
+  ),
+  created_at: InstantSchema,
+});
+export type Driver = Static<typeof DriverSchema>;
+
+export const DeploymentSchema = Type.Object({
+  driver_id: Type.String(),
+  version: Type.String(),
+  previous_version: Nullable(Type.String()),
+  rollout: Type.Object({ batch: Type.Optional(Type.Integer()) }),
+  backends: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      kind: Type.String(),
+      /** Host names; null with `labels`, and null with null labels: every host. */
+      hosts: Nullable(Type.Array(Type.String())),
+      labels: Nullable(LabelsSchema),
+      config: ConfigSchema,
+    }),
+  ),
+  installations: Type.Array(
+    Type.Object({
+      host: Type.String(),
+      wanted_version: Type.String(),
+      running_version: Nullable(Type.String()),
+      state: Type.String(),
+      reason: Nullable(Type.String()),
+    }),
+  ),
+  created_at: InstantSchema,
+  updated_at: Nullable(InstantSchema),
+});
+export type Deployment = Static<typeof DeploymentSchema>;
+
+const RolloutSchema = Type.Object(
+  {
+    batch: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Hosts changed at once.' }),
+    ),
+  },
+  closed,
+);
+
+const BackendWishSchema = Type.Object(
+  {
+    name: SlugSchema,
+    kind: Type.Optional(SlugSchema),
+    hosts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { minItems: 1, maxItems: 1000 }),
+    ),
+    labels: Type.Optional(LabelsSchema),
+    config: Type.Optional(ConfigSchema),
+  },
+  closed,
+);
+
+const params = Type.Object({ driver_id: Type.String({ minLength: 1, maxLength: 64 }) }, closed);
+
+export const driverOperations = {
+  listDrivers: {
+    ...v3Routes.listDrivers,
+    action: 'driver:list',
+    schema: {
+      summary: 'List drivers',
+      querystring: Type.Object(pageQuery, closed),
+      response: { 200: PageOf(DriverSchema), ...problems },
+    },
+  },
+  showDriver: {
+    ...v3Routes.showDriver,
+    action: 'driver:show',
+    schema: { summary: 'Show a driver', params, response: { 200: DriverSchema, ...problems } },
+  },
+  showDeployment: {
+    ...v3Routes.showDeployment,
+    action: 'deployment:show',
+    schema: {
+      summary: 'Show where a driver is installed',
+      params,
+      response: { 200: DeploymentSchema, ...problems },
+    },
+  },
+  installDriver: {
+    ...v3Routes.installDriver,
+    action: 'deployment:install',
+    schema: {
+      summary: 'Install a driver, or add backends to an installed one',
+      description:
+        'Without `backends`: the default backends on every host the caller may use. Backends that are installed already are kept; ' +
+        'the same request twice is a success that says so; another version is refused (`use-update-driver`).',
+      params,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      body: Type.Object(
+        {
+          version: Type.Optional(VersionSchema),
+          rollout: Type.Optional(RolloutSchema),
+          /** For the default backends; each of `backends` may name its own. */
+          hosts: Type.Optional(
+            Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+              minItems: 1,
+              maxItems: 1000,
+            }),
+          ),
+          backends: Type.Optional(Type.Array(BackendWishSchema, { minItems: 1, maxItems: 64 })),
+        },
+        closed,
+      ),
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
+    },
+  },
+  updateDriver: {
+    ...v3Routes.updateDriver,
+    action: 'deployment:update',
+    schema: {
+      summary: 'Change version, rollout or the configuration of backends',
+      description:
+        'Without a body field: goes to the newest approved version. `backends` merges configuration keys into the named backends; ' +
+        'a key set to null returns to its default.',
+      params,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) }),
+      body: Type.Object(
+        {
+          version: Type.Optional(VersionSchema),
+          rollout: Type.Optional(RolloutSchema),
+          backends: Type.Optional(
+            Type.Array(Type.Object({ name: SlugSchema, config: ConfigSchema }, closed), {
+              minItems: 1,
+              maxItems: 64,
+            }),
+          ),
+        },
+        closed,
+      ),
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
+    },
+  },
+  uninstallDriver: {
+    ...v3Routes.uninstallDriver,
+    action: 'deployment:uninstall',
+    schema: {
+      summary: 'Uninstall a driver everywhere, from hosts, or one backend of it',
+      description:
+        'Refused with the list of users while something is in use (`in-use`), unless an admin forces it.',
+      params,
+      querystring: Type.Object(
+        {
+          host: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 1000 })),
+          backend: Type.Optional(SlugSchema),
+          force: Type.Optional(Type.Boolean({ default: false })),
+          ...dryRunQuery,
+        },
+        closed,
+      ),
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
+    },
+  },
+} as const;

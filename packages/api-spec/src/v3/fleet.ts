@@ -1,0 +1,333 @@
+/** Hosts, backends, services, discoveries, devices. */
+import Type, { type Static } from 'typebox';
+
+import {
+  AcceleratorTypeSchema,
+  DryRunSchema,
+  IdempotencyHeaders,
+  InstantSchema,
+  LabelsSchema,
+  Nullable,
+  PageOf,
+  SlugSchema,
+  StringsSchema,
+  TextSchema,
+  UuidSchema,
+  closed,
+  dryRunQuery,
+  pageQuery,
+  problems,
+} from '../common.ts';
+import { v3Routes } from '../routes.ts';
+import { OperationSchema } from './operations.ts';
+
+const StatusSchema = Type.Union([Type.Literal('enabled'), Type.Literal('disabled')]);
+const UpDownSchema = Type.Union([Type.Literal('up'), Type.Literal('down')]);
+const HostNameOrId = Type.String({ minLength: 1, maxLength: 255 });
+const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) });
+
+export const HostSchema = Type.Object({
+  id: UuidSchema,
+  name: Type.String(),
+  node_name: Type.String(),
+  service_host: Nullable(Type.String()),
+  status: StatusSchema,
+  status_reason: Nullable(Type.String()),
+  /** `up` while its agent's lease runs. */
+  state: UpDownSchema,
+  simulated: Type.Boolean(),
+  labels: LabelsSchema,
+  conditions: Type.Array(
+    Type.Object({ kind: Type.String(), message: Type.String(), blocks_attaching: Type.Boolean() }),
+  ),
+  agent_version: Nullable(Type.String()),
+  hypervisors: Type.Array(
+    Type.Object({
+      hypervisor: Type.String(),
+      healthy: Type.Boolean(),
+      reason: Nullable(Type.String()),
+      plugs: Type.Array(Type.String()),
+    }),
+  ),
+  facts: StringsSchema,
+  created_at: InstantSchema,
+  updated_at: Nullable(InstantSchema),
+});
+export type Host = Static<typeof HostSchema>;
+
+export const BackendSchema = Type.Object({
+  id: UuidSchema,
+  name: Type.String(),
+  host: Type.String(),
+  driver_id: Type.String(),
+  version: Nullable(Type.String()),
+  kind: Type.String(),
+  config: Type.Record(Type.String(), Type.Unknown()),
+  status: StatusSchema,
+  /** pending, ready, stale, failed, blocked or removing. */
+  state: Type.String(),
+  reason: Nullable(Type.String()),
+  stale_since: Nullable(InstantSchema),
+  inventory_changed_at: Nullable(InstantSchema),
+  accelerators_total: Type.Integer(),
+  accelerators_free: Type.Integer(),
+  simulated: Type.Boolean(),
+  created_at: InstantSchema,
+  updated_at: Nullable(InstantSchema),
+});
+export type Backend = Static<typeof BackendSchema>;
+
+export const ServiceSchema = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  kind: Type.Union([Type.Literal('control'), Type.Literal('function'), Type.Literal('daemon')]),
+  host: Nullable(Type.String()),
+  backend: Nullable(Type.String()),
+  driver_id: Nullable(Type.String()),
+  status: StatusSchema,
+  state: UpDownSchema,
+  reason: Nullable(Type.String()),
+  accelerators_total: Type.Integer(),
+  accelerators_free: Type.Integer(),
+  simulated: Type.Boolean(),
+  updated_at: Nullable(InstantSchema),
+});
+export type Service = Static<typeof ServiceSchema>;
+
+export const DeviceSchema = Type.Object({
+  id: UuidSchema,
+  number: Type.Integer(),
+  host: Type.String(),
+  backend: Type.String(),
+  driver_id: Type.String(),
+  address: Nullable(Type.String()),
+  vendor_id: Nullable(Type.String()),
+  device_id: Nullable(Type.String()),
+  class: Nullable(Type.String()),
+  type: Type.String(),
+  vendor: Nullable(Type.String()),
+  model: Nullable(Type.String()),
+  serial: Nullable(Type.String()),
+  numa_node: Nullable(Type.Integer()),
+  iommu_group: Nullable(Type.Integer()),
+  kernel_driver: Nullable(Type.String()),
+  /** present, absent or stale. */
+  presence: Type.String(),
+  absent_since: Nullable(InstantSchema),
+  health: Type.String(),
+  health_reason: Nullable(Type.String()),
+  info: StringsSchema,
+  accelerators_total: Type.Integer(),
+  accelerators_free: Type.Integer(),
+  simulated: Type.Boolean(),
+  created_at: InstantSchema,
+  updated_at: Nullable(InstantSchema),
+});
+export type Device = Static<typeof DeviceSchema>;
+
+export const JoinTokenSchema = Type.Object({
+  /** Shown once; the ledger keeps a hash. */
+  token: Type.String(),
+  host: Nullable(Type.String()),
+  expires_at: InstantSchema,
+});
+export type JoinToken = Static<typeof JoinTokenSchema>;
+
+const hostParams = Type.Object({ host: HostNameOrId }, closed);
+const idParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 255 }) }, closed);
+const backendParams = Type.Object(
+  {
+    backend: Type.String({
+      minLength: 1,
+      maxLength: 320,
+      description: '`host@backend` or the id.',
+    }),
+  },
+  closed,
+);
+const fleetQuery = {
+  host: Type.Optional(HostNameOrId),
+  backend: Type.Optional(
+    Type.String({ maxLength: 320, description: 'A backend name, or `host@backend`.' }),
+  ),
+} as const;
+
+export const fleetOperations = {
+  listHosts: {
+    ...v3Routes.listHosts,
+    action: 'host:list',
+    schema: {
+      summary: 'List hosts',
+      querystring: Type.Object({ state: Type.Optional(UpDownSchema), ...pageQuery }, closed),
+      response: { 200: PageOf(HostSchema), ...problems },
+    },
+  },
+  showHost: {
+    ...v3Routes.showHost,
+    action: 'host:show',
+    schema: {
+      summary: 'Show a host',
+      params: hostParams,
+      response: { 200: HostSchema, ...problems },
+    },
+  },
+  updateHost: {
+    ...v3Routes.updateHost,
+    action: 'host:update',
+    schema: {
+      summary: 'Enable or disable a host, or label it',
+      params: hostParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatch,
+      body: Type.Object(
+        {
+          status: Type.Optional(StatusSchema),
+          reason: Type.Optional(TextSchema),
+          labels: Type.Optional(LabelsSchema),
+          service_host: Type.Optional(Nullable(SlugSchema)),
+        },
+        closed,
+      ),
+      response: { 200: Type.Union([HostSchema, DryRunSchema]), ...problems },
+    },
+  },
+  revokeHost: {
+    ...v3Routes.revokeHost,
+    action: 'host:revoke',
+    schema: {
+      summary: "Revoke the credential of a host's agent; attachments stay as they are",
+      params: hostParams,
+      response: { 200: HostSchema, ...problems },
+    },
+  },
+  reenrollHost: {
+    ...v3Routes.reenrollHost,
+    action: 'host:enroll',
+    schema: {
+      summary:
+        'A join token for a known host: enrolling with it revokes the old credential and changes no attachment',
+      params: hostParams,
+      response: { 201: JoinTokenSchema, ...problems },
+    },
+  },
+  createJoinToken: {
+    ...v3Routes.createJoinToken,
+    action: 'host:enroll',
+    schema: {
+      summary: 'A join token for a new host: single use, one hour',
+      headers: IdempotencyHeaders,
+      body: Type.Object(
+        {
+          host: Type.Optional(SlugSchema),
+          simulated: Type.Optional(Type.Boolean({ default: false })),
+        },
+        closed,
+      ),
+      response: { 201: JoinTokenSchema, ...problems },
+    },
+  },
+  listBackends: {
+    ...v3Routes.listBackends,
+    action: 'backend:list',
+    schema: {
+      summary: 'List backends',
+      querystring: Type.Object(
+        { ...fleetQuery, driver_id: Type.Optional(Type.String({ maxLength: 64 })), ...pageQuery },
+        closed,
+      ),
+      response: { 200: PageOf(BackendSchema), ...problems },
+    },
+  },
+  showBackend: {
+    ...v3Routes.showBackend,
+    action: 'backend:show',
+    schema: {
+      summary: 'Show a backend',
+      params: backendParams,
+      response: { 200: BackendSchema, ...problems },
+    },
+  },
+  updateBackend: {
+    ...v3Routes.updateBackend,
+    action: 'backend:update',
+    schema: {
+      summary: 'Enable or disable a backend: a disabled one gives out nothing new',
+      params: backendParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatch,
+      body: Type.Object({ status: StatusSchema }, closed),
+      response: { 200: Type.Union([BackendSchema, DryRunSchema]), ...problems },
+    },
+  },
+  listServices: {
+    ...v3Routes.listServices,
+    action: 'service:list',
+    schema: {
+      summary: 'List control services, functions and daemons',
+      querystring: Type.Object(
+        { ...fleetQuery, name: Type.Optional(Type.String({ maxLength: 255 })), ...pageQuery },
+        closed,
+      ),
+      response: { 200: PageOf(ServiceSchema), ...problems },
+    },
+  },
+  showService: {
+    ...v3Routes.showService,
+    action: 'service:show',
+    schema: {
+      summary: 'Show a service',
+      params: idParams,
+      response: { 200: ServiceSchema, ...problems },
+    },
+  },
+  updateService: {
+    ...v3Routes.updateService,
+    action: 'service:update',
+    schema: {
+      summary: 'Enable or disable a function or daemon',
+      params: idParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatch,
+      body: Type.Object({ status: StatusSchema }, closed),
+      response: { 200: Type.Union([ServiceSchema, DryRunSchema]), ...problems },
+    },
+  },
+  createDiscovery: {
+    ...v3Routes.createDiscovery,
+    action: 'discovery:create',
+    schema: {
+      summary: 'Have backends look for their hardware again, now',
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      body: Type.Object(
+        {
+          host: Type.Optional(HostNameOrId),
+          backend: Type.Optional(Type.String({ minLength: 1, maxLength: 320 })),
+        },
+        closed,
+      ),
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
+    },
+  },
+  listDevices: {
+    ...v3Routes.listDevices,
+    action: 'device:list',
+    schema: {
+      summary: 'List devices',
+      querystring: Type.Object(
+        { ...fleetQuery, type: Type.Optional(AcceleratorTypeSchema), ...pageQuery },
+        closed,
+      ),
+      response: { 200: PageOf(DeviceSchema), ...problems },
+    },
+  },
+  showDevice: {
+    ...v3Routes.showDevice,
+    action: 'device:show',
+    schema: {
+      summary: 'Show a device',
+      params: Type.Object({ id: UuidSchema }, closed),
+      response: { 200: DeviceSchema, ...problems },
+    },
+  },
+} as const;
