@@ -1,0 +1,29 @@
+/** Every limit of the domain, with its unit in its name. The server's options may change those marked *. */
+export const defaultLimits = {
+  /** A claim on a work item; a conductor that dies is taken over after it. */
+  claimSeconds: 10,
+  workItemsPerPass: 64,
+  /** Longest time between two looks of a waiting reader, and of a reconciler nobody woke. */
+  recheckMs: 2000,
+  leaseSeconds: 15,
+  joinTokenSeconds: 3600,
+  idempotencyHours: 24,
+  idempotencyRetryAfterSeconds: 1,
+  /** * An attach or detach that its host has not finished fails after this. */
+  attachDeadlineSeconds: 300,
+  detachDeadlineSeconds: 900,
+  /** * Operations of drivers and discoveries that a down host keeps waiting fail after this. */
+  waitForHostSeconds: 3600,
+  /** * A free device that has been absent this long is removed; 0 = never by itself. */
+  absentGraceSeconds: 0,
+  /** * A missing instance counts as vanished after two healthy looks at least this far apart. */
+  vanishSeconds: 60,
+  /** Promise 11: a pass releases at most the larger of one and this share of the attachments. */
+  releaseShareMax: 0.05,
+  /** A reservation that finds only locked rows waits this long once. */
+  reserveLockWaitMs: 2000,
+  nearestMissesMax: 8,
+  deadlockRetriesMax: 5,
+} as const satisfies Record<string, number>;
+
+export type ConductorLimits = { readonly [Name in keyof typeof defaultLimits]: number };

@@ -1,0 +1,21 @@
+/**
+ * Reconcilers: no input, idempotent, bounded. Each compares what is wanted with what is and does some of the rest.
+ */
+import type { Topic } from './wake.ts';
+
+export interface PassReport {
+  /** Work items looked at. */
+  readonly found: number;
+  /** More is waiting than one pass takes: run again at once. */
+  readonly full: boolean;
+  /** Whatever else an operator would want to know of the last pass. */
+  readonly notes?: Readonly<Record<string, number>>;
+}
+
+export interface Reconciler {
+  readonly name: string;
+  /** The safety net; a wake-up of one of `topics` also runs it. */
+  readonly periodMs: number;
+  readonly topics: readonly Topic[];
+  pass(signal: AbortSignal): Promise<PassReport>;
+}
