@@ -6,7 +6,12 @@
  */
 import Type, { type Static, type TObject } from 'typebox';
 
-export const protocolVersion = '1';
+export {
+  driverErrorCodes,
+  protocolLimits,
+  protocolVersion,
+  type DriverErrorCode,
+} from './protocol-constants.ts';
 
 const closed = { additionalProperties: false } as const;
 const Text = Type.String({ maxLength: 1024 });
@@ -326,24 +331,3 @@ export const driverNotifications = {
   ),
 } as const satisfies Record<string, TObject>;
 export type DriverNotification = keyof typeof driverNotifications;
-
-/**
- * Error codes of the protocol (JSON-RPC's own below -32000 apart).
- * `gone`: not retried. `transient`: retried with backoff. `invalid`: a configuration or parameter is wrong, not retried.
- * `unsupported`: this accelerator or driver cannot do it. `host-use`: the host uses the function; refused.
- */
-export const driverErrorCodes = {
-  gone: 4001,
-  transient: 4002,
-  invalid: 4003,
-  unsupported: 4004,
-  'host-use': 4005,
-} as const;
-export type DriverErrorCode = keyof typeof driverErrorCodes;
-
-/** Limits that both sides keep. */
-export const protocolLimits = {
-  frameBytesMax: 8 * 1024 * 1024,
-  stderrBytesPerSecondMax: 64 * 1024,
-  notificationsPerSecondMax: 200,
-} as const;

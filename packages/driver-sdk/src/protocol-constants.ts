@@ -1,0 +1,27 @@
+/**
+ * What drivers need of the protocol at run time. Kept apart from protocol.ts because importing TypeBox costs a driver
+ * process 20 MB and 160 ms; the schemas that a driver checks against come from protocol.schema.json, made from it.
+ */
+export const protocolVersion = '1';
+
+/**
+ * Error codes of the protocol (JSON-RPC's own below -32000 apart).
+ * `gone`: not retried. `transient`: retried with backoff. `invalid`: a configuration or parameter is wrong, not retried.
+ * `unsupported`: this accelerator or driver cannot do it. `host-use`: the host uses the function; refused.
+ */
+export const driverErrorCodes = {
+  gone: 4001,
+  transient: 4002,
+  invalid: 4003,
+  unsupported: 4004,
+  'host-use': 4005,
+} as const;
+export type DriverErrorCode = keyof typeof driverErrorCodes;
+
+/** Limits that both sides keep. */
+export const protocolLimits = {
+  frameBytesMax: 8 * 1024 * 1024,
+  stderrBytesPerSecondMax: 64 * 1024,
+  notificationsPerSecondMax: 200,
+  logMessageCharactersMax: 4096,
+} as const;

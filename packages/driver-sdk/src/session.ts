@@ -1,0 +1,176 @@
+/** Answers the agent's requests: finds the backend, calls the kind's handler. Knows nothing of the transport. */
+import { Backends, type Backend } from './backends.ts';
+import {
+  capabilitiesOf,
+  type BackendContext,
+  type Driver,
+  type DriverContext,
+} from './define-driver.ts';
+import { DriverError } from './errors.ts';
+import { protocolVersion } from './protocol-constants.ts';
+import type {
+  DriverMethod,
+  DriverParams,
+  DriverResult,
+  InitializeParams,
+  InitializeResult,
+} from './protocol.ts';
+
+/** What the session needs of the connection. */
+export interface SessionPort {
+  readonly log: DriverContext['log'];
+  readonly notify: (
+    method: 'inventoryChanged' | 'healthChanged',
+    params: { backend: string },
+  ) => void;
+}
+
+export type SessionHandlers = {
+  readonly [M in Exclude<DriverMethod, 'shutdown'>]: (
+    params: DriverParams<M>,
+    signal: AbortSignal,
+  ) => Promise<DriverResult<M>>;
+};
+
+/** One conversation with an agent, from `initialize` on. */
+export function openSession(driver: Driver, port: SessionPort): SessionHandlers {
+  const backends = new Backends(driver);
+  let context: DriverContext | undefined;
+
+  function contextFor(backend: Backend, signal: AbortSignal): BackendContext<unknown> {
+    if (context === undefined) throw new DriverError('invalid', 'initialize must come first');
+    const params = { backend: backend.name };
+    return {
+      ...context,
+      backend: backend.name,
+      config: backend.config,
+      signal,
+      inventoryChanged: () => port.notify('inventoryChanged', params),
+      healthChanged: () => port.notify('healthChanged', params),
+    };
+  }
+
+  const enter: Enter = (name, signal) => {
+    const backend = backends.get(name);
+    return [backend.kind, contextFor(backend, signal)];
+  };
+
+  return {
+    initialize: async (params) => {
+      context = toContext(params, port);
+      for (const spec of params.backends) putOrSkip(backends, spec, port);
+      return describe(driver, params);
+    },
+    install: async ({ backend: spec, dry_run: dryRun }, signal) => {
+      const backend = backends.parse(spec);
+      const install = backend.kind.install;
+      const answer = await install?.(contextFor(backend, signal), { dryRun });
+      if (!dryRun) backends.put(backend);
+      return answer ?? { status: 'ready' };
+    },
+    uninstall: async ({ backend: name, dry_run: dryRun }, signal) => {
+      const backend = backends.find(name);
+      if (backend === undefined) return { status: 'ready' }; // already done: the agent repeats itself
+      const answer = await backend.kind.uninstall?.(contextFor(backend, signal), { dryRun });
+      if (!dryRun) backends.remove(name);
+      return answer ?? { status: 'ready' };
+    },
+    ...backendHandlers(driver, enter),
+  };
+}
+
+type Enter = (
+  backend: string,
+  signal: AbortSignal,
+) => [kind: Backend['kind'], call: BackendContext<unknown>];
+
+function backendHandlers(
+  driver: Driver,
+  enter: Enter,
+): Omit<SessionHandlers, 'initialize' | 'install' | 'uninstall'> {
+  return {
+    discover: async ({ backend }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      return await kind.discover(call);
+    },
+    prepare: async ({ backend, ...order }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      return { plan: await kind.prepare(call, order) };
+    },
+    release: async ({ backend, ...order }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      await kind.release(call, order);
+      return {};
+    },
+    clean: async ({ backend, ...order }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      return { evidence: [...(await kind.clean(call, order))] };
+    },
+    update: async ({ backend, ...order }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      if (kind.update === undefined) throw notOffered(driver, 'update', backend);
+      await kind.update(call, order);
+      return {};
+    },
+    stats: async ({ backend }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      if (kind.stats === undefined) throw notOffered(driver, 'stats', backend);
+      return await kind.stats(call);
+    },
+    health: async ({ backend }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      if (kind.health === undefined) throw notOffered(driver, 'health', backend);
+      return await kind.health(call);
+    },
+  };
+}
+
+function toContext(params: InitializeParams, port: SessionPort): DriverContext {
+  return {
+    host: params.host,
+    roots: params.roots,
+    simulated: params.simulated,
+    stateDir: params.state_dir,
+    log: port.log,
+  };
+}
+
+/** A backend whose configuration is wrong harms itself alone: its `install` and `discover` say what is wrong. */
+function putOrSkip(
+  backends: Backends,
+  spec: InitializeParams['backends'][number],
+  port: SessionPort,
+): void {
+  try {
+    backends.put(backends.parse(spec));
+  } catch (error) {
+    if (!(error instanceof DriverError)) throw error;
+    backends.refuse(spec.name, error);
+    port.log('error', `backend ${spec.name} is not started: ${error.message}`);
+  }
+}
+
+function describe(driver: Driver, params: InitializeParams): InitializeResult {
+  if (!params.protocol_versions.includes(protocolVersion)) {
+    const asked = params.protocol_versions.join(', ');
+    throw new DriverError(
+      'unsupported',
+      `driver ${driver.id} speaks protocol ${protocolVersion}; the agent asked for ${asked}`,
+    );
+  }
+  return {
+    protocol_version: protocolVersion,
+    driver: { id: driver.id, version: driver.version },
+    capabilities: capabilitiesOf(driver),
+    kinds: Object.entries(driver.kinds).map(([name, kind]) => ({
+      kind: name,
+      title: kind.title,
+      config_schema: { ...kind.config },
+      delegable: [...kind.delegable],
+    })),
+  };
+}
+
+function notOffered(driver: Driver, method: string, backend: string): DriverError {
+  return new DriverError('unsupported', `driver ${driver.id} has no ${method} for ${backend}`);
+}
