@@ -1,0 +1,47 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+export interface MetricOptions<Label extends string> {
+  /** Without the prefix, with the unit last, as Prometheus wants it: `request_duration_seconds`. */
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly Label[];
+}
+
+export interface HistogramOptions<Label extends string> extends MetricOptions<Label> {
+  /** Upper bounds, in the metric's unit. */
+  readonly buckets?: readonly number[];
+}
+
+/** The metrics of one program; two of them in one process share nothing. */
+export interface Metrics {
+  counter<Label extends string>(options: MetricOptions<Label>): Counter<Label>;
+  gauge<Label extends string>(options: MetricOptions<Label>): Gauge<Label>;
+  histogram<Label extends string>(options: HistogramOptions<Label>): Histogram<Label>;
+  /** Prometheus text format. */
+  text(): Promise<string>;
+  /** Its Content-Type. */
+  readonly contentType: string;
+}
+
+/** From 1 ms to 10 s. */
+const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** @param prefix  such as `cyborg_`; goes before every name. */
+export function makeMetrics(prefix = 'cyborg_'): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const base = <Label extends string>({ name, help, labels = [] }: MetricOptions<Label>) => ({
+    name: `${prefix}${name}`,
+    help,
+    labelNames: [...labels],
+    registers: [registry],
+  });
+  return {
+    counter: (options) => new Counter(base(options)),
+    gauge: (options) => new Gauge(base(options)),
+    histogram: ({ buckets = durationBuckets, ...options }) =>
+      new Histogram({ ...base(options), buckets: [...buckets] }),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
