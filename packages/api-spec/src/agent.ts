@@ -3,7 +3,7 @@
  *
  * An agent holds no truth: it pulls what is wanted of its host, makes it so, and reports what it observes.
  */
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 
 import {
   Nullable,
@@ -14,7 +14,7 @@ import {
   closed,
   problems,
 } from './common.ts';
-import { agentRoutes } from './routes.ts';
+import { agentRoutes, type AgentOperationName } from './routes.ts';
 
 export const agentLimits = {
   /** The agent's lease by the server's clock; the agent lets it run out earlier by its own. */
@@ -396,3 +396,23 @@ export const agentOperations = {
     },
   },
 } as const;
+
+type SchemaOf<Name extends AgentOperationName> = (typeof agentOperations)[Name]['schema'];
+type PartOf<Schema, Part extends string> =
+  Schema extends Record<Part, infer T extends TSchema> ? Static<T> : undefined;
+
+export type AgentParams<Name extends AgentOperationName> = PartOf<SchemaOf<Name>, 'params'>;
+export type AgentQuery<Name extends AgentOperationName> = PartOf<SchemaOf<Name>, 'querystring'>;
+export type AgentBody<Name extends AgentOperationName> = PartOf<SchemaOf<Name>, 'body'>;
+
+type ResponseOf<Schema> = Schema extends { response: infer Responses }
+  ? {
+      [Status in keyof Responses]: Status extends 200 | 201 | 204
+        ? Responses[Status] extends TSchema
+          ? Static<Responses[Status]>
+          : never
+        : never;
+    }[keyof Responses]
+  : never;
+/** What a 2xx answer holds. */
+export type AgentResult<Name extends AgentOperationName> = ResponseOf<SchemaOf<Name>>;
