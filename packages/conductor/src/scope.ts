@@ -1,0 +1,128 @@
+/**
+ * Whose things a caller sees. Out of scope is the same as not there: 404, never 403.
+ *
+ * - admin: all.
+ * - manager: what is on hosts or backends granted to the project, and what the project holds.
+ * - member, reader: what the project's instances hold or what is reserved for the project.
+ */
+import { isAdmin, type Caller } from '@cyborg/model/caller';
+import { sql, type RawBuilder, type SqlBool } from 'kysely';
+
+export type Scope =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'granted'; readonly projectId: string }
+  | { readonly kind: 'project'; readonly projectId: string };
+
+type Condition = RawBuilder<SqlBool>;
+
+const everything: Condition = sql<SqlBool>`true`;
+const nothing: Condition = sql<SqlBool>`false`;
+
+export function scopeOf(caller: Caller): Scope {
+  if (isAdmin(caller)) return { kind: 'all' };
+  return caller.roles.has('manager')
+    ? { kind: 'granted', projectId: caller.projectId }
+    : { kind: 'project', projectId: caller.projectId };
+}
+
+/** For queries on `host`: a manager sees a host of which anything is granted. */
+export function hostsInScope(scope: Scope): Condition {
+  switch (scope.kind) {
+    case 'all':
+      return everything;
+    case 'granted':
+      return sql<SqlBool>`host.id in (
+        select g.host_id from access_grant g where g.project_id = ${scope.projectId})`;
+    case 'project':
+      return nothing;
+  }
+}
+
+/** For queries on `backend`. */
+export function backendsInScope(scope: Scope): Condition {
+  switch (scope.kind) {
+    case 'all':
+      return everything;
+    case 'granted':
+      return sql<SqlBool>`backend.id in (${grantedBackends(scope.projectId)})`;
+    case 'project':
+      return sql<SqlBool>`backend.id in (
+        select a.backend_id from accelerator a
+        where a.project_id = ${scope.projectId} or a.reserved_for = ${scope.projectId})`;
+  }
+}
+
+/** For queries on `service`: that of its backend. */
+export function servicesInScope(scope: Scope): Condition {
+  switch (scope.kind) {
+    case 'all':
+      return everything;
+    case 'granted':
+      return sql<SqlBool>`service.backend_id in (${grantedBackends(scope.projectId)})`;
+    case 'project':
+      return sql<SqlBool>`service.backend_id in (
+        select a.backend_id from accelerator a
+        where a.project_id = ${scope.projectId} or a.reserved_for = ${scope.projectId})`;
+  }
+}
+
+/** For queries on `device`. */
+export function devicesInScope(scope: Scope): Condition {
+  switch (scope.kind) {
+    case 'all':
+      return everything;
+    case 'granted':
+      return sql<SqlBool>`(device.backend_id in (${grantedBackends(scope.projectId)})
+        or device.id in (${devicesOfProject(scope.projectId)}))`;
+    case 'project':
+      return sql<SqlBool>`device.id in (${devicesOfProject(scope.projectId)})`;
+  }
+}
+
+/** For queries on `accelerator`. */
+export function acceleratorsInScope(scope: Scope): Condition {
+  switch (scope.kind) {
+    case 'all':
+      return everything;
+    case 'granted':
+      return sql<SqlBool>`(accelerator.project_id = ${scope.projectId}
+        or accelerator.reserved_for = ${scope.projectId}
+        or accelerator.backend_id in (${grantedBackends(scope.projectId)}))`;
+    case 'project':
+      return sql<SqlBool>`(accelerator.project_id = ${scope.projectId}
+        or accelerator.reserved_for = ${scope.projectId})`;
+  }
+}
+
+/** For queries on `instance`: without a project, only admins see it. */
+export function instancesInScope(scope: Scope): Condition {
+  return scope.kind === 'all'
+    ? everything
+    : sql<SqlBool>`instance.project_id = ${scope.projectId}`;
+}
+
+/** For tables whose rows belong to one project by `project_id`: operations, events, attachments, quotas. */
+export function ownInScope(
+  scope: Scope,
+  table: 'operation' | 'event' | 'attachment' | 'quota' | 'access_grant',
+): Condition {
+  return scope.kind === 'all'
+    ? everything
+    : sql<SqlBool>`${sql.ref(`${table}.project_id`)} = ${scope.projectId}`;
+}
+
+/** True when the caller may be told who that project's instance is. */
+export function mayName(scope: Scope, projectId: string | null): boolean {
+  return scope.kind === 'all' || projectId === scope.projectId;
+}
+
+function grantedBackends(projectId: string): RawBuilder<unknown> {
+  return sql`select b.id from access_grant g
+    join backend b on b.host_id = g.host_id and (g.backend_name is null or g.backend_name = b.name)
+    where g.project_id = ${projectId}`;
+}
+
+function devicesOfProject(projectId: string): RawBuilder<unknown> {
+  return sql`select a.device_id from accelerator a
+    where a.project_id = ${projectId} or a.reserved_for = ${projectId}`;
+}
