@@ -1,0 +1,102 @@
+/** The configuration of kind `pci`: which functions are listed, and which of them need no approval. */
+import type { ConfigOf } from '@cyborg/driver-sdk/define-driver';
+
+const hexId = {
+  type: 'string',
+  pattern: '^(0[xX])?[0-9a-fA-F]{4}$',
+  description: 'Four hex digits, with or without 0x.',
+} as const;
+
+const classPrefix = {
+  type: 'string',
+  pattern: '^(0[xX])?[0-9a-fA-F]{2}([0-9a-fA-F]{2}){0,2}$',
+  description:
+    'The first two, four or six hex digits of the PCI class: 03 is every display controller.',
+} as const;
+
+const matchers = {
+  vendor: { ...hexId, description: 'PCI vendor id, such as 10de.' },
+  device: { ...hexId, description: 'PCI device id, such as 2330.' },
+  class: classPrefix,
+  kernel_driver: {
+    type: 'string',
+    maxLength: 64,
+    description:
+      'Name of the kernel driver bound now, such as nvme; "none" for an unbound function.',
+  },
+  address: {
+    type: 'string',
+    pattern: '^[0-9a-fA-F:.*?]{1,16}$',
+    description: 'PCI address; * stands for any text, ? for one character: 0000:21:*.',
+  },
+} as const;
+
+const rule = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    ...matchers,
+    offer: {
+      type: 'boolean',
+      default: false,
+      description: 'What matches needs no approval.',
+    },
+    type: {
+      enum: ['GPU', 'FPGA', 'AICHIP', 'COPROCESSOR', 'CRYPTO', 'ENTROPY', 'NIC', 'SSD', 'OTHER'],
+      description: 'What it is, where the PCI class does not say.',
+    },
+    resource_class: {
+      type: 'string',
+      pattern: '^[A-Z0-9_]{1,255}$',
+      description: "Placement resource class, in place of the type's own.",
+    },
+    traits: {
+      type: 'array',
+      maxItems: 32,
+      items: { type: 'string', pattern: '^[A-Z0-9_]{1,255}$' },
+      description: 'Placement traits beside those of every function.',
+    },
+  },
+} as const;
+
+export const pciConfig = {
+  type: 'object',
+  properties: {
+    classes: {
+      type: 'array',
+      maxItems: 64,
+      items: classPrefix,
+      default: ['03', '12', '0b40', '10'],
+      description:
+        'PCI classes that are listed: display, processing accelerators, co-processors, encryption unless told.',
+    },
+    rules: {
+      type: 'array',
+      maxItems: 256,
+      items: rule,
+      default: [],
+      description:
+        'Functions that are listed beside those of `classes`. All that a rule names must hold; the first rule that ' +
+        'matches a function decides what it says.',
+    },
+    exclude: {
+      type: 'array',
+      maxItems: 256,
+      items: { type: 'object', additionalProperties: false, properties: matchers },
+      default: [],
+      description: 'Functions that are not listed, whatever the classes and rules say.',
+    },
+    offer: {
+      enum: ['none', 'rules', 'all'],
+      default: 'rules',
+      description:
+        'What needs no approval by an operator: nothing, what a rule with `offer: true` matches, or all. What the ' +
+        'host itself uses is withheld in any case.',
+    },
+  },
+  additionalProperties: false,
+} as const;
+
+export type PciConfig = ConfigOf<typeof pciConfig>;
+export type PciRule = PciConfig['rules'][number];
+export type PciMatcher = PciConfig['exclude'][number];

@@ -1,0 +1,118 @@
+/** Kind `pci`: the host's own PCI functions, by class and by rules. */
+import { defineKind, type BackendContext, type Kind } from '@cyborg/driver-sdk/define-driver';
+import { DriverError } from '@cyborg/driver-sdk/errors';
+import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
+import { ScanThread } from '@cyborg/driver-sdk/scan-thread';
+import { pciConfig, type PciConfig } from './config.ts';
+import type { ScanInput, ScanOutput } from './scan.ts';
+
+type Context = BackendContext<PciConfig>;
+
+export interface PciKind {
+  readonly kind: Kind;
+  /** Ends the scanning thread. */
+  close(): Promise<'clean' | 'stuck'>;
+}
+
+/** What is remembered of one backend between calls. A restart forgets it, and nothing is lost by that. */
+interface Memory {
+  serials: ReadonlyMap<string, string>;
+  inventory: Inventory | undefined;
+}
+
+export function openPciKind(): PciKind {
+  let log: Context['log'] | undefined;
+  const thread = new ScanThread<ScanInput, ScanOutput>({
+    module: new URL('./scan.ts', import.meta.url),
+    onBlocked: (path) => log?.('warn', `${path} does not answer: taken for unreadable from now on`),
+  });
+  const memories = new Map<string, Memory>();
+
+  async function discover(context: Context): Promise<Inventory> {
+    log = context.log;
+    const memory = memories.get(context.backend) ?? { serials: new Map(), inventory: undefined };
+    const { inventory, serials } = await thread.run(toScanInput(context, memory), context.signal);
+    memories.set(context.backend, { serials, inventory });
+    return inventory;
+  }
+
+  /** In the last inventory, or else in a new one: the driver may have been restarted since. */
+  async function find(context: Context, key: string): Promise<DriverAccelerator | undefined> {
+    const last = memories.get(context.backend)?.inventory;
+    return findIn(last, key) ?? findIn(await discover(context), key);
+  }
+
+  const kind = defineKind({
+    title: 'PCI functions of this host, by class and by rules',
+    config: pciConfig,
+    delegable: [], // what hardware is listed and given out is an admin's business
+    install: (_context, { dryRun }) => {
+      if (!dryRun) thread.warm();
+      return { status: 'ready' };
+    },
+    uninstall: ({ backend }, { dryRun }) => {
+      if (!dryRun) memories.delete(backend);
+      return { status: 'ready' };
+    },
+    discover,
+    prepare: async (context, { accelerator: key, plugs }) => {
+      const accelerator = await find(context, key);
+      return planOf(context, { key, plugs, accelerator });
+    },
+    release: (context) => requireSimulated(context, 'release'),
+    clean: (context) => {
+      requireSimulated(context, 'clean');
+      return ['simulated'];
+    },
+  });
+  return { kind, close: async () => await thread.close() };
+}
+
+function toScanInput(context: Context, memory: Memory): ScanInput {
+  const { sysfs, proc } = context.roots;
+  return {
+    roots: { sysfs, proc },
+    isSimulated: context.simulated,
+    hostName: context.host.name,
+    config: context.config,
+    boundByUs: [], // binding comes with VFIO
+    serials: memory.serials,
+  };
+}
+
+function findIn(inventory: Inventory | undefined, key: string): DriverAccelerator | undefined {
+  const parts = inventory?.devices.flatMap((device) => device.deployables) ?? [];
+  return parts.flatMap((part) => part.accelerators).find((item) => item.key === key);
+}
+
+interface PlanRequest {
+  readonly key: string;
+  readonly plugs: readonly string[];
+  readonly accelerator: DriverAccelerator | undefined;
+}
+
+function planOf(context: Context, { key, plugs, accelerator }: PlanRequest): AttachPlan {
+  if (accelerator === undefined) {
+    throw new DriverError('gone', `backend ${context.backend} has no accelerator ${key}`);
+  }
+  requireSimulated(context, 'prepare');
+  if (accelerator.host_use !== null) {
+    throw new DriverError('host-use', `${accelerator.name}: ${accelerator.host_use}`);
+  }
+  if (!plugs.includes('pci')) {
+    const offer = plugs.join(', ') || 'nothing';
+    throw new DriverError(
+      'unsupported',
+      `${key} needs pci; the instance's hypervisor can plug ${offer}`,
+    );
+  }
+  const { domain = '', bus = '', device = '', function: fn = '' } = accelerator.attach_info;
+  return { kind: 'pci', address: `${domain}:${bus}:${device}.${fn}` };
+}
+
+/** Real functions are given to guests through VFIO, which this version does not do yet. */
+function requireSimulated(context: Context, act: string): void {
+  if (context.simulated) return;
+  const message = `backend ${context.backend}: ${act} of a PCI function is not supported by this version`;
+  throw new DriverError('unsupported', message);
+}

@@ -1,0 +1,25 @@
+import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+
+/** Modules whose algorithms somebody uses (a reference count above the one that being registered gives), with one such. */
+export function readCryptoUsers(
+  reader: TreeReader,
+  proc: string,
+): ReadonlyMap<string, string> | undefined {
+  const lines = reader.lines(`${proc}/crypto`);
+  if (lines === undefined) return undefined;
+  const users = new Map<string, string>();
+  let fields = new Map<string, string>();
+  for (const line of [...lines, '']) {
+    const colon = line.indexOf(':');
+    if (colon !== -1) {
+      fields.set(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
+      continue;
+    }
+    const module = fields.get('module')?.replaceAll('-', '_');
+    if (module !== undefined && Number(fields.get('refcnt')) > 1) {
+      users.set(module, fields.get('name') ?? 'an algorithm');
+    }
+    fields = new Map();
+  }
+  return users;
+}

@@ -1,0 +1,48 @@
+import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+
+export interface Mounts {
+  /** By `major:minor` of the block device. */
+  readonly byNumber: ReadonlyMap<string, string>;
+  /** By source as it was given to mount: `/dev/nvme0n1p1`. */
+  readonly bySource: ReadonlyMap<string, string>;
+}
+
+/** What is mounted: in the host's first process's eyes where we may look, and in our own. Undefined: no table at all. */
+export function readMounts(reader: TreeReader, proc: string): Mounts | undefined {
+  const byNumber = new Map<string, string>();
+  const bySource = new Map<string, string>();
+  let hasTable = false;
+  for (const path of [`${proc}/1/mountinfo`, `${proc}/self/mountinfo`]) {
+    for (const line of reader.lines(path) ?? []) {
+      hasTable = true;
+      const [left = '', right = ''] = line.split(' - ');
+      const [, , number, , place = ''] = left.split(' ');
+      const [, source] = right.split(' ');
+      if (number !== undefined) byNumber.set(number, unescape(place));
+      if (source !== undefined) bySource.set(unescape(source), unescape(place));
+    }
+  }
+  for (const path of [`${proc}/1/mounts`, `${proc}/self/mounts`, `${proc}/mounts`]) {
+    for (const line of reader.lines(path) ?? []) {
+      hasTable = true;
+      const [source, place] = line.split(' ');
+      if (source !== undefined && place !== undefined)
+        bySource.set(unescape(source), unescape(place));
+    }
+  }
+  return hasTable ? { byNumber, bySource } : undefined;
+}
+
+/** Devices that are swapped to, as `/dev/sda2`. Undefined: no table. */
+export function readSwaps(reader: TreeReader, proc: string): ReadonlySet<string> | undefined {
+  const lines = reader.lines(`${proc}/swaps`);
+  if (lines === undefined) return undefined;
+  return new Set(lines.slice(1).map((line) => unescape(line.split(/\s/u)[0] ?? '')));
+}
+
+/** The kernel writes blanks and backslashes in octal. */
+function unescape(text: string): string {
+  return text.replaceAll(/\\(\d{3})/gu, (_, digits: string) =>
+    String.fromCharCode(parseInt(digits, 8)),
+  );
+}

@@ -1,0 +1,51 @@
+import { formatPciAddress, parsePciAddress } from '@cyborg/driver-sdk/pci';
+import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+
+export interface OpenNodes {
+  /** Paths below /dev, and addresses of PCI functions whose BARs are open through sysfs, with who has them open. */
+  readonly holders: ReadonlyMap<string, string>;
+  /** False when processes of other users hide their files from us. */
+  readonly isComplete: boolean;
+}
+
+const filesMax = 2_000_000;
+const memoryFile = /\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource\d/iu;
+
+/** Looks through the open files of every process. Undefined when there is no process table. */
+export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | undefined {
+  const processes = reader.names(proc)?.filter((name) => /^\d+$/u.test(name));
+  if (processes === undefined || processes.length === 0) return undefined;
+  const holders = new Map<string, string>();
+  let isComplete = true;
+  let files = 0;
+  for (const id of processes) {
+    const folder = `${proc}/${id}`;
+    const names = reader.names(`${folder}/fd`);
+    if (names === undefined) {
+      // A process that ended meanwhile has no files; one that is there and hides them is what we cannot see.
+      if (reader.exists(folder) && !isKernelThread(reader, folder)) isComplete = false;
+      continue;
+    }
+    files += names.length;
+    if (files > filesMax) return { holders, isComplete: false };
+    for (const name of names) {
+      const node = toNode(reader.link(`${folder}/fd/${name}`));
+      if (node === undefined || holders.has(node)) continue;
+      holders.set(node, `${reader.text(`${folder}/comm`) ?? 'process'} (pid ${id})`);
+    }
+  }
+  return { holders, isComplete };
+}
+
+/** Kernel threads have no command line and no files. */
+function isKernelThread(reader: TreeReader, folder: string): boolean {
+  return reader.text(`${folder}/cmdline`) === '' && reader.link(`${folder}/exe`) === undefined;
+}
+
+function toNode(target: string | undefined): string | undefined {
+  if (target === undefined) return undefined;
+  if (target.startsWith('/dev/')) return target.replace(/ \(deleted\)$/u, '');
+  const address = memoryFile.exec(target)?.[1];
+  const parsed = address === undefined ? undefined : parsePciAddress(address);
+  return parsed === undefined ? undefined : formatPciAddress(parsed);
+}
