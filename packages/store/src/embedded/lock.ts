@@ -3,6 +3,9 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'nod
 import { join } from 'node:path';
 
 import { EmbeddedPostgresError } from './failure.ts';
+import { isRunning } from './processes.ts';
+import { until } from './until.ts';
+import type { EmbeddedClock } from './until.ts';
 
 /** Held by the live server of a directory; the kernel releases it however that process ends. */
 export interface DirectoryLock {
@@ -12,6 +15,8 @@ export interface DirectoryLock {
 const flockTimeoutMs = 10_000;
 /** flock's exit status when somebody else holds the lock. */
 const flockConflict = 1;
+/** The threads of a killed process close its files a little after it is gone from sight. */
+const dyingTimeoutMs = 3_000;
 
 /**
  * Takes `server.lock` in the directory for this process.
@@ -20,17 +25,19 @@ const flockConflict = 1;
  *
  * @throws {EmbeddedPostgresError} `directory-in-use`, naming the process that holds it.
  */
-export function lockDirectory(directory: string): DirectoryLock {
+export async function lockDirectory(
+  directory: string,
+  clock: EmbeddedClock,
+): Promise<DirectoryLock> {
   const file = join(directory, 'server.lock');
   const fd = openSync(file, 'a+', 0o600);
   try {
-    const flock = spawnSync('flock', ['-n', '3'], {
-      stdio: ['ignore', 'ignore', 'pipe', fd],
-      timeout: flockTimeoutMs,
-      encoding: 'utf8',
+    let isLocked = tryLock(fd);
+    await until(() => isLocked || isHolderRunning(file) || (isLocked = tryLock(fd)), {
+      clock,
+      timeoutMs: dyingTimeoutMs,
     });
-    if (flock.status === flockConflict) throw inUse(directory, file);
-    if (flock.status !== 0) throw flockFailed(flock.error?.message ?? flock.stderr);
+    if (!isLocked) throw inUse(directory, file);
     ftruncateSync(fd);
     writeSync(fd, `${process.pid}\n`);
   } catch (error) {
@@ -38,6 +45,22 @@ export function lockDirectory(directory: string): DirectoryLock {
     throw error;
   }
   return once(() => closeSync(fd));
+}
+
+function tryLock(fd: number): boolean {
+  const flock = spawnSync('flock', ['-n', '3'], {
+    stdio: ['ignore', 'ignore', 'pipe', fd],
+    timeout: flockTimeoutMs,
+    encoding: 'utf8',
+  });
+  if (flock.status === 0) return true;
+  if (flock.status === flockConflict) return false;
+  throw flockFailed(flock.error?.message ?? flock.stderr);
+}
+
+function isHolderRunning(file: string): boolean {
+  const pid = Number.parseInt(readFileSync(file, 'utf8'), 10);
+  return pid > 0 && isRunning(pid);
 }
 
 function inUse(directory: string, file: string): EmbeddedPostgresError {

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import type { StoreLog } from '../log.ts';
 import { findBinaries } from './binaries.ts';
+import type { Binaries } from './binaries.ts';
 import { databaseRole, prepareCluster } from './cluster.ts';
 import { EmbeddedPostgresError, toEmbeddedError } from './failure.ts';
 import { lockDirectory } from './lock.ts';
@@ -24,6 +25,8 @@ export interface EmbeddedPostgresOptions {
   readonly clock: EmbeddedClock;
   /** Settings of postgresql.conf; where it listens cannot be changed. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Default: the npm package's. */
+  readonly binaries?: Binaries;
 }
 
 export interface EmbeddedPostgres {
@@ -54,7 +57,7 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedPostgres> {
   try {
     const directory = makeDirectory(options.directory);
-    const lock = lockDirectory(directory);
+    const lock = await lockDirectory(directory, options.clock);
     try {
       return await startLocked({ ...options, directory }, lock);
     } catch (error) {
@@ -70,10 +73,10 @@ async function startLocked(
   options: EmbeddedPostgresOptions,
   lock: DirectoryLock,
 ): Promise<EmbeddedPostgres> {
-  const { directory, log, clock, settings = {} } = options;
+  const { directory, log, clock, settings = {}, binaries = findBinaries() } = options;
   const data = join(directory, 'data');
   await endOrphans({ data, clock, log });
-  const way = await chooseWay({ directory, data, binaries: findBinaries(), log });
+  const way = await chooseWay({ directory, data, binaries, log });
   await prepareCluster({ directory, data, way, log });
   const socketFolder = makeSocketFolder({ directory, owner: way.owner });
   const postgresLog = openPostgresLog(join(directory, 'postgres.log'));
@@ -96,6 +99,7 @@ async function startLocked(
     status: () => supervisor.status(),
     stop: async () => {
       await supervisor.stop();
+      await endOrphans({ data, clock, log });
       if (dirname(socketFolder) !== directory)
         rmSync(socketFolder, { recursive: true, force: true });
       lock.release();

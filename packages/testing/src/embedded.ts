@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+
+/** A folder of the test's own (0700), removed with everything in it. */
+export function makeTempFolder(parent: string = tmpdir()): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(parent, 'cyborg-test-'));
+  return {
+    path,
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  };
+}
+
+const Report = Type.Object({
+  pid: Type.Optional(Type.Integer()),
+  url: Type.Optional(Type.String()),
+  reason: Type.Optional(Type.String()),
+  message: Type.Optional(Type.String()),
+});
+
+/** A process that runs the embedded database of a directory, as a server does. */
+export interface PostgresProgram extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** What it printed: a database's `pid` and `url`, or why there is none. */
+  readonly report: Type.Static<typeof Report>;
+}
+
+export interface PostgresProgramOptions {
+  /** Goes before the program: `['setpriv', '--reuid', …]`. */
+  readonly prefix?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts `postgres-program.ts` and waits for its report; disposing it kills it. */
+export async function startPostgresProgram(
+  directory: string,
+  { prefix = [], env = process.env }: PostgresProgramOptions = {},
+): Promise<PostgresProgram> {
+  const program = join(import.meta.dirname, 'postgres-program.ts');
+  const [command = '', ...args] = [...prefix, process.execPath, program, directory].values();
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' });
+  const lines = createInterface({ input: child.stdout });
+  const line = await new Promise<string>((resolve, reject) => {
+    lines.once('line', resolve);
+    child.once('error', reject);
+    child.once('exit', (status) => {
+      setImmediate(() => reject(new Error(`the program ended with ${status} and no report`)));
+    });
+  });
+  return {
+    child,
+    report: Value.Parse(Report, JSON.parse(line)),
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = new Promise((resolve) => {
+        child.once('exit', resolve);
+      });
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
