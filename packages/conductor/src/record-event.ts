@@ -38,5 +38,5 @@ export async function recordEvents(
       })),
     )
     .execute();
-  wakeUps.add('events');
+  wakeUps.add('events-written');
 }

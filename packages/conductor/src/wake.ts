@@ -2,7 +2,14 @@
  * Wake-ups: hints that something changed. Losing one costs latency, never correctness: whoever waits also looks again
  * by itself every `recheckMs`.
  */
-export type Topic = 'work' | 'events' | `host:${string}` | `operation:${string}`;
+export type Topic =
+  | 'work'
+  /** Events were written and want their numbers: the sequencer's. */
+  | 'events-written'
+  /** Events got their numbers: readers'. */
+  | 'events'
+  | `host:${string}`
+  | `operation:${string}`;
 
 export interface WakeHub {
   /** Wakes local waiters now and tells other replicas. Call it after commit. */

@@ -32,11 +32,17 @@ export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> =
   rules: {
     withheld: {
       settled: true,
-      on: { offer: 'available', withhold: 'withheld', update: 'updating' },
+      on: { offer: 'available', withhold: 'withheld', update: 'updating', adopt: 'attached' },
     },
     available: {
       settled: true,
-      on: { withhold: 'withheld', offer: 'available', reserve: 'reserved', update: 'updating' },
+      on: {
+        withhold: 'withheld',
+        offer: 'available',
+        reserve: 'reserved',
+        update: 'updating',
+        adopt: 'attached',
+      },
     },
     // `unreserve`: nothing was prepared on the host. `take`: something was.
     reserved: {
@@ -51,11 +57,21 @@ export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> =
     attached: { settled: true, on: { take: 'cleaning', orphan: 'orphaned' } },
     cleaning: {
       settled: false,
-      on: { clean: 'available', 'clean-withheld': 'withheld', 'fail-cleaning': 'cleaning_failed' },
+      on: {
+        clean: 'available',
+        'clean-withheld': 'withheld',
+        'fail-cleaning': 'cleaning_failed',
+        adopt: 'attached',
+      },
     },
     cleaning_failed: {
       settled: true,
-      on: { 'retry-cleaning': 'cleaning', withhold: 'withheld', offer: 'available' },
+      on: {
+        'retry-cleaning': 'cleaning',
+        withhold: 'withheld',
+        offer: 'available',
+        adopt: 'attached',
+      },
     },
     updating: { settled: false, on: { offer: 'available', 'update-withheld': 'withheld' } },
     orphaned: { settled: true, on: { adopt: 'attached', take: 'cleaning' } },

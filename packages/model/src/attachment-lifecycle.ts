@@ -20,7 +20,8 @@ export type AttachmentEvent =
   | 'released'
   | 'unbound'
   | 'cancel'
-  | 'force-release';
+  | 'force-release'
+  | 'adopt';
 
 export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
   noun: 'an attachment',
@@ -34,7 +35,8 @@ export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
       settled: false,
       on: { released: 'released', unbound: 'requested', 'force-release': 'released' },
     },
-    released: { settled: true, on: {} },
+    // An operator found it in a guest after the ledger had let go of it.
+    released: { settled: true, on: { adopt: 'attached' } },
   },
 };
 

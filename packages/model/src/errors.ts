@@ -9,6 +9,8 @@ export type ErrorKind =
   | 'unprocessable'
   | 'too-large'
   | 'unsupported-media'
+  | 'wrong-method'
+  | 'throttled'
   | 'capacity'
   | 'unavailable';
 
@@ -19,7 +21,9 @@ export const errorCodes = {
   'not-authenticated': { kind: 'unauthenticated', title: 'Credentials are missing or wrong' },
   forbidden: { kind: 'forbidden', title: 'The role does not allow this' },
   'key-not-delegable': { kind: 'forbidden', title: 'Only an admin may set this configuration key' },
+  'too-many-failed-logins': { kind: 'throttled', title: 'Too many failed logins' },
   'no-such-route': { kind: 'not-found', title: 'No such path' },
+  'method-not-allowed': { kind: 'wrong-method', title: 'The path does not know this method' },
   'driver-not-found': { kind: 'not-found', title: 'No such driver' },
   'driver-version-not-found': { kind: 'not-found', title: 'No such driver version' },
   'deployment-not-found': { kind: 'not-found', title: 'The driver is not installed' },
@@ -33,6 +37,7 @@ export const errorCodes = {
   'profile-not-found': { kind: 'not-found', title: 'No such device profile' },
   'grant-not-found': { kind: 'not-found', title: 'No such grant' },
   'operation-not-found': { kind: 'not-found', title: 'No such operation' },
+  'unclaimed-not-found': { kind: 'not-found', title: 'No such unclaimed device' },
   'wrong-state': { kind: 'conflict', title: 'The thing is in a state that does not allow this' },
   'already-exists': { kind: 'conflict', title: 'The name is in use' },
   'already-attached': { kind: 'conflict', title: 'The accelerator is attached already' },

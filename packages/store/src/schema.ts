@@ -293,6 +293,8 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   attachment_id: string | null;
   instance_id: string | null;
   project_id: string | null;
+  /** That waits for it to be clean. */
+  operation_id: string | null;
   created_by_request: Generated<boolean>;
 }
 

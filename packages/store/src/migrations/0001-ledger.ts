@@ -236,6 +236,7 @@ const statements = [
     attachment_id uuid,
     instance_id uuid,
     project_id text,
+    operation_id uuid,
     created_by_request boolean not null default false,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
@@ -251,6 +252,7 @@ const statements = [
   `create index accelerator_backend on accelerator (backend_id, id)`,
   `create index accelerator_cleaning on accelerator (host_id, id) where state = 'cleaning'`,
   `create index accelerator_project on accelerator (project_id, id) where project_id is not null`,
+  `create index accelerator_reserved_for on accelerator (reserved_for, id) where reserved_for is not null`,
   `create index accelerator_instance on accelerator (instance_id, id) where instance_id is not null`,
   `create index accelerator_deployable on accelerator (deployable_id)`,
   `create index accelerator_device on accelerator (device_id)`,
@@ -302,7 +304,9 @@ const statements = [
     finished_at timestamptz
   )`,
   `create index operation_open on operation (created_at) where state in ('queued', 'running', 'waiting')`,
-  `create index operation_project on operation (project_id, id)`,
+  // Newest first, of all and of one project.
+  `create index operation_newest on operation (created_at desc, id desc)`,
+  `create index operation_project on operation (project_id, created_at desc, id desc)`,
   `create table attachment (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -332,7 +336,7 @@ const statements = [
   `create unique index attachment_live on attachment (accelerator_id)
     where state in ('reserved', 'attaching', 'attached', 'failed', 'detaching')`,
   `create index attachment_work on attachment (host_id, id) where state in ('reserved', 'attaching', 'detaching')`,
-  `create index attachment_held on attachment (host_id, id) where state = 'attached'`,
+  `create index attachment_held on attachment (host_id, id) where state in ('attached', 'failed')`,
   `create index attachment_instance on attachment (instance_id) where state <> 'released'`,
   `create index attachment_project on attachment (project_id, id) where state <> 'released'`,
   `create index attachment_operation on attachment (operation_id) where operation_id is not null and state in ('reserved', 'attaching', 'detaching')`,

@@ -1,0 +1,111 @@
+/**
+ * Idempotency keys: the first answer is stored in the act's transaction, so it exists exactly when the act does.
+ */
+import { createHash } from 'node:crypto';
+
+import type { Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+import { insertIdempotencyKey, lockIdempotencyKey } from '@cyborg/store/idempotency-keys';
+
+import { defaultLimits } from './limits.ts';
+import type { Act } from './transaction.ts';
+
+export interface IdempotentRequest {
+  readonly caller: Caller;
+  readonly method: string;
+  /** With its parameters filled in. */
+  readonly path: string;
+  /** Absent: the work runs every time. */
+  readonly key: string | undefined;
+  readonly body: unknown;
+}
+
+const hourMs = 3_600_000;
+
+/**
+ * Runs `work` once per scope (project, method, path) and key, and gives later callers its answer for 24 hours.
+ *
+ * A refusal is not stored: nothing happened, so the same key may try again.
+ *
+ * @throws ServiceError `idempotency-mismatch` when the key was used with another body; `idempotency-running` while the
+ *   first request has not finished.
+ */
+export async function idempotently<Result>(
+  { tx, now }: Act,
+  request: IdempotentRequest,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (request.key === undefined) return work();
+  const keyed = {
+    scope: `${request.caller.projectId} ${request.method} ${request.path}`,
+    key: request.key,
+    bodyHash: hashOf(request.body),
+    now,
+    expiredBefore: new Date(now.getTime() - defaultLimits.idempotencyHours * hourMs),
+  };
+  const found = await lockIdempotencyKey(tx, keyed);
+  if (found === 'locked') throw running(request.key);
+  if (found !== undefined) {
+    if (found.bodyHash !== keyed.bodyHash) throw mismatch(request.key);
+    return fromStored(found.response) as Result;
+  }
+  const result = await work();
+  const isStored = await insertIdempotencyKey(tx, { ...keyed, response: toStored(result) });
+  // The first request ended between our snapshot and our lock: it is stored now, and ours is undone.
+  if (!isStored) throw running(request.key);
+  return result;
+}
+
+function running(key: string): ServiceError {
+  return new ServiceError(
+    'idempotency-running',
+    `The first request with idempotency key "${key}" is still running: ask again shortly.`,
+    { extra: { retry_after_seconds: defaultLimits.idempotencyRetryAfterSeconds } },
+  );
+}
+
+function mismatch(key: string): ServiceError {
+  return new ServiceError(
+    'idempotency-mismatch',
+    `Idempotency key "${key}" was used with another body: use a new key for a new request.`,
+  );
+}
+
+function hashOf(body: unknown): string {
+  return createHash('sha256').update(canonical(body)).digest('hex');
+}
+
+/** JSON with sorted keys: the same body in another order is the same body. */
+function canonical(value: unknown): string {
+  return (
+    JSON.stringify(value, (_key, part: unknown) =>
+      isRecord(part)
+        ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+        : part,
+    ) ?? 'null'
+  );
+}
+
+const instantTag = '$instant';
+
+/** Views carry `Date`s, which JSON would turn into plain text. */
+function toStored(value: unknown): unknown {
+  if (value instanceof Date) return { [instantTag]: value.toISOString() };
+  if (Array.isArray(value)) return value.map(toStored);
+  if (!isRecord(value)) return value ?? null;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, toStored(part)]));
+}
+
+function fromStored(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(fromStored);
+  if (!isRecord(value)) return value;
+  const instant = value[instantTag];
+  if (typeof instant === 'string') return new Date(instant);
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, fromStored(part)]));
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+  );
+}
