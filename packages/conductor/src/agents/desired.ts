@@ -1,0 +1,182 @@
+/** What a host should be: its installations and backends, and the orders that wait for it. */
+import { createHash } from 'node:crypto';
+
+import { sql } from 'kysely';
+
+import type { ConductorDeps, Db, Ledger } from '../deps.ts';
+import { listOrders, ordersFingerprint, type OrderView } from '../orders/orders.ts';
+import type { AgentHost } from './credentials.ts';
+
+export interface DesiredBackendView {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly additions: readonly Readonly<Record<string, unknown>>[];
+  readonly generation: number;
+  readonly discovery: number;
+}
+
+export interface DesiredInstallationView {
+  readonly id: string;
+  readonly driver_id: string;
+  readonly version: string;
+  readonly generation: number;
+  readonly wanted: 'present' | 'removed';
+  readonly backends: readonly DesiredBackendView[];
+  readonly removed_backends: readonly DesiredBackendView[];
+}
+
+export interface DesiredView {
+  readonly ledger: Ledger;
+  readonly revision: string;
+  readonly installations: readonly DesiredInstallationView[];
+  readonly orders: readonly OrderView[];
+  readonly release_unclaimed: readonly {
+    readonly id: string;
+    readonly instance_id: string;
+    readonly device_name: string;
+  }[];
+  readonly more: boolean;
+}
+
+export interface DesiredQuery {
+  readonly revision?: string | undefined;
+  readonly wait_seconds?: number | undefined;
+}
+
+/** By the agent API: ordersPerAnswerMax. */
+const ordersMax = 512;
+const waitSecondsMax = 30;
+
+/** Answers at once when the host's revision differs from the one given, else when it does or the time is over. */
+export async function showDesired(
+  deps: ConductorDeps,
+  host: AgentHost,
+  { query, signal }: { query: DesiredQuery; signal?: AbortSignal | undefined },
+): Promise<DesiredView> {
+  const waitMs = Math.min(query.wait_seconds ?? 0, waitSecondsMax) * 1000;
+  const untilMs = deps.clock.monotonicMs() + (query.revision === undefined ? 0 : waitMs);
+  let bell = Promise.withResolvers<void>();
+  using _waiter = deps.wake.subscribe(`host:${host.id}`, () => bell.resolve());
+  for (;;) {
+    // Before the look: what changes during it rings again.
+    bell = Promise.withResolvers<void>();
+    const revision = await revisionOf(deps, host.id);
+    const leftMs = untilMs - deps.clock.monotonicMs();
+    if (revision !== query.revision || leftMs <= 0 || signal?.aborted === true) {
+      return readDesired(deps, host, revision);
+    }
+    await rungOrOver(deps, bell.promise, { leftMs, signal });
+  }
+}
+
+async function rungOrOver(
+  { clock }: ConductorDeps,
+  rung: Promise<void>,
+  { leftMs, signal }: { leftMs: number; signal: AbortSignal | undefined },
+): Promise<void> {
+  const done = new AbortController();
+  const either = signal === undefined ? done.signal : AbortSignal.any([done.signal, signal]);
+  const over = clock.sleep(leftMs, either).catch(() => {});
+  await Promise.race([rung, over]);
+  done.abort();
+}
+
+/** The revision is read first: a state newer than its revision is only asked for once more. */
+async function readDesired(
+  { db, ledger }: ConductorDeps,
+  host: AgentHost,
+  revision: string,
+): Promise<DesiredView> {
+  const [installations, { orders, more }, release] = await Promise.all([
+    listInstallations(db, host.id),
+    listOrders(db, host.id, ordersMax),
+    db
+      .selectFrom('unclaimed')
+      .select(['id', 'instance_id', 'device_name'])
+      .where('host_id', '=', host.id)
+      .where('ordered', '=', 'release')
+      .orderBy('id')
+      .execute(),
+  ]);
+  return { ledger, revision, installations, orders, release_unclaimed: release, more };
+}
+
+async function listInstallations(db: Db, hostId: string): Promise<DesiredInstallationView[]> {
+  const installations = await db
+    .selectFrom('installation')
+    .select(['id', 'driver_id', 'wanted_version', 'generation', 'state'])
+    .where('host_id', '=', hostId)
+    .where('state', '<>', 'removed')
+    .orderBy('driver_id')
+    .execute();
+  const backends = await db
+    .selectFrom('backend')
+    .selectAll()
+    .where('host_id', '=', hostId)
+    .orderBy('name')
+    .execute();
+  return installations.map((row) => {
+    const own = backends.filter(({ installation_id }) => installation_id === row.id);
+    const isRemoved = row.state === 'removing';
+    const leaving = own.filter((backend) => backend.state === 'removing' && !isGone(backend));
+    const staying = own.filter((backend) => backend.state !== 'removing');
+    return {
+      id: row.id,
+      driver_id: row.driver_id,
+      version: row.wanted_version,
+      generation: row.generation,
+      wanted: isRemoved ? 'removed' : 'present',
+      backends: staying.map(toDesiredBackend),
+      removed_backends: leaving.map(toDesiredBackend),
+    };
+  });
+}
+
+/** Taken away on the host; its row stays for what was kept through a forced uninstall. */
+function isGone(backend: { generation: number; observed_generation: number }): boolean {
+  return backend.observed_generation >= backend.generation;
+}
+
+function toDesiredBackend(row: {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly additions: readonly Readonly<Record<string, unknown>>[];
+  readonly generation: number;
+  readonly discovery_requested: number;
+}): DesiredBackendView {
+  const { id, name, kind, config, additions, generation } = row;
+  return { id, name, kind, config, additions, generation, discovery: row.discovery_requested };
+}
+
+async function revisionOf({ db }: ConductorDeps, hostId: string): Promise<string> {
+  const all = await desiredFingerprints(db, [hostId]);
+  return createHash('sha256')
+    .update(all.get(hostId) ?? '')
+    .digest('base64url');
+}
+
+/** For each host a text that differs whenever its desired state does; two queries whatever the number of hosts. */
+export async function desiredFingerprints(
+  db: Db,
+  hostIds: readonly string[],
+): Promise<Map<string, string>> {
+  if (hostIds.length === 0) return new Map();
+  const [orders, { rows }] = await Promise.all([
+    ordersFingerprint(db, hostIds),
+    sql<{ host_id: string; text: string }>`
+      select h.id as host_id, concat(
+        (select string_agg(concat_ws(':', i.id, i.generation, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
+          from installation i where i.host_id = h.id), ';',
+        (select string_agg(concat_ws(':', b.id, b.generation, b.state = 'removing',
+            b.state = 'removing' and b.observed_generation >= b.generation, b.discovery_requested), ',' order by b.id)
+          from backend b where b.host_id = h.id), ';',
+        (select string_agg(u.id::text, ',' order by u.id)
+          from unclaimed u where u.host_id = h.id and u.ordered = 'release')) as text
+      from unnest(${hostIds}::uuid[]) as h(id)`.execute(db),
+  ]);
+  return new Map(rows.map((row) => [row.host_id, `${row.text};${orders.get(row.host_id) ?? ''}`]));
+}

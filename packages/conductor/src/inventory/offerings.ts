@@ -1,0 +1,101 @@
+/** Facts of accelerators that exist, and what follows for those that nobody holds. */
+import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
+import { nextState } from '@cyborg/model/lifecycle';
+import { offeringOf, type Offering } from '@cyborg/model/offering';
+import { updateMany } from '@cyborg/store/bulk';
+import { sql } from 'kysely';
+
+import type { NewEvent } from '../record-event.ts';
+import type { Applying } from './apply.ts';
+import {
+  acceleratorFacts,
+  differences,
+  type AcceleratorFacts,
+  type AcceleratorRow,
+} from './rows.ts';
+
+type Judged = AcceleratorFacts & Pick<AcceleratorRow, 'operator_choice' | 'operator_reason'>;
+
+/** What the ledger knows of an accelerator decides; who holds it and since when does not. */
+export function offeringOfRow(row: Judged): Offering {
+  return offeringOf({
+    operatorChoice: row.operator_choice,
+    operatorReason: row.operator_reason,
+    ruleOffers: row.rule_offers,
+    hostUse: row.host_use,
+    presence: row.presence,
+    health: row.health,
+  });
+}
+
+export function offeringOfNew(facts: AcceleratorFacts): Offering {
+  return offeringOfRow({ ...facts, operator_choice: null, operator_reason: null });
+}
+
+/** Rows are locked here: an attach may be taking one of them just now. */
+export async function settleOfferings(
+  { act, backend, events }: Applying,
+  changed: ReadonlyMap<string, AcceleratorFacts>,
+): Promise<void> {
+  if (changed.size === 0) return;
+  const rows = await act.tx
+    .selectFrom('accelerator')
+    .selectAll()
+    .where('id', '=', sql<string>`any(${[...changed.keys()]}::uuid[])`)
+    .orderBy('id')
+    .forUpdate()
+    .execute();
+  const settled = rows.map((row) => settleOne(row, { ...row, ...changed.get(row.id) }));
+  await updateMany(act.tx, {
+    table: 'accelerator',
+    columns: [...acceleratorFacts, 'state', 'reason', 'updated_at'],
+    rows: settled.map(({ row }) => ({ ...row, updated_at: act.now })),
+  });
+  events.push(
+    ...settled.map(({ row, kind, data }) => eventOf(row, kind, { ...data, backend: backend.name })),
+  );
+}
+
+interface Settled {
+  readonly row: AcceleratorRow;
+  readonly kind: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+function settleOne(before: AcceleratorRow, facts: AcceleratorRow): Settled {
+  const row = { ...facts, ...stateAfter(facts) };
+  const data = {
+    changed: differences(before, facts, acceleratorFacts),
+    state: row.state,
+    reason: row.reason,
+  };
+  const isSame = row.state === before.state && row.reason === before.reason;
+  return { row, kind: isSame ? 'accelerator.changed' : `accelerator.${row.state}`, data };
+}
+
+function stateAfter(row: AcceleratorRow): Pick<AcceleratorRow, 'state' | 'reason'> {
+  const { state, reason } = row;
+  // Kept through a forced uninstall, and its driver is back.
+  if (state === 'orphaned' && row.presence === 'present') {
+    return { state: nextState(acceleratorLifecycle, state, 'adopt'), reason: null };
+  }
+  if (state !== 'available' && state !== 'withheld') return { state, reason };
+  const offering = offeringOfRow(row);
+  const event = offering.state === 'available' ? 'offer' : 'withhold';
+  return { state: nextState(acceleratorLifecycle, state, event), reason: offering.reason };
+}
+
+function eventOf(
+  row: AcceleratorRow,
+  kind: string,
+  data: Readonly<Record<string, unknown>>,
+): NewEvent {
+  return {
+    kind,
+    subjectKind: 'accelerator',
+    subjectId: row.id,
+    hostId: row.host_id,
+    projectId: row.project_id,
+    data,
+  };
+}

@@ -1,0 +1,154 @@
+/** What a driver reported, as rows; and how rows that exist differ from it. */
+import { isDeepStrictEqual } from 'node:util';
+
+import type {
+  AcceleratorTable,
+  AttributeTable,
+  DeployableTable,
+  DeviceTable,
+  ServiceTable,
+} from '@cyborg/store/schema';
+import type { Selectable } from 'kysely';
+
+import type { Tx } from '../deps.ts';
+import type { ReportedAccelerator, ReportedDeployable, ReportedDevice } from './parse.ts';
+
+export type DeviceRow = Selectable<DeviceTable>;
+export type DeployableRow = Selectable<DeployableTable>;
+export type AcceleratorRow = Selectable<AcceleratorTable>;
+export type AttributeRow = Selectable<AttributeTable>;
+export type ServiceRow = Selectable<ServiceTable>;
+
+/** Everything the ledger has of one backend. */
+export interface Known {
+  readonly devices: readonly DeviceRow[];
+  readonly deployables: readonly DeployableRow[];
+  readonly accelerators: readonly AcceleratorRow[];
+  readonly attributes: readonly AttributeRow[];
+  readonly services: readonly ServiceRow[];
+}
+
+export async function readKnown(tx: Tx, backendId: string): Promise<Known> {
+  const ofBackend = tx.selectFrom('device').select('id').where('backend_id', '=', backendId);
+  const devices = await tx
+    .selectFrom('device')
+    .selectAll()
+    .where('backend_id', '=', backendId)
+    .execute();
+  const deployables = await tx
+    .selectFrom('deployable')
+    .selectAll()
+    .where('device_id', 'in', ofBackend)
+    .execute();
+  const accelerators = await tx
+    .selectFrom('accelerator')
+    .selectAll()
+    .where('backend_id', '=', backendId)
+    .execute();
+  const attributes = await tx
+    .selectFrom('attribute')
+    .selectAll('attribute')
+    .innerJoin('deployable', 'deployable.id', 'attribute.deployable_id')
+    .where('deployable.device_id', 'in', ofBackend)
+    .where('attribute.is_operators', '=', false)
+    .execute();
+  const services = await tx
+    .selectFrom('service')
+    .selectAll()
+    .where('backend_id', '=', backendId)
+    .execute();
+  return { devices, deployables, accelerators, attributes, services };
+}
+
+export const deviceFacts = [
+  'address',
+  'vendor_id',
+  'device_id',
+  'class',
+  'type',
+  'vendor',
+  'model',
+  'serial',
+  'numa_node',
+  'iommu_group',
+  'kernel_driver',
+  'health',
+  'health_reason',
+  'info',
+  'presence',
+  'absent_since',
+] as const satisfies readonly (keyof DeviceRow)[];
+
+export type DeviceFacts = Pick<DeviceRow, (typeof deviceFacts)[number]>;
+
+export function deviceFactsOf(device: ReportedDevice): DeviceFacts {
+  const { key: _key, deployables: _parts, ...facts } = device;
+  return { ...facts, presence: 'present', absent_since: null };
+}
+
+export const deployableFacts = ['name', 'resource_class', 'traits'] as const;
+
+/** `name` is the driver's at first, and the operator's afterwards. */
+export const acceleratorFacts = [
+  'deployable_id',
+  'device_id',
+  'type',
+  'resource_class',
+  'traits',
+  'plans',
+  'attach_info',
+  'rule_offers',
+  'driver_reason',
+  'host_use',
+  'presence',
+  'absent_since',
+  'health',
+] as const satisfies readonly (keyof AcceleratorRow)[];
+
+export type AcceleratorFacts = Pick<AcceleratorRow, (typeof acceleratorFacts)[number]>;
+
+export interface Place {
+  readonly device: ReportedDevice;
+  readonly deviceId: string;
+  readonly deployable: ReportedDeployable;
+  readonly deployableId: string;
+  /** Another backend of the host that has the function already. */
+  readonly takenBy: string | undefined;
+}
+
+export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): AcceleratorFacts {
+  const { device, deployable, takenBy } = place;
+  return {
+    deployable_id: place.deployableId,
+    device_id: place.deviceId,
+    type: item.type,
+    resource_class: deployable.resource_class,
+    traits: deployable.traits,
+    plans: item.plans,
+    attach_info: item.attach_info,
+    rule_offers: item.offered,
+    driver_reason: item.reason,
+    host_use:
+      takenBy === undefined ? item.host_use : `backend ${takenBy} has the same function already`,
+    presence: 'present',
+    absent_since: null,
+    health: device.health,
+  };
+}
+
+/** v2's attributes of a deployable: `rc` and `trait0` onwards. */
+export function attributesOf(deployable: ReportedDeployable): ReadonlyMap<string, string> {
+  return new Map([
+    ['rc', deployable.resource_class],
+    ...deployable.traits.map((trait, index): [string, string] => [`trait${index}`, trait]),
+  ]);
+}
+
+/** Names of the facts that differ. */
+export function differences<Facts extends object>(
+  row: Facts,
+  facts: Facts,
+  names: readonly (keyof Facts & string)[],
+): string[] {
+  return names.filter((name) => !isDeepStrictEqual(row[name], facts[name]));
+}
