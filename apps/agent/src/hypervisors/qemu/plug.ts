@@ -1,0 +1,119 @@
+/** Plugging and unplugging in one QEMU. Each step looks first, so it can be repeated after a death at any point. */
+import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
+import { HypervisorError } from '../hypervisor.ts';
+import { findSlot, hasDevice, hasObject, isPlugged, plugsOf } from './machine.ts';
+import { QmpError, type QmpConnection } from './qmp.ts';
+
+/** Files that may feed a guest: any other would show the host's data to it as random numbers. */
+const entropySources: ReadonlySet<string> = new Set(['/dev/hwrng', '/dev/urandom', '/dev/random']);
+
+export interface QemuPlug {
+  readonly device: Readonly<Record<string, unknown>>;
+  readonly backend: Readonly<Record<string, unknown>>;
+}
+
+/** The backend of a device of ours. */
+export function backendIdOf(deviceName: string): string {
+  return `be-${deviceName}`;
+}
+
+/** @throws HypervisorError `unsupported-plan` */
+export function toQemu(plan: AttachPlan, deviceName: string): QemuPlug {
+  const id = backendIdOf(deviceName);
+  if (plan.kind === 'virtio-crypto') {
+    return {
+      backend: { 'qom-type': 'cryptodev-backend-builtin', id, queues: plan.queues },
+      device: { driver: 'virtio-crypto-pci', id: deviceName, cryptodev: id },
+    };
+  }
+  if (plan.kind !== 'virtio-rng') {
+    throw new HypervisorError('unsupported-plan', `The QEMU adapter cannot plug ${plan.kind}.`);
+  }
+  if (!entropySources.has(plan.source)) {
+    const allowed = [...entropySources].join(', ');
+    const message = `${plan.source} may not feed a guest with random numbers: use one of ${allowed}.`;
+    throw new HypervisorError('unsupported-plan', message);
+  }
+  return {
+    backend: { 'qom-type': 'rng-random', id, filename: plan.source },
+    device: {
+      driver: 'virtio-rng-pci',
+      id: deviceName,
+      rng: id,
+      ...(plan.max_bytes === undefined ? {} : { 'max-bytes': plan.max_bytes }),
+      ...(plan.period_ms === undefined ? {} : { period: plan.period_ms }),
+    },
+  };
+}
+
+/** @throws HypervisorError, QmpError */
+export async function plugDevice(
+  qmp: QmpConnection,
+  plan: AttachPlan,
+  deviceName: string,
+): Promise<void> {
+  const { device, backend } = toQemu(plan, deviceName);
+  if (!(await hasDevice(qmp, deviceName))) {
+    await checkBuilt(qmp, plan);
+    const slot = await findSlot(qmp);
+    await removeBackend(qmp, deviceName); // of an earlier try that ended half-way
+    await qmp.execute('object-add', backend);
+    try {
+      await qmp.execute('device_add', { ...device, ...slot });
+    } catch (error) {
+      if (qmp.isOpen) await removeBackend(qmp, deviceName).catch(() => {}); // the first error counts
+      throw error;
+    }
+  }
+  if (await isPlugged(qmp, deviceName)) return;
+  throw new HypervisorError('refused', `QEMU has ${deviceName}, but on no bus.`);
+}
+
+async function checkBuilt(qmp: QmpConnection, { kind }: AttachPlan): Promise<void> {
+  if ((await plugsOf(qmp)).includes(kind)) return;
+  const message = `This QEMU was built without ${kind}: install a QEMU that has it.`;
+  throw new HypervisorError('unsupported-plan', message);
+}
+
+/** Removes the backend when there is one. Only for a device that is not there: QEMU does not always check. */
+export async function removeBackend(qmp: QmpConnection, deviceName: string): Promise<void> {
+  const id = backendIdOf(deviceName);
+  if (await hasObject(qmp, id)) await qmp.execute('object-del', { id });
+}
+
+export interface UnplugTry {
+  readonly deviceName: string;
+  /** Resolves when this try has waited long enough for the guest. */
+  readonly enough: Promise<void>;
+}
+
+/**
+ * Asks the guest to let go and waits a little. The request is repeated at every try: a guest that is still booting
+ * ignores it. @returns whether the device is gone.
+ */
+export async function tryUnplug(
+  qmp: QmpConnection,
+  { deviceName, enough }: UnplugTry,
+): Promise<boolean> {
+  const deleted = Promise.withResolvers<void>();
+  using _listening = qmp.onEvent(({ name, device }) => {
+    if (name === 'DEVICE_DELETED' && device === deviceName) deleted.resolve();
+  });
+  if (await hasDevice(qmp, deviceName)) {
+    await askToUnplug(qmp, deviceName);
+    await Promise.race([deleted.promise, enough]);
+    if (await hasDevice(qmp, deviceName)) return false;
+  }
+  await removeBackend(qmp, deviceName);
+  return true;
+}
+
+async function askToUnplug(qmp: QmpConnection, id: string): Promise<void> {
+  try {
+    await qmp.execute('device_del', { id });
+  } catch (error) {
+    if (!(error instanceof QmpError) || error.failure !== 'refused') throw error;
+    const isUnderWay = /already in the process of unplug/i.test(error.message);
+    if (!isUnderWay && error.errorClass !== 'DeviceNotFound') throw error;
+  }
+}
