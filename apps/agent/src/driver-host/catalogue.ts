@@ -1,0 +1,69 @@
+/**
+ * Drivers that can be started without a download: folders with a package.json, whose `version` is the driver's and whose
+ * folder name is its id (or `cyborg.driver_id`), with the program in `src/main.ts` (or `cyborg.main`).
+ */
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+import { messageOf } from '../hypervisors/node-error.ts';
+import type { Log } from '../log.ts';
+
+export interface DriverPackage {
+  readonly id: string;
+  readonly version: string;
+  /** Real path. */
+  readonly folder: string;
+  /** The program, an absolute path. */
+  readonly main: string;
+  /** The folder above it that has `node_modules`: what a driver's imports resolve in. */
+  readonly codeRoot: string;
+}
+
+const ManifestSchema = Type.Object({
+  version: Type.String({ minLength: 1, maxLength: 255 }),
+  cyborg: Type.Optional(
+    Type.Object({
+      driver_id: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+      main: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._/-]+$' })),
+    }),
+  ),
+});
+
+/** A package that cannot be read is left out and logged: it harms no other. */
+export async function findDrivers(folders: readonly string[], log: Log): Promise<DriverPackage[]> {
+  const found: DriverPackage[] = [];
+  for (const folder of folders) {
+    const names = await readdir(folder).catch((error: unknown) => {
+      log.warn({ folder, reason: messageOf(error) }, 'the folder of drivers cannot be read');
+      return [];
+    });
+    for (const name of names.toSorted()) {
+      const file = join(folder, name, 'package.json');
+      if (!existsSync(file)) continue;
+      try {
+        found.push(await readPackage(await realpath(join(folder, name))));
+      } catch (error) {
+        log.warn({ file, reason: messageOf(error) }, 'this driver package is left out');
+      }
+    }
+  }
+  return found;
+}
+
+export async function readPackage(folder: string): Promise<DriverPackage> {
+  const text = await readFile(join(folder, 'package.json'), 'utf8');
+  const { version, cyborg } = Value.Parse(ManifestSchema, JSON.parse(text));
+  const main = await realpath(join(folder, cyborg?.main ?? join('src', 'main.ts')));
+  if (!main.startsWith(`${folder}/`)) throw new Error(`${main} lies outside the package`);
+  const id = cyborg?.driver_id ?? basename(folder);
+  return { id, version, folder, main, codeRoot: codeRootOf(folder) };
+}
+
+function codeRootOf(folder: string): string {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(join(at, 'node_modules'))) return at;
+    if (at === dirname(at)) return folder;
+  }
+}

@@ -1,0 +1,165 @@
+/** Starts a driver's program behind the wall. */
+import { spawn } from 'node:child_process';
+import { chown, mkdir, realpath } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { Roots } from '@cyborg/driver-sdk/protocol';
+import { pciIdsPaths } from '@cyborg/driver-sdk/pci-ids';
+import type { DriverPackage } from './catalogue.ts';
+import type { DriverChild } from './driver-process.ts';
+import { streamLimits } from './limits.ts';
+import { exposuresOf, isReachable, type Exposure } from './reach.ts';
+import type { Wall } from './wall.ts';
+
+export interface LaunchOptions {
+  readonly wall: Wall;
+  /** The Node to run drivers with. */
+  readonly execPath: string;
+  readonly roots: Roots;
+  /** A folder for the driver alone is made in it. */
+  readonly stateDir: string;
+}
+
+export interface Launched {
+  readonly child: DriverChild;
+  /** As the driver sees them. */
+  readonly roots: Roots;
+  readonly stateDir: string | null;
+}
+
+/** Sets up mounts that nobody else sees, drops everything, becomes the driver. */
+const setUpMounts = `
+set -e
+mount -t tmpfs -o mode=0755,size=1g cyborg-driver "$1"; shift
+while [ "$1" != -- ]; do
+  if [ -d "$2" ]; then mkdir -p "$3"; else mkdir -p "$(dirname "$3")"; : > "$3"; fi
+  case $1 in
+    bind) mount --bind "$2" "$3"; mount -o remount,bind,ro "$3" ;;
+    bind-writable) mount --bind "$2" "$3" ;;
+    copy) if [ -d "$2" ]; then cp -a "$2/." "$3"; else cp "$2" "$3"; fi; chmod -R go+rX "$3" ;;
+  esac
+  shift 3
+done
+shift
+exec "$@"
+`;
+
+/** Paths as the driver will see them, and what must be done so that it does. */
+class View {
+  readonly exposures: Exposure[] = [];
+  readonly #wall: Wall;
+
+  constructor(wall: Wall) {
+    this.#wall = wall;
+  }
+
+  /** Drivers of an ordinary user's agent are that user. */
+  get mustBeReachable(): boolean {
+    return this.#wall.kind === 'root';
+  }
+
+  async show(path: string, name: string, isWritable = false): Promise<string> {
+    if (!this.mustBeReachable || (await isReachable(path))) return path;
+    const target = this.at(name, path);
+    if (isWritable) this.exposures.push(['bind-writable', await realpath(path), target]);
+    else this.exposures.push(...(await exposuresOf(path, target)));
+    return target;
+  }
+
+  at(name: string, path: string): string {
+    if (this.#wall.canMount) return join(this.#wall.mountPoint, name);
+    throw new Error(
+      `drivers run as user ${this.#wall.uid}, who cannot reach ${path}, and mounting is not allowed here: make it and the folders above it readable for others, or move it`,
+    );
+  }
+}
+
+interface Code {
+  readonly node: string;
+  readonly main: string;
+  readonly readable: readonly string[];
+}
+
+/** Node and the driver's code keep their places relative to each other, so that workspace links work. */
+async function showCode(view: View, pkg: DriverPackage, execPath: string): Promise<Code> {
+  const node = await view.show(await realpath(execPath), 'node');
+  const parts = ['node_modules', 'packages'].map((name) => join(pkg.codeRoot, name));
+  const folders = pkg.codeRoot === pkg.folder ? [pkg.folder] : [...parts, pkg.folder];
+  const reachable = await Promise.all([...folders, pkg.main].map(canReach));
+  if (!view.mustBeReachable || reachable.every(Boolean)) {
+    return { node, main: pkg.main, readable: folders };
+  }
+  const shown: string[] = [];
+  for (const folder of folders) {
+    const target = view.at(join('code', relative(pkg.codeRoot, folder)), folder);
+    view.exposures.push(...(await exposuresOf(folder, target)));
+    shown.push(target);
+  }
+  return {
+    node,
+    main: view.at(join('code', relative(pkg.codeRoot, pkg.main)), pkg.main),
+    readable: shown,
+  };
+}
+
+async function canReach(path: string): Promise<boolean> {
+  return await isReachable(path).catch(() => true);
+}
+
+/** @throws when the program cannot be made reachable, naming the path and the way out. */
+export async function launchDriver(
+  pkg: DriverPackage,
+  { wall, execPath, roots, stateDir }: LaunchOptions,
+): Promise<Launched> {
+  const own = join(stateDir, 'driver-state', pkg.id);
+  await mkdir(own, { recursive: true, mode: 0o700 });
+  if (wall.kind === 'root') await chown(own, wall.uid, wall.uid);
+  const view = new View(wall);
+  const code = await showCode(view, pkg, execPath);
+  const shownState = wall.kind === 'user' ? own : await showState(view, own);
+  const shownRoots = {
+    sysfs: await view.show(roots.sysfs, 'sysfs'),
+    proc: await view.show(roots.proc, 'proc'),
+    dev: await view.show(roots.dev, 'dev'),
+  };
+  const readable = [...code.readable, ...Object.values(shownRoots), shownState, ...pciIdsPaths];
+  const program = [
+    ...wall.user,
+    'prlimit',
+    `--nofile=${streamLimits.openFilesMax}`,
+    '--core=0',
+    code.node,
+    '--permission',
+    '--allow-worker',
+    ...readable.map((path) => `--allow-fs-read=${path}`),
+    `--allow-fs-write=${shownState}`,
+    `--max-old-space-size=${streamLimits.heapMiBMax}`,
+    code.main,
+  ];
+  return {
+    child: start(behind(wall, view.exposures, program)),
+    roots: shownRoots,
+    stateDir: shownState,
+  };
+}
+
+/** The folder is the driver user's; only the way to it may be closed. */
+async function showState(view: View, own: string): Promise<string> {
+  if (await isReachable(join(own, '..'))) return own;
+  return await view.show(own, 'state', true);
+}
+
+function behind(wall: Wall, exposures: readonly Exposure[], program: string[]): string[] {
+  if (exposures.length === 0)
+    return [...wall.namespace.filter((word) => word !== '-m'), ...program];
+  const script = ['sh', '-c', setUpMounts, 'sh', wall.mountPoint];
+  return [...wall.namespace, ...script, ...exposures.flat(), '--', ...program];
+}
+
+function start([command, ...args]: readonly string[]): DriverChild {
+  return spawn(command ?? '', args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: '/',
+    // Nothing of the agent's environment: it may hold secrets.
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', TZ: 'UTC' },
+  });
+}

@@ -1,0 +1,49 @@
+import type { DriverMethod } from '@cyborg/driver-sdk/protocol';
+
+/** What a driver may take and how it is treated. Times in ms. */
+export interface DriverLimits {
+  /** A request that is not answered by then is cancelled. */
+  readonly deadlineMs: Readonly<Record<DriverMethod, number>>;
+  /** A driver that does not even answer the cancellation within this is killed. */
+  readonly cancelGraceMs: number;
+  readonly restartFirstMs: number;
+  readonly restartMaxMs: number;
+  /** That many crashes within the window: quarantine. */
+  readonly crashesMax: number;
+  readonly crashWindowMs: number;
+  /** How long running calls may take when a driver is replaced by another version. */
+  readonly drainMs: number;
+}
+
+export const driverLimits: DriverLimits = {
+  deadlineMs: {
+    initialize: 15_000,
+    install: 60_000,
+    uninstall: 60_000,
+    discover: 60_000,
+    prepare: 60_000,
+    release: 60_000,
+    clean: 120_000,
+    update: 600_000,
+    stats: 10_000,
+    health: 10_000,
+    shutdown: 5_000,
+  },
+  cancelGraceMs: 5_000,
+  restartFirstMs: 500,
+  restartMaxMs: 60_000,
+  crashesMax: 5,
+  crashWindowMs: 300_000,
+  drainMs: 60_000,
+};
+
+export const streamLimits = {
+  headerBytesMax: 1024,
+  /** Frames that no request of ours asked for may come in such a burst. */
+  unaskedFramesBurst: 400,
+  stderrKeptBytes: 16 * 1024,
+  /** Above this in a second a driver's stderr is not even read, and the driver waits. */
+  stderrReadBytesPerSecondMax: 1024 * 1024,
+  heapMiBMax: 256,
+  openFilesMax: 1024,
+} as const;

@@ -1,0 +1,42 @@
+/** Keeps the end of what a driver writes to stderr, for reports; more than the limit per second is dropped. */
+import type { Readable } from 'node:stream';
+import { protocolLimits } from '@cyborg/driver-sdk/protocol-constants';
+import type { Clock } from '@cyborg/service/clock';
+import { streamLimits } from './limits.ts';
+
+export class StderrLog {
+  #kept = '';
+  #droppedBytes = 0;
+  #secondEndsMs = 0;
+  #bytesThisSecond = 0;
+
+  constructor(stderr: Readable, clock: Clock) {
+    stderr.on('error', () => stderr.destroy());
+    stderr.on('data', (chunk: Buffer) => {
+      const nowMs = clock.monotonicMs();
+      if (nowMs >= this.#secondEndsMs) {
+        this.#secondEndsMs = nowMs + 1000;
+        this.#bytesThisSecond = 0;
+      }
+      this.#take(chunk);
+      if (this.#bytesThisSecond <= streamLimits.stderrReadBytesPerSecondMax) return;
+      stderr.pause();
+      clock.setTimer(this.#secondEndsMs - nowMs, () => stderr.resume());
+    });
+  }
+
+  /** The last lines, for a sentence that says why. */
+  get tail(): string {
+    const lines = this.#kept.trimEnd().split('\n').slice(-5).join('\n').slice(-600);
+    return this.#droppedBytes === 0 ? lines : `${lines} (${this.#droppedBytes} bytes dropped)`;
+  }
+
+  #take(chunk: Buffer): void {
+    const room = protocolLimits.stderrBytesPerSecondMax - this.#bytesThisSecond;
+    this.#bytesThisSecond += chunk.length;
+    const part = chunk.subarray(0, Math.max(0, room));
+    this.#droppedBytes += chunk.length - part.length;
+    if (part.length === 0) return;
+    this.#kept = (this.#kept + part.toString('utf8')).slice(-streamLimits.stderrKeptBytes);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Keeps one driver version running: starts it, starts it again when it dies, with growing pauses, and gives up on it for
+ * a while (quarantine) when it dies too often.
+ */
+import { protocolVersion } from '@cyborg/driver-sdk/protocol-constants';
+import type {
+  AgentMethod,
+  BackendSpec,
+  DriverMethod,
+  DriverParams,
+  DriverResult,
+  InitializeResult,
+} from '@cyborg/driver-sdk/protocol';
+import { backoffMs } from '@cyborg/service/backoff';
+import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
+import { messageOf } from '../hypervisors/node-error.ts';
+import type { Log } from '../log.ts';
+import { agentVersion } from '../version.ts';
+import type { DriverPackage } from './catalogue.ts';
+import { DriverCallError } from './driver-error.ts';
+import { DriverProcess, type CallOptions, type NotificationParams } from './driver-process.ts';
+import type { Launched } from './launch.ts';
+import type { DriverLimits } from './limits.ts';
+
+export interface DriverDeps {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly limits: DriverLimits;
+  readonly host: { readonly name: string; readonly node_name: string };
+  readonly simulated: boolean;
+  readonly launch: (pkg: DriverPackage) => Promise<Launched>;
+}
+
+export interface DriverEvents {
+  /** What `initialize` tells a new process. */
+  readonly backends: () => BackendSpec[];
+  /** A process is up and initialized, the first or another one. */
+  readonly onUp: () => void;
+  readonly onDown: (reason: string, isQuarantined: boolean) => void;
+  readonly onInventoryChanged: (backend: string) => void;
+  readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<void>;
+}
+
+export class SupervisedDriver {
+  readonly package: DriverPackage;
+  readonly #deps: DriverDeps;
+  readonly #events: DriverEvents;
+  readonly #stopping = new AbortController();
+  #process: DriverProcess | undefined;
+  #crashesMs: number[] = [];
+  #downReason = 'it has not been started';
+  #isQuarantined = false;
+  #running: Promise<void> | undefined;
+
+  constructor(pkg: DriverPackage, deps: DriverDeps, events: DriverEvents) {
+    this.package = pkg;
+    this.#deps = deps;
+    this.#events = events;
+  }
+
+  get isUp(): boolean {
+    return this.#process !== undefined;
+  }
+
+  get isQuarantined(): boolean {
+    return this.#isQuarantined;
+  }
+
+  get downReason(): string {
+    return this.#downReason;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** Starts it once and from then on keeps it running. @throws with the reason when the first start fails. */
+  async start(): Promise<void> {
+    const process = await this.#startOnce();
+    this.#running = this.#supervise(process);
+  }
+
+  /** Lets a driver in quarantine try again. */
+  liftQuarantine(): void {
+    if (!this.#isQuarantined || this.#stopping.signal.aborted) return;
+    this.#isQuarantined = false;
+    this.#crashesMs = [];
+    this.#running = this.#supervise(undefined);
+  }
+
+  /** @throws DriverCallError */
+  async call<M extends DriverMethod>(
+    method: M,
+    params: DriverParams<M>,
+    options: CallOptions = {},
+  ): Promise<DriverResult<M>> {
+    const process = this.#process;
+    if (process === undefined) {
+      throw new DriverCallError('down', `Driver ${this.#label} is down: ${this.#downReason}`);
+    }
+    return await process.call(method, params, options);
+  }
+
+  /** Waits for running calls (bounded), asks it to shut down, and makes sure that it has ended. */
+  async stop(): Promise<void> {
+    const { clock, limits } = this.#deps;
+    const process = this.#process;
+    this.#stopping.abort(new Error('the driver is being stopped'));
+    const endMs = clock.monotonicMs() + limits.drainMs;
+    while (process !== undefined && process.pending > 0 && clock.monotonicMs() < endMs) {
+      await Promise.race([clock.sleep(20), process.exited]);
+      if (this.#process !== process) break;
+    }
+    await process?.stop();
+    await this.#running;
+  }
+
+  get #label(): string {
+    return `${this.package.id} ${this.package.version}`;
+  }
+
+  async #startOnce(): Promise<DriverProcess> {
+    const { clock, limits, launch } = this.#deps;
+    const launched = await launch(this.package);
+    const process = new DriverProcess({
+      child: launched.child,
+      label: this.#label,
+      clock,
+      limits,
+      onNotification: (name, params) => this.#notified(name, params),
+      onRequest: this.#events.onRequest,
+    });
+    try {
+      this.#check(await process.call('initialize', this.#greeting(launched)));
+    } catch (error) {
+      process.kill(messageOf(error));
+      const exit = await process.exited;
+      throw error instanceof DriverCallError && error.failure === 'down'
+        ? new DriverCallError('down', `Driver ${this.#label} did not start: ${exit}`)
+        : error;
+    }
+    this.#process = process;
+    this.#events.onUp();
+    return process;
+  }
+
+  #greeting(launched: Launched): DriverParams<'initialize'> {
+    return {
+      protocol_versions: [protocolVersion],
+      agent_version: agentVersion,
+      host: { ...this.#deps.host },
+      roots: launched.roots,
+      simulated: this.#deps.simulated,
+      state_dir: launched.stateDir,
+      backends: this.#events.backends(),
+    };
+  }
+
+  #check({ driver, protocol_version: version }: InitializeResult): void {
+    const { id, version: expected } = this.package;
+    if (driver.id === id && driver.version === expected && version === protocolVersion) return;
+    throw new DriverCallError(
+      'nonsense',
+      `The package says driver ${id} ${expected}, protocol ${protocolVersion}; the process says ${driver.id} ${driver.version}, protocol ${version}`,
+    );
+  }
+
+  async #supervise(first: DriverProcess | undefined): Promise<void> {
+    const { signal } = this.#stopping;
+    let process = first;
+    while (!signal.aborted) {
+      const reason = process === undefined ? this.#downReason : await process.exited;
+      this.#process = undefined;
+      this.#downReason = reason;
+      if (signal.aborted) return;
+      if (process !== undefined) this.#countCrash(reason);
+      if (this.#isQuarantined) return;
+      process = await this.#startAgain(signal);
+      if (process === undefined && this.#isQuarantined) return;
+    }
+  }
+
+  async #startAgain(signal: AbortSignal): Promise<DriverProcess | undefined> {
+    const { clock, rng, limits, log } = this.#deps;
+    const bounds = { firstMs: limits.restartFirstMs, maxMs: limits.restartMaxMs };
+    const pauseMs =
+      this.#crashesMs.length === 0 ? 0 : backoffMs(this.#crashesMs.length, bounds, rng);
+    try {
+      await clock.sleep(pauseMs, signal);
+      return await this.#startOnce();
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      log.warn({ driver: this.#label, reason: messageOf(error) }, 'a driver did not start again');
+      this.#downReason = messageOf(error);
+      this.#countCrash(this.#downReason);
+      return undefined;
+    }
+  }
+
+  #countCrash(reason: string): void {
+    const { clock, limits, log } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    this.#crashesMs = [...this.#crashesMs, nowMs].filter((ms) => nowMs - ms < limits.crashWindowMs);
+    this.#isQuarantined = this.#crashesMs.length >= limits.crashesMax;
+    const crashes = this.#crashesMs.length;
+    log.warn({ driver: this.#label, reason, crashes }, 'a driver has ended');
+    if (this.#isQuarantined) {
+      this.#downReason = `quarantined after ${crashes} crashes; the last: ${reason}. A new version, a new configuration or discover-services lets it try again`;
+      log.error({ driver: this.#label }, 'a driver is quarantined');
+    }
+    this.#events.onDown(this.#downReason, this.#isQuarantined);
+  }
+
+  #notified(name: string, params: NotificationParams): void {
+    const { log } = this.#deps;
+    if (name === 'inventoryChanged' && params.backend !== undefined) {
+      this.#events.onInventoryChanged(params.backend);
+    }
+    if (name !== 'log') return;
+    const level = params.level === 'error' || params.level === 'warn' ? 'warn' : 'debug';
+    log[level]({ driver: this.#label }, `driver says: ${params.message ?? ''}`);
+  }
+}

@@ -1,0 +1,31 @@
+/** Every limit of the agent, with its unit. Those that an operator may want to turn are options (options.ts). */
+export const agentDefaults = {
+  /** The agent's own lease ends this much before the server's. */
+  leaseMarginMs: 1_000,
+  renewalsPerLease: 3,
+  /** How often to ask while another agent holds the lease of this host. */
+  leaseTakenRetryMs: 2_000,
+  serverRetryFirstMs: 250,
+  serverRetryMaxMs: 15_000,
+  requestTimeoutMs: 20_000,
+  longPollSeconds: 25,
+  /** Outcomes that arrive within this time travel in one report. */
+  reportDelayMs: 10,
+  /** Pause after an answer with orders, so that the next one carries several. */
+  desiredPauseMs: 5,
+  ordersInFlightMax: 32,
+  orderRetryFirstMs: 200,
+  orderRetryMaxMs: 10_000,
+  /** A `retrying` or `held` outcome is reported at most this often. */
+  retryingReportMs: 3_000,
+  heldRefreshMs: 300_000,
+  /** A first look at the hypervisor must come within this of a start before orders are taken. */
+  hypervisorTimeoutMs: 30_000,
+  listingGapMsMin: 500,
+  listingReportMs: 30_000,
+  /** Knowledge of the hypervisor older than this is read again before a clean. */
+  listingAgeMsMax: 10_000,
+  inventoryBatchMs: 100,
+  inventoryChangedGapMs: 500,
+  privilegedActTimeoutMs: 30_000,
+} as const;
