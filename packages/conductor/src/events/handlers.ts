@@ -1,0 +1,34 @@
+import type { ConductorDeps } from '../deps.ts';
+import type { Handler, Input } from '../handler.ts';
+import { pageItemsDefault, type Page } from '../page.ts';
+import { eventNumberOf, readEvents, toEventPage, type EventView } from './read-events.ts';
+
+type ListInput = Input<
+  object,
+  {
+    readonly after?: number;
+    readonly kind?: string;
+    readonly subject_id?: string;
+    readonly limit?: number;
+    readonly marker?: string;
+  }
+>;
+
+export interface EventHandlers {
+  readonly listEvents: Handler<ListInput, Page<EventView>>;
+}
+
+export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandlers {
+  return {
+    async listEvents(caller, { query }) {
+      const limit = query.limit ?? pageItemsDefault;
+      const events = await readEvents(db, caller, {
+        after: eventNumberOf(query.marker) ?? query.after,
+        kind: query.kind,
+        subjectId: query.subject_id,
+        limit: limit + 1,
+      });
+      return toEventPage(events, limit);
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/** Events as readers see them: each once, in one order, from any cursor on. */
+import type { Caller } from '@cyborg/model/caller';
+import { lastEventNumber, listEvents, type EventRow } from '@cyborg/store/events';
+
+import type { ConductorDeps, Db } from '../deps.ts';
+import { badMarker, pageItemsDefault, type Page } from '../page.ts';
+import { ownInScope, scopeOf } from '../scope.ts';
+import { makeWaiter } from '../waiter.ts';
+
+export type EventView = EventRow;
+
+export interface EventQuery {
+  readonly after?: number | undefined;
+  readonly kind?: string | undefined;
+  readonly subjectId?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** Events with a higher number than `after` (0 = from the first), at most `limit`, lowest first. */
+export function readEvents(db: Db, caller: Caller, query: EventQuery): Promise<EventView[]> {
+  return listEvents(db, {
+    after: query.after ?? 0,
+    kind: query.kind,
+    subjectId: query.subjectId,
+    limit: query.limit ?? pageItemsDefault,
+    visible: ownInScope(scopeOf(caller), 'event'),
+  });
+}
+
+/**
+ * Yields events as they get their numbers, after `after` or from now on, until the signal is aborted.
+ *
+ * @throws when the database does not answer: the reader comes back with the last number it got.
+ */
+export async function* followEvents(
+  deps: Pick<ConductorDeps, 'db' | 'wake' | 'clock' | 'limits'>,
+  caller: Caller,
+  { signal, ...query }: EventQuery & { readonly signal: AbortSignal },
+): AsyncGenerator<EventView, void, undefined> {
+  using waiter = makeWaiter(deps, 'events');
+  let after = query.after ?? (await lastEventNumber(deps.db));
+  while (!signal.aborted) {
+    const events = await readEvents(deps.db, caller, { ...query, after });
+    for (const event of events) {
+      yield event;
+      after = event.number;
+    }
+    if (events.length === 0) await waiter.wait(signal);
+  }
+}
+
+export function toEventPage(events: readonly EventView[], limit: number): Page<EventView> {
+  const items = events.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items,
+    next: events.length > limit && last !== undefined ? String(last.number) : null,
+  };
+}
+
+/** @throws ServiceError `invalid-input` when the marker is not a number. */
+export function eventNumberOf(marker: string | undefined): number | undefined {
+  if (marker === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(marker)) throw badMarker(marker);
+  return Number(marker);
+}

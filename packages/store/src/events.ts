@@ -1,0 +1,85 @@
+import { sql, type Kysely, type SqlBool, type RawBuilder, type Transaction } from 'kysely';
+
+import type { Database } from './schema.ts';
+
+/** Any number that no other advisory lock of ours uses. */
+const sequencerLockKey = 7_267_331_901;
+
+export interface EventRow {
+  readonly number: number;
+  readonly at: Date;
+  readonly kind: string;
+  readonly subject_kind: string;
+  readonly subject_id: string;
+  readonly host: string | null;
+  readonly project_id: string | null;
+  readonly user_id: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface EventFilter {
+  readonly after: number;
+  readonly kind?: string | undefined;
+  readonly subjectId?: string | undefined;
+  readonly limit: number;
+  /** Which rows of `event` the reader may see. */
+  readonly visible: RawBuilder<SqlBool>;
+}
+
+/**
+ * Gives the oldest unnumbered committed events their numbers, in the order in which they were written.
+ *
+ * One sequencer at a time: the second one finds the lock taken and leaves. The lock is a statement of its own, so that
+ * the next one sees everything that an earlier sequencer committed.
+ *
+ * @returns how many were numbered.
+ */
+export async function numberEvents(tx: Transaction<Database>, limit: number): Promise<number> {
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_xact_lock(${sequencerLockKey}) as locked`.execute(tx);
+  if (rows[0]?.locked !== true) return 0;
+  const numbered = await sql<{ count: number }>`
+    with batch as (
+      select id, row_number() over (order by id) as position
+      from (select id from event where number is null order by id limit ${limit}) as oldest),
+    numbered as (
+      update event set number = event_counter.last + batch.position
+      from batch, event_counter where event.id = batch.id),
+    total as (select count(*) as count from batch)
+    update event_counter set last = last + total.count from total
+    where total.count > 0 returning total.count`.execute(tx);
+  return numbered.rows[0]?.count ?? 0;
+}
+
+/** Numbered events after a number, in order. */
+export async function listEvents(db: Kysely<Database>, filter: EventFilter): Promise<EventRow[]> {
+  let query = db
+    .selectFrom('event')
+    .leftJoin('host', 'host.id', 'event.host_id')
+    .select([
+      'event.number',
+      'event.at',
+      'event.kind',
+      'event.subject_kind',
+      'event.subject_id',
+      'host.name as host',
+      'event.project_id',
+      'event.user_id',
+      'event.data',
+    ])
+    .where('event.number', '>', filter.after)
+    .where(filter.visible)
+    .orderBy('event.number')
+    .limit(filter.limit);
+  if (filter.kind !== undefined) query = query.where('event.kind', '=', filter.kind);
+  if (filter.subjectId !== undefined)
+    query = query.where('event.subject_id', '=', filter.subjectId);
+  const rows = await query.execute();
+  return rows.map((row) => ({ ...row, number: row.number ?? 0 }));
+}
+
+/** The highest number given so far. */
+export async function lastEventNumber(db: Kysely<Database>): Promise<number> {
+  const row = await db.selectFrom('event_counter').select('last').executeTakeFirstOrThrow();
+  return row.last;
+}
