@@ -22,7 +22,7 @@ export const qemuLimits = {
   /** How long a guest may take to let go of a device. */
   unplugMsMax: 30_000,
   /** One try of unplugging: then the socket is left for `unplugPauseMs`, so that others can use it, and asked again. */
-  unplugTryMs: 2_000,
+  unplugTryMs: 1_000,
   unplugPauseMs: 200,
 } as const;
 
