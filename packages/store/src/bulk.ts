@@ -13,18 +13,20 @@ export interface Bulk<T extends Table> {
   readonly columns: readonly Column<T>[];
   /** jsonb columns hold their value, not JSON text. */
   readonly rows: readonly Row<T>[];
+  /** On insert: a row that exists already (by any unique key) is left as it is. */
+  readonly isExistingKept?: boolean;
 }
 
 export async function insertMany<T extends Table>(
   db: Kysely<Database>,
-  { table, columns, rows }: Bulk<T>,
+  { table, columns, rows, isExistingKept = false }: Bulk<T>,
 ): Promise<void> {
   if (rows.length === 0) return;
+  const conflict = isExistingKept ? sql`on conflict do nothing` : sql``;
   const names = sql.join(columns.map((column) => sql.ref(column)));
   await sql`insert into ${sql.table(table)} (${names})
-    select ${names} from jsonb_populate_recordset(null::${sql.table(table)}, ${JSON.stringify(rows)}::jsonb)`.execute(
-    db,
-  );
+    select ${names} from jsonb_populate_recordset(null::${sql.table(table)}, ${JSON.stringify(rows)}::jsonb)
+    ${conflict}`.execute(db);
 }
 
 /** Rows are found by `id`. */

@@ -9,6 +9,7 @@ import { sql } from 'kysely';
 import type { ConductorDeps } from '../deps.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
+import type { Applying, DeployableIds, InventoryTarget } from './applying.ts';
 import { applyAttributes } from './attributes.ts';
 import { offeringOfNew, settleOfferings } from './offerings.ts';
 import { acceleratorsOf, type ReportedDevice, type ReportedInventory } from './parse.ts';
@@ -21,27 +22,9 @@ import {
   differences,
   readKnown,
   type AcceleratorFacts,
-  type Known,
   type Place,
 } from './rows.ts';
 import { applyServices } from './services.ts';
-
-export interface InventoryTarget {
-  readonly id: string;
-  readonly name: string;
-  readonly host_id: string;
-  readonly driver_id: string;
-}
-
-/** All that one pass over an inventory needs. */
-export interface Applying {
-  readonly deps: Pick<ConductorDeps, 'rng' | 'ledger'>;
-  readonly act: Act;
-  readonly backend: InventoryTarget;
-  readonly inventory: ReportedInventory;
-  readonly known: Known;
-  readonly events: NewEvent[];
-}
 
 /** @returns whether anything changed. */
 export async function applyInventory(
@@ -135,9 +118,6 @@ async function markAbsentDevices(
     events.push(deviceEvent(applying, 'device.absent', { id, data: { key, address } }));
   }
 }
-
-/** Deployables are found by device and key. */
-export type DeployableIds = (deviceKey: string, key: string) => string;
 
 async function applyDeployables(
   { inventory, known, act, deps }: Applying,

@@ -2,7 +2,7 @@
 import { insertMany, updateMany } from '@cyborg/store/bulk';
 import { sql } from 'kysely';
 
-import type { Applying, DeployableIds } from './apply.ts';
+import type { Applying, DeployableIds } from './applying.ts';
 import { attributesOf, type AttributeRow } from './rows.ts';
 
 export async function applyAttributes(

@@ -6,7 +6,7 @@ import { updateMany } from '@cyborg/store/bulk';
 import { sql } from 'kysely';
 
 import type { NewEvent } from '../record-event.ts';
-import type { Applying } from './apply.ts';
+import type { Applying } from './applying.ts';
 import {
   acceleratorFacts,
   differences,

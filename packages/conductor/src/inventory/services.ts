@@ -2,7 +2,7 @@
 import { insertMany, updateMany } from '@cyborg/store/bulk';
 
 import type { NewEvent } from '../record-event.ts';
-import type { Applying } from './apply.ts';
+import type { Applying } from './applying.ts';
 import { differences } from './rows.ts';
 
 const facts = ['kind', 'state', 'reason'] as const;

@@ -1,0 +1,113 @@
+/** What a host says of its installations: the state walks through its machine to the one reported. */
+import {
+  installationLifecycle,
+  type InstallationEvent,
+  type InstallationState,
+} from '@cyborg/model/installation-lifecycle';
+import { updateMany } from '@cyborg/store/bulk';
+import type { InstallationTable } from '@cyborg/store/schema';
+import { sql, type Selectable } from 'kysely';
+
+import { recordEvents } from '../record-event.ts';
+import type { Act } from '../transaction.ts';
+import type { AgentHost } from './credentials.ts';
+import { finishRemovals } from './removals.ts';
+
+export interface InstallationReport {
+  readonly installation_id: string;
+  readonly generation: number;
+  readonly state: 'fetching' | 'starting' | 'ready' | 'updating' | 'blocked' | 'failed' | 'removed';
+  readonly running_version: string | null;
+  readonly reason: string | null;
+}
+
+type Row = Selectable<InstallationTable>;
+
+/** Events that follow from what the host did, as against `remove`, which is somebody's wish. */
+const hostsEvents = ['fetch', 'start', 'ready', 'update', 'block', 'fail', 'removed'] as const;
+
+/** True when the machine allows the way from one state to the other by what a host can do. */
+export function canReach(from: InstallationState, to: InstallationState): boolean {
+  const seen = new Set<InstallationState>([from]);
+  for (const state of seen) {
+    for (const event of hostsEvents) {
+      const next = nextOf(state, event);
+      if (next !== undefined) seen.add(next);
+    }
+  }
+  return seen.has(to);
+}
+
+function nextOf(state: InstallationState, event: InstallationEvent): InstallationState | undefined {
+  return installationLifecycle.rules[state].on[event];
+}
+
+export async function applyInstallationReports(
+  act: Act,
+  host: AgentHost,
+  reports: readonly InstallationReport[],
+): Promise<void> {
+  if (reports.length === 0) return;
+  const ids = reports.map(({ installation_id }) => installation_id);
+  const rows = await act.tx
+    .selectFrom('installation')
+    .selectAll()
+    .where('host_id', '=', host.id)
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
+    .orderBy('id')
+    .forUpdate()
+    .execute();
+  const byId = new Map(reports.map((report) => [report.installation_id, report]));
+  const changed = rows.flatMap((row) => {
+    const after = afterReport(row, byId.get(row.id));
+    return isSame(row, after) ? [] : [{ ...row, ...after, updated_at: act.now }];
+  });
+  await updateMany(act.tx, {
+    table: 'installation',
+    columns: ['state', 'running_version', 'reason', 'updated_at'],
+    rows: changed,
+  });
+  await tellChanges(act, changed);
+  await finishRemovals(act, {
+    installationIds: changed.filter(({ state }) => state === 'removed').map(({ id }) => id),
+  });
+}
+
+type Reported = Pick<Row, 'state' | 'running_version' | 'reason'>;
+
+/** A report about an older generation tells which version runs, but not how the new wish fares. */
+function afterReport(row: Row, report: InstallationReport | undefined): Reported {
+  if (report === undefined) return row;
+  if (report.generation < row.generation)
+    return { ...row, running_version: report.running_version };
+  const { running_version, reason } = report;
+  if (!canReach(row.state, report.state)) return { ...row, running_version, reason };
+  return { state: report.state, running_version, reason };
+}
+
+function isSame(row: Row, after: Reported): boolean {
+  return (
+    row.state === after.state &&
+    row.running_version === after.running_version &&
+    row.reason === after.reason
+  );
+}
+
+async function tellChanges(act: Act, rows: readonly Row[]): Promise<void> {
+  await recordEvents(
+    act,
+    rows.map((row) => ({
+      kind: `installation.${row.state}`,
+      subjectKind: 'installation',
+      subjectId: row.id,
+      hostId: row.host_id,
+      data: {
+        driver_id: row.driver_id,
+        wanted_version: row.wanted_version,
+        running_version: row.running_version,
+        reason: row.reason,
+      },
+    })),
+  );
+  if (rows.length > 0) act.wakeUps.add('work');
+}
