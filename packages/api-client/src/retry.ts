@@ -16,7 +16,7 @@ export interface ClientRng {
 export interface RetryLimits {
   /** From the first failure to the last attempt; 0 = never again. */
   readonly totalMsMax: number;
-  /** The same while nothing has ever answered: nobody waits long for a server that is not there. */
+  /** The same while every connection was refused: nobody waits long for a server that is not there. */
   readonly firstContactMsMax: number;
   readonly firstPauseMsMax: number;
   readonly pauseMsMax: number;
@@ -79,10 +79,15 @@ export async function withRetry<T>(
       if (!mayRepeat(request, error)) throw error;
       const nowMs = clock.monotonicMs();
       firstFailureMs ??= nowMs;
-      const totalMsMax = hasContact() ? limits.totalMsMax : limits.firstContactMsMax;
+      const isAbsent = !hasContact() && isRefused(error);
+      const totalMsMax = isAbsent ? limits.firstContactMsMax : limits.totalMsMax;
       const waitMs = pauseMs(attempts, error, { limits, rng });
       if (nowMs + waitMs - firstFailureMs > totalMsMax) throw error;
       await clock.sleep(waitMs, request.signal);
     }
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof ConnectionError && error.failure === 'refused';
 }

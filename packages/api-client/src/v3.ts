@@ -56,3 +56,5 @@ export async function* all<Item, Args extends PageArgs | undefined>(
     marker = page.next ?? undefined;
   } while (marker !== undefined);
 }
+
+export type { V3Result } from '@cyborg/api-spec/v3';

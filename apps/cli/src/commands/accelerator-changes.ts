@@ -1,0 +1,131 @@
+import { defineCommand } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { actArgs, dryRunFlag, showChanged, showDeleted } from '../operations/act.ts';
+import { accelerator, oneOf, requireChange, toLabels } from './arguments.ts';
+import { hostColumn } from './columns.ts';
+
+export const acceleratorCreate = defineCommand({
+  changes: true,
+  args: { backend: { help: 'host@backend, or its id', optional: true } },
+  flags: {
+    backend: { type: 'string', placeholder: 'HOST@NAME', help: 'the backend (or as argument)' },
+    name: { type: 'string', placeholder: 'NAME', help: 'what to call it' },
+    address: {
+      type: 'string',
+      placeholder: 'ADDRESS',
+      help: 'pci: the withheld function to offer',
+    },
+    function: {
+      type: 'string',
+      placeholder: 'FUNCTION',
+      choices: ['crypto', 'entropy'],
+      help: 'virtual: what the new one does',
+    },
+    item: { type: 'string', placeholder: 'JSON', help: 'static: the declaration' },
+    dryRun: dryRunFlag,
+  },
+  examples: [
+    {
+      command: 'cyborg accelerator-create node-1@pci --address 0000:65:00.0',
+      help: 'put a withheld function on offer',
+    },
+    {
+      command: 'cyborg accelerator-create node-1@virtual --function entropy',
+      help: 'one more software accelerator',
+    },
+  ],
+  async run({ args, flags }, context) {
+    const answer = await context.api.createAccelerator({
+      body: {
+        backend: oneOf(args.backend, flags.backend, 'backend'),
+        name: flags.name,
+        address: flags.address,
+        function: flags.function,
+        item: flags.item === undefined ? undefined : toItem(flags.item),
+      },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context, [hostColumn]);
+  },
+});
+
+function toItem(text: string): Record<string, unknown> {
+  try {
+    const item: unknown = JSON.parse(text);
+    if (typeof item === 'object' && item !== null && !Array.isArray(item)) return { ...item };
+  } catch {
+    // Told below, as for any other text that is no JSON object.
+  }
+  throw new UsageError(
+    `--item '${text}' is no JSON object, such as '{"name":"card-1","type":"FPGA"}'.`,
+  );
+}
+
+export const acceleratorUpdate = defineCommand({
+  changes: true,
+  args: { id: { help: 'id of the accelerator, or a name that is unique' } },
+  flags: {
+    name: { type: 'string', placeholder: 'NAME', help: 'its new name' },
+    description: { type: 'string', placeholder: 'TEXT', help: 'a description', nullable: true },
+    label: {
+      type: 'strings',
+      placeholder: 'KEY=VALUE',
+      help: 'its labels; they replace the old ones',
+    },
+    clearLabels: { type: 'boolean', help: 'take all labels away' },
+    state: {
+      type: 'string',
+      placeholder: 'STATE',
+      choices: ['available', 'withheld'],
+      help: 'offer it, or withhold it (admins)',
+    },
+    reason: { type: 'string', placeholder: 'TEXT', help: 'why' },
+    reservedFor: {
+      type: 'string',
+      placeholder: 'PROJECT',
+      help: 'only this project may have it (admins)',
+      nullable: true,
+    },
+    dryRun: dryRunFlag,
+  },
+  examples: [
+    { command: 'cyborg accelerator-update ID --state available', help: 'approve it' },
+    {
+      command: 'cyborg accelerator-update ID --state withheld --reason "fan fails"',
+      help: 'offer it no longer',
+    },
+    { command: 'cyborg accelerator-update ID --no-reserved-for', help: 'for everybody again' },
+  ],
+  async run({ args, flags }, context) {
+    const body = {
+      name: flags.name,
+      description: flags.description,
+      labels: flags.clearLabels ? {} : toLabels(flags.label),
+      state: flags.state,
+      reason: flags.reason,
+      reserved_for: flags.reservedFor,
+    };
+    requireChange(body, '--name, --description, --label, --state, --reserved-for');
+    const answer = await context.api.updateAccelerator({
+      params: { id: await accelerator(context.api, args.id) },
+      body,
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context, [hostColumn]);
+  },
+});
+
+export const acceleratorDelete = defineCommand({
+  changes: true,
+  args: { id: { help: 'id of the accelerator, or a name that is unique' } },
+  flags: { dryRun: dryRunFlag },
+  examples: [{ command: 'cyborg accelerator-delete ID', help: 'the inverse of create' }],
+  async run({ args, flags }, context) {
+    const id = await accelerator(context.api, args.id);
+    const answer = await context.api.deleteAccelerator({
+      params: { id },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showDeleted(answer, context, `Deleted accelerator ${id}.`);
+  },
+});

@@ -1,0 +1,120 @@
+import { all, type V3Result } from '@cyborg/api-client/v3';
+
+import { defineCommand, type Context } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
+import type { Operation } from '../operations/wait.ts';
+import { accelerator, limitFlag, take } from './arguments.ts';
+import { hostColumn, simulatedColumn } from './columns.ts';
+
+type Accelerator = V3Result<'showAccelerator'>;
+
+const instanceArg = {
+  instance_id: { help: 'id of the instance, or a name that is unique' },
+} as const;
+
+export const attachInstance = defineCommand({
+  changes: true,
+  args: instanceArg,
+  flags: {
+    accelerator: { type: 'string', placeholder: 'ID', help: 'this accelerator (or its name)' },
+    profile: { type: 'string', placeholder: 'NAME', help: 'what this device profile asks for' },
+    driver: { type: 'string', placeholder: 'ID', help: 'any accelerator of this driver' },
+    count: { type: 'integer', placeholder: 'N', min: 1, max: 64, help: 'so many, or none' },
+    dryRun: dryRunFlag,
+    wait: waitFlag,
+  },
+  examples: [
+    {
+      command: 'cyborg attach-instance vm-1',
+      help: 'one of the only kind that is free on its host',
+    },
+    { command: 'cyborg attach-instance vm-1 --driver generic --count 2', help: 'two, or none' },
+    { command: 'cyborg attach-instance vm-1 --dry-run', help: 'what would happen, or why not' },
+  ],
+  async run({ args, flags }, context) {
+    const { profile, driver } = flags;
+    const choices = [flags.accelerator, profile, driver].filter((it) => it !== undefined);
+    if (choices.length > 1) {
+      throw new UsageError(
+        'Choose with one of --accelerator, --profile and --driver, not several.',
+      );
+    }
+    const chosen = flags.accelerator && (await accelerator(context.api, flags.accelerator));
+    const answer = await context.api.createAttachments({
+      params: { instance_id: args.instance_id },
+      body: { accelerator: chosen, profile, driver, count: flags.count },
+      ...actArgs(context, flags.dryRun),
+    });
+    const show = (operation: Operation): Promise<void> => showAttached(operation, context);
+    await finishOperation(answer, context, { wait: flags.wait, show });
+  },
+});
+
+/** The accelerators that were attached; json and yaml give the operation with them as a member. */
+async function showAttached(operation: Operation, { api, out }: Context): Promise<void> {
+  const { accelerator_ids: ids } = operation.subject;
+  const wanted = Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
+  const accelerators = await Promise.all(
+    wanted.map((id) => api.showAccelerator({ params: { id } })),
+  );
+  if (out.format === 'json' || out.format === 'yaml')
+    return out.show({ ...operation, accelerators });
+  await out.list<Accelerator>(
+    accelerators,
+    ['id', 'name', 'type', 'state', 'instance_id', hostColumn, 'backend', simulatedColumn],
+    'Nothing was attached.',
+  );
+}
+
+export const detachInstance = defineCommand({
+  changes: true,
+  args: instanceArg,
+  flags: {
+    accelerator: { type: 'string', placeholder: 'ID', help: 'only this one (or its name)' },
+    force: {
+      type: 'boolean',
+      help: 'give up on a host that will not answer (admins; is recorded)',
+    },
+    dryRun: dryRunFlag,
+    wait: waitFlag,
+  },
+  examples: [
+    { command: 'cyborg detach-instance vm-1', help: 'all that attach-instance gave it' },
+    { command: 'cyborg detach-instance vm-1 --accelerator ID', help: 'one of them' },
+  ],
+  async run({ args, flags }, context) {
+    const { query, headers } = actArgs(context, flags.dryRun);
+    const chosen = flags.accelerator && (await accelerator(context.api, flags.accelerator));
+    const answer = await context.api.deleteAttachments({
+      params: { instance_id: args.instance_id },
+      query: { ...query, accelerator: chosen, force: flags.force ? true : undefined },
+      headers,
+    });
+    await finishOperation(answer, context, { wait: flags.wait });
+  },
+});
+
+export const attachmentList = defineCommand({
+  args: instanceArg,
+  flags: { limit: limitFlag },
+  examples: [{ command: 'cyborg attachment-list vm-1', help: 'what vm-1 holds, and how it came' }],
+  async run({ args, flags }, { api, out }) {
+    const params = { instance_id: args.instance_id };
+    await out.list(
+      await take(all(api.listAttachments, { params }), flags.limit),
+      [
+        'id',
+        'accelerator_id',
+        'accelerator_name',
+        'accelerator_type',
+        'instance_id',
+        'state',
+        'observed',
+        'origin',
+        'reason',
+      ],
+      'It holds no accelerators.',
+    );
+  },
+});

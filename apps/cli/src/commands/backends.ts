@@ -1,0 +1,66 @@
+import { all } from '@cyborg/api-client/v3';
+
+import { defineCommand } from '../command.ts';
+import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
+import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
+import { freeColumn, hostColumn, simulatedColumn, totalColumn } from './columns.ts';
+
+const backendArg = { backend: { help: 'host@backend, or its id' } } as const;
+
+export const backendList = defineCommand({
+  args: {},
+  flags: {
+    host: { type: 'string', placeholder: 'H', help: 'only on this host' },
+    backend: { type: 'string', placeholder: 'NAME', help: 'only this name, or host@backend' },
+    driver: { type: 'string', placeholder: 'ID', help: 'only of this driver' },
+    limit: limitFlag,
+  },
+  examples: [{ command: 'cyborg backend-list --driver generic', help: 'its backends everywhere' }],
+  async run({ flags }, { api, out }) {
+    const query = { host: flags.host, backend: flags.backend, driver_id: flags.driver };
+    await out.list(
+      await take(all(api.listBackends, { query }), flags.limit),
+      [
+        { key: 'id', hidden: true },
+        'name',
+        hostColumn,
+        'driver_id',
+        'version',
+        'kind',
+        'status',
+        'state',
+        'reason',
+        freeColumn,
+        totalColumn,
+        simulatedColumn,
+      ],
+      'No backends.',
+    );
+  },
+});
+
+export const backendShow = defineCommand({
+  args: backendArg,
+  flags: {},
+  examples: [{ command: 'cyborg backend-show node-1@virtual', help: 'its settings and state' }],
+  async run({ args }, { api, out }) {
+    await out.show(await api.showBackend({ params: { backend: args.backend } }), [hostColumn]);
+  },
+});
+
+export const backendUpdate = defineCommand({
+  changes: true,
+  args: backendArg,
+  flags: { ...statusFlags, dryRun: dryRunFlag },
+  examples: [
+    { command: 'cyborg backend-update node-1@pci --disable', help: 'it gives out nothing new' },
+  ],
+  async run({ args, flags }, context) {
+    const answer = await context.api.updateBackend({
+      params: { backend: args.backend },
+      body: { status: requireStatus(flags) },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context, [hostColumn]);
+  },
+});

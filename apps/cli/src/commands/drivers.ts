@@ -1,0 +1,85 @@
+import { all, type V3Result } from '@cyborg/api-client/v3';
+
+import { defineCommand } from '../command.ts';
+import type { Column } from '../output/output.ts';
+import { limitFlag, take } from './arguments.ts';
+
+type Driver = V3Result<'showDriver'>;
+type Deployment = V3Result<'showDeployment'>;
+
+const versions: Column<Driver> = {
+  key: 'versions',
+  text: (driver) => driver.versions.map(({ version, state }) => `${version} (${state})`).join('\n'),
+};
+const kinds: Column<Driver> = {
+  key: 'kinds',
+  text: (driver) => driver.kinds.map(({ kind, title }) => `${kind}: ${title}`).join('\n'),
+};
+
+export const driverList = defineCommand({
+  args: {},
+  flags: { limit: limitFlag },
+  examples: [
+    { command: 'cyborg driver-list', help: 'which drivers there are, and where they run' },
+  ],
+  async run({ flags }, { api, out }) {
+    await out.list(
+      await take(all(api.listDrivers, {}), flags.limit),
+      [
+        'id',
+        'title',
+        'version',
+        'installed_version',
+        { key: 'hosts_ready', text: (it) => `${it.hosts_ready} of ${it.hosts_total}` },
+        { key: 'hosts_total', hidden: true },
+      ],
+      'No drivers.',
+    );
+  },
+});
+
+export const driverShow = defineCommand({
+  args: { driver_id: { help: 'id of the driver' } },
+  flags: {},
+  examples: [
+    { command: 'cyborg driver-show generic', help: 'its versions and kinds of backend' },
+    { command: 'cyborg driver-show generic -f json', help: 'with the schema of every kind' },
+  ],
+  async run({ args }, { api, out }) {
+    const driver = await api.showDriver({ params: { driver_id: args.driver_id } });
+    await out.show(driver, [versions, kinds]);
+  },
+});
+
+const backendsText: Column<Deployment> = {
+  key: 'backends',
+  text: ({ backends }) =>
+    backends
+      .map(({ name, kind, hosts, labels, config }) => {
+        const where =
+          hosts?.join(', ') ?? (labels === null ? 'every host' : JSON.stringify(labels));
+        const settings = Object.keys(config).length === 0 ? '' : ` ${JSON.stringify(config)}`;
+        return `${name} (${kind}) on ${where}${settings}`;
+      })
+      .join('\n'),
+};
+const installationsText: Column<Deployment> = {
+  key: 'installations',
+  text: ({ installations }) =>
+    installations
+      .map(({ host, state, running_version: running, wanted_version: wanted, reason }) => {
+        const version = running === wanted ? wanted : `${running ?? 'nothing'} → ${wanted}`;
+        return `${host}: ${state}, ${version}${reason === null ? '' : ` (${reason})`}`;
+      })
+      .join('\n'),
+};
+
+export const deploymentShow = defineCommand({
+  args: { driver_id: { help: 'id of the driver' } },
+  flags: {},
+  examples: [{ command: 'cyborg deployment-show generic', help: 'its backends, and each host' }],
+  async run({ args }, { api, out }) {
+    const deployment = await api.showDeployment({ params: { driver_id: args.driver_id } });
+    await out.show(deployment, [backendsText, installationsText]);
+  },
+});

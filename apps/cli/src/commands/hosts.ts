@@ -1,0 +1,142 @@
+import { all, type V3Result } from '@cyborg/api-client/v3';
+
+import { defineCommand } from '../command.ts';
+import type { Column } from '../output/output.ts';
+import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
+import { limitFlag, requireChange, statusFlags, take, toLabels, toStatus } from './arguments.ts';
+import { simulatedColumn, withLabel } from './columns.ts';
+
+type Host = V3Result<'showHost'>;
+
+const hostArg = { host: { help: 'name of the host, or its id' } } as const;
+const nameColumn: Column<Host> = {
+  key: 'name',
+  text: ({ name, simulated }) => withLabel(name, simulated),
+};
+const conditions: Column<Host> = {
+  key: 'conditions',
+  text: (host) =>
+    host.conditions.map(({ kind, message }) => `${kind}: ${message}`).join('\n') || '-',
+};
+
+export const hostList = defineCommand({
+  args: {},
+  flags: {
+    state: {
+      type: 'string',
+      placeholder: 'STATE',
+      choices: ['up', 'down'],
+      help: 'only those in this state',
+    },
+    limit: limitFlag,
+  },
+  examples: [{ command: 'cyborg host-list --state down', help: 'whose agents are silent' }],
+  async run({ flags }, { api, out }) {
+    await out.list(
+      await take(all(api.listHosts, { query: { state: flags.state } }), flags.limit),
+      ['id', nameColumn, 'status', 'state', 'agent_version', conditions, simulatedColumn],
+      'No hosts.',
+    );
+  },
+});
+
+export const hostShow = defineCommand({
+  args: hostArg,
+  flags: {},
+  examples: [{ command: 'cyborg host-show node-1', help: 'its agent, hypervisors and conditions' }],
+  async run({ args }, { api, out }) {
+    await out.show(await api.showHost({ params: { host: args.host } }), [nameColumn, conditions]);
+  },
+});
+
+export const hostUpdate = defineCommand({
+  changes: true,
+  args: hostArg,
+  flags: {
+    ...statusFlags,
+    reason: { type: 'string', placeholder: 'TEXT', help: 'why' },
+    label: {
+      type: 'strings',
+      placeholder: 'KEY=VALUE',
+      help: 'its labels; they replace the old ones',
+    },
+    clearLabels: { type: 'boolean', help: 'take all labels away' },
+    serviceHost: {
+      type: 'string',
+      placeholder: 'NAME',
+      help: "Nova's name of its compute service",
+      nullable: true,
+    },
+    dryRun: dryRunFlag,
+  },
+  examples: [
+    {
+      command: 'cyborg host-update node-1 --disable --reason "new fans"',
+      help: 'give out nothing new there',
+    },
+    {
+      command: 'cyborg host-update node-1 --label rack=b4',
+      help: 'for backends that select by label',
+    },
+  ],
+  async run({ args, flags }, context) {
+    const body = {
+      status: toStatus(flags),
+      reason: flags.reason,
+      labels: flags.clearLabels ? {} : toLabels(flags.label),
+      service_host: flags.serviceHost,
+    };
+    requireChange(body, '--enable, --disable, --label, --service-host');
+    const answer = await context.api.updateHost({
+      params: { host: args.host },
+      body,
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context, [nameColumn, conditions]);
+  },
+});
+
+export const hostRevoke = defineCommand({
+  changes: true,
+  args: hostArg,
+  flags: {},
+  examples: [
+    {
+      command: 'cyborg host-revoke node-1',
+      help: 'its agent may say nothing more; attachments stay',
+    },
+  ],
+  async run({ args }, { api, out, keyed }) {
+    const host = await api.revokeHost({ params: { host: args.host }, headers: keyed });
+    await out.show(host, [nameColumn, conditions]);
+  },
+});
+
+export const hostReenroll = defineCommand({
+  changes: true,
+  args: hostArg,
+  flags: {},
+  examples: [
+    {
+      command: 'cyborg host-reenroll node-1 -f value -c token',
+      help: 'a join token for a known host',
+    },
+  ],
+  async run({ args }, { api, out, keyed }) {
+    await out.show(await api.reenrollHost({ params: { host: args.host }, headers: keyed }));
+  },
+});
+
+export const joinTokenCreate = defineCommand({
+  changes: true,
+  args: {},
+  flags: {
+    host: { type: 'string', placeholder: 'NAME', help: 'only a host of this name may use it' },
+    simulated: { type: 'boolean', help: 'for a host of a demo fleet' },
+  },
+  examples: [{ command: 'cyborg join-token-create', help: 'for a new host; single use, one hour' }],
+  async run({ flags }, { api, out, keyed }) {
+    const body = { host: flags.host, simulated: flags.simulated ? true : undefined };
+    await out.show(await api.createJoinToken({ body, headers: keyed }));
+  },
+});

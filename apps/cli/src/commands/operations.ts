@@ -1,0 +1,56 @@
+import { all } from '@cyborg/api-client/v3';
+
+import { defineCommand } from '../command.ts';
+import { finishOperation, operationTexts, showOperation } from '../operations/act.ts';
+import { limitFlag, take } from './arguments.ts';
+
+const operationArg = { id: { help: 'id of the operation' } } as const;
+
+export const operationList = defineCommand({
+  args: {},
+  flags: {
+    state: {
+      type: 'string',
+      placeholder: 'STATE',
+      choices: ['queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled'],
+      help: 'only those in this state',
+    },
+    kind: { type: 'string', placeholder: 'KIND', help: 'such as attach-instance' },
+    limit: limitFlag,
+  },
+  examples: [{ command: 'cyborg operation-list --state failed', help: 'what went wrong' }],
+  async run({ flags }, { api, out }) {
+    const query = { state: flags.state, kind: flags.kind };
+    await out.list(
+      await take(all(api.listOperations, { query }), flags.limit),
+      ['id', 'kind', 'state', ...operationTexts.slice(0, 1), 'error', 'created_at', 'finished_at'],
+      'No operations.',
+    );
+  },
+});
+
+export const operationShow = defineCommand({
+  args: operationArg,
+  flags: { follow: { type: 'boolean', help: 'wait for its end' } },
+  examples: [
+    { command: 'cyborg operation-show ID', help: 'how far it is, and how each host fares' },
+    { command: 'cyborg operation-show ID --follow', help: 'come back when it has ended' },
+  ],
+  async run({ args, flags }, context) {
+    const operation = await context.api.showOperation({ params: { id: args.id } });
+    if (flags.follow) await finishOperation(operation, context, { wait: true });
+    else await showOperation(operation, context);
+  },
+});
+
+export const operationCancel = defineCommand({
+  changes: true,
+  args: operationArg,
+  flags: {},
+  examples: [{ command: 'cyborg operation-cancel ID', help: 'what has begun is unwound' }],
+  async run({ args }, context) {
+    const { api, keyed } = context;
+    const operation = await api.cancelOperation({ params: { id: args.id }, headers: keyed });
+    await showOperation(operation, context);
+  },
+});

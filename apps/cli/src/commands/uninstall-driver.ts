@@ -1,0 +1,32 @@
+import { defineCommand } from '../command.ts';
+import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
+
+export const uninstallDriver = defineCommand({
+  changes: true,
+  args: { driver_id: { help: 'id of the driver' } },
+  flags: {
+    backend: { type: 'string', placeholder: 'NAME', help: 'only this backend' },
+    host: { type: 'strings', placeholder: 'H', help: 'only from this host' },
+    force: { type: 'boolean', help: 'although something is in use (admins; is recorded)' },
+    dryRun: dryRunFlag,
+    wait: waitFlag,
+  },
+  examples: [
+    { command: 'cyborg uninstall-driver generic', help: 'everywhere; refused while in use' },
+    { command: 'cyborg uninstall-driver generic --backend soft', help: 'one backend of it' },
+  ],
+  async run({ args, flags }, context) {
+    const { query, headers } = actArgs(context, flags.dryRun);
+    const answer = await context.api.uninstallDriver({
+      params: { driver_id: args.driver_id },
+      query: {
+        ...query,
+        backend: flags.backend,
+        host: flags.host.length === 0 ? undefined : [...flags.host],
+        force: flags.force ? true : undefined,
+      },
+      headers,
+    });
+    await finishOperation(answer, context, { wait: flags.wait });
+  },
+});

@@ -1,0 +1,115 @@
+/** Every way a command ends badly becomes one line: what happened, and what to do. */
+import { ApiError, ConnectionError } from '@cyborg/api-client/errors';
+
+import { printable } from './output/cells.ts';
+
+/** 0 done, 1 refused or failed, 2 wrong usage. */
+export type ExitCode = 0 | 1 | 2;
+
+/** An expected failure of the CLI's own; its message is for the user. */
+export class CliError extends Error {
+  override readonly name: string = 'CliError';
+  readonly exitCode: ExitCode;
+
+  constructor(message: string, exitCode: ExitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export class UsageError extends CliError {
+  override readonly name = 'UsageError';
+
+  constructor(message: string) {
+    super(message, 2);
+  }
+}
+
+export interface Failure {
+  readonly message: string;
+  readonly exitCode: ExitCode;
+}
+
+/** @param url where the client speaks to, for the way out of a connection that fails. */
+export function toFailure(error: unknown, url: string | undefined): Failure {
+  const { message, exitCode } = rawFailure(error, url);
+  return { message: printable(message.replaceAll(/\s*\n\s*/g, ' ').trim()), exitCode };
+}
+
+function rawFailure(error: unknown, url: string | undefined): Failure {
+  if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
+  if (error instanceof ApiError) return apiFailure(error);
+  if (error instanceof ConnectionError) {
+    return { message: connectionMessage(error, url ?? 'the server'), exitCode: 1 };
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  return { message: `${text} (an error of the CLI itself: please report it)`, exitCode: 1 };
+}
+
+function apiFailure(error: ApiError): Failure {
+  const isChoice = error.code === 'choice-needed';
+  const message = [error.detail, ...extraSentences(error), ...wayOut(error)]
+    .map((sentence) => sentence.trim().replace(/(?<![.!?)])$/, '.'))
+    .join(' ');
+  return { message, exitCode: isChoice ? 2 : 1 };
+}
+
+/** What the problem lists beside its sentence, unless the sentence has it already. */
+const extraLabels = {
+  nearest: 'Nearest that exist:',
+  users: 'In use by:',
+  choices: 'Choices:',
+  nearest_misses: 'Nearest misses:',
+} as const;
+
+function extraSentences({ extra, detail }: ApiError): string[] {
+  return Object.entries(extraLabels).flatMap(([member, label]) => {
+    const given = extra[member];
+    const items = (Array.isArray(given) ? given : []).map(describeItem);
+    const isTold = items.every((item) => detail.includes(item));
+    return items.length === 0 || isTold ? [] : [`${label} ${items.join('; ')}.`];
+  });
+}
+
+function describeItem(item: unknown): string {
+  if (typeof item !== 'object' || item === null) return String(item);
+  if ('why_not' in item && 'name' in item) return `${String(item.name)}: ${String(item.why_not)}`;
+  return Object.entries(item)
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+    .join(', ');
+}
+
+function wayOut(error: ApiError): string[] {
+  if (error.status === 401) {
+    return [
+      'Give --user and --password, or name a connection file with CYBORG_CONFIG ' +
+        "('npm start' writes client.yaml into its state directory).",
+    ];
+  }
+  if (error.code === 'choice-needed') return ['Choose with --accelerator, --profile or --driver.'];
+  if (error.status >= 500 && error.requestId !== undefined) {
+    return [`The server's log has it as request ${error.requestId}.`];
+  }
+  return [];
+}
+
+function connectionMessage(error: ConnectionError, url: string): string {
+  switch (error.failure) {
+    case 'refused':
+      return `No server answers at ${url}. Is it running? 'npm start' starts one; --url, CYBORG_URL or CYBORG_CONFIG names another.`;
+    case 'unresolvable':
+      return `The host of ${url} has no address. Correct --url, CYBORG_URL or the connection file.`;
+    case 'tls':
+      return `No trusted connection to ${url}: ${error.message}. Name its authority with ca_file in the connection file, or use the right scheme.`;
+    case 'lost':
+      return `The connection to ${url} broke before an answer came, so it is unknown whether the request was carried out. Look with 'cyborg operation-list'.`;
+    case 'timeout':
+      return `${url} did not answer in time. Look with 'cyborg operation-list' whether it works on it, or try again.`;
+    case 'too-large':
+    case 'malformed':
+      return `${error.message} Is a Cyborg server at ${url}?`;
+    default:
+      return error.message;
+  }
+}

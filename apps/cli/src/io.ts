@@ -1,0 +1,23 @@
+/** What the CLI touches of the world, passed in at the top. */
+export interface Io {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder that `~` names. */
+  readonly home: string;
+  readonly workingDirectory: string;
+  readonly clock: CliClock;
+  readonly rng: CliRng;
+}
+
+/** Fits `Clock` of @cyborg/service, and what the HTTP client asks for. */
+export interface CliClock {
+  monotonicMs(): number;
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Fits `Rng` of @cyborg/service, and what the HTTP client asks for. */
+export interface CliRng {
+  uuid(): string;
+  fraction(): number;
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+import { randomInt, randomUUID } from 'node:crypto';
+import { homedir } from 'node:os';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+
+import { runCli } from './cli.ts';
+import type { Io } from './io.ts';
+
+const fractionSteps = 2 ** 47;
+
+const io: Io = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  home: homedir(),
+  workingDirectory: process.cwd(),
+  clock: {
+    monotonicMs: () => performance.now(),
+    sleep: (ms, signal) => sleepFor(ms, undefined, signal === undefined ? {} : { signal }),
+  },
+  rng: {
+    uuid: () => randomUUID(),
+    fraction: () => randomInt(fractionSteps) / fractionSteps,
+  },
+};
+
+// A pipe that nobody reads any more comes as an event, between two writes: the command has done its part.
+process.stdout.on('error', () => process.exit(0));
+
+// Not process.exit(): what was written to a pipe may still be on its way.
+process.exitCode = await runCli(process.argv.slice(2), io);

@@ -1,0 +1,147 @@
+/** What a changing command does with the server's answer. */
+import type { V3Result } from '@cyborg/api-client/v3';
+
+import type { Context } from '../command.ts';
+import { CliError } from '../errors.ts';
+import type { Column } from '../output/output.ts';
+import { lineProgress, spinnerProgress, type Progress } from './progress.ts';
+import { isFinal, waitForOperation, type Operation } from './wait.ts';
+
+type DryRun = Extract<V3Result<'createAttachments'>, { dry_run: true }>;
+
+export const dryRunFlag = {
+  type: 'boolean',
+  help: 'print what would happen and change nothing',
+} as const;
+export const waitFlag = {
+  type: 'negated',
+  help: 'print the operation and return at once',
+} as const;
+
+/** Query and headers of a changing call: a dry run is no act and takes no key. */
+export function actArgs(
+  context: Context,
+  isDryRun: boolean,
+): { query: { dry_run?: true }; headers: Readonly<Record<string, string>> } {
+  return isDryRun
+    ? { query: { dry_run: true }, headers: {} }
+    : { query: {}, headers: context.keyed };
+}
+
+export function isDryRun<T>(answer: T | DryRun): answer is DryRun {
+  return typeof answer === 'object' && answer !== null && 'dry_run' in answer;
+}
+
+/** @throws CliError when the act would be refused, so that a script can ask by the exit code. */
+export async function showDryRun(dryRun: DryRun, { out }: Context): Promise<void> {
+  if (out.format === 'table') await showDryRunToPeople(dryRun, out);
+  else await out.show(dryRun);
+  const { refusal } = dryRun;
+  if (dryRun.would_succeed) return;
+  throw new CliError(
+    `It would be refused: ${refusal?.detail ?? 'no reason was given.'}`,
+    refusal?.code === 'choice-needed' ? 2 : 1,
+  );
+}
+
+async function showDryRunToPeople(dryRun: DryRun, out: Context['out']): Promise<void> {
+  const { changes, nearest_misses: misses } = dryRun;
+  if (dryRun.would_succeed) out.say('Nothing was changed. This would happen:');
+  const changeColumns: Column<(typeof changes)[number]>[] = [
+    'subject_kind',
+    'subject_id',
+    'change',
+  ];
+  if (changes.length > 0) await out.list(changes, changeColumns, '');
+  else if (dryRun.would_succeed) out.say('nothing: it is so already.');
+  if (misses.length === 0) return;
+  out.say('Nearest misses:');
+  await out.list(misses, ['name', 'accelerator_id', 'why_not'], '');
+}
+
+/** An answer that is either the new thing or a dry run. */
+export async function showChanged<T extends object>(
+  answer: T | DryRun,
+  context: Context,
+  columns: readonly Column<T>[] = [],
+): Promise<void> {
+  if (isDryRun(answer)) await showDryRun(answer, context);
+  else await context.out.show(answer, columns);
+}
+
+/** The answer of a delete: nothing, or a dry run. */
+export async function showDeleted(
+  answer: DryRun | null,
+  context: Context,
+  sentence: string,
+): Promise<void> {
+  if (answer === null) context.out.say(sentence);
+  else await showDryRun(answer, context);
+}
+
+export interface FinishOptions {
+  readonly wait: boolean;
+  /** How success is shown; absent = the operation itself. */
+  readonly show?: (operation: Operation) => Promise<void>;
+}
+
+/** Waits for the operation, unless told not to, and shows how it ended. */
+export async function finishOperation(
+  answer: Operation | DryRun,
+  context: Context,
+  { wait, show }: FinishOptions,
+): Promise<void> {
+  if (isDryRun(answer)) return showDryRun(answer, context);
+  if (!wait) return showOperation(answer, context);
+  const last = isFinal(answer) ? answer : await follow(answer, context);
+  if (last.state === 'succeeded')
+    return show === undefined ? showOperation(last, context) : show(last);
+  if (context.out.format !== 'table') await showOperation(last, context);
+  throw new CliError(failureOf(last));
+}
+
+export function showOperation(operation: Operation, { out }: Context): Promise<void> {
+  return out.show(operation, operationTexts);
+}
+
+export const operationTexts: readonly Column<Operation>[] = [
+  { key: 'progress', text: ({ progress }) => `${progress.done} of ${progress.total}` },
+  { key: 'results', text: ({ results }) => results.map(describeResult).join('\n') || '-' },
+];
+
+function describeResult({ host, subject, outcome, message }: Operation['results'][number]): string {
+  return [
+    host === null ? '' : `${host}: `,
+    `${subject} ${outcome}`,
+    message ? ` (${message})` : '',
+  ].join('');
+}
+
+function failureOf({ id, kind, state, error, results }: Operation): string {
+  if (state === 'cancelled') return `Operation ${id} (${kind}) was cancelled.`;
+  const failed = results.filter(({ outcome }) => outcome === 'failed').map(describeResult);
+  const reason = error ?? (failed.join('; ') || 'no reason was given');
+  return `Operation ${id} (${kind}) failed: ${reason}`;
+}
+
+async function follow(operation: Operation, context: Context): Promise<Operation> {
+  const progress = await startProgress(operation, context);
+  let latest = operation;
+  const onChange = (next: Operation): void => {
+    latest = next;
+    progress.update(next);
+  };
+  try {
+    const { http, io } = context;
+    return await waitForOperation(operation, { http, clock: io.clock, rng: io.rng, onChange });
+  } finally {
+    await progress.end(latest);
+  }
+}
+
+async function startProgress(operation: Operation, { io, out, warn }: Context): Promise<Progress> {
+  if (io.stderr.isTTY && out.format === 'table') return spinnerProgress(io.stderr, operation);
+  const progress = lineProgress(warn);
+  progress.update(operation);
+  return progress;
+}

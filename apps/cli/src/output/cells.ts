@@ -1,0 +1,36 @@
+/** One value as text. */
+
+/** Control and direction characters of names that others gave would act on the terminal. */
+const unprintable =
+  // oxlint-disable-next-line no-control-regex -- they are what is meant
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+export function printable(text: string): string {
+  return text.replaceAll(unprintable, '\uFFFD');
+}
+
+/** What a value looks like in one cell; `none` stands for null and what is missing. */
+export function cellText(value: unknown, none: string): string {
+  if (value === null || value === undefined) return none;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (Array.isArray(value) && value.every(isScalar)) return value.map(String).join(', ');
+  return JSON.stringify(value);
+}
+
+/** For people: an object as `key=value` pairs, a list of objects one per line. */
+export function readableText(value: unknown): string {
+  if (Array.isArray(value) && value.length > 0 && !value.every(isScalar)) {
+    return value.map(readableText).join('\n');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return cellText(value, '-');
+  }
+  return Object.entries(value)
+    .map(([key, each]) => `${key}=${cellText(each, '-')}`)
+    .join(', ');
+}
+
+function isScalar(value: unknown): boolean {
+  return ['string', 'number', 'boolean'].includes(typeof value);
+}
