@@ -1,0 +1,49 @@
+/** The agent's side of the ledger: what waits for a host, what it should hold, and what it says of both. */
+import {
+  listHostHeld,
+  listHostOrders,
+  readOrderFingerprints,
+  type HeldRow,
+  type OrderRow,
+} from '@cyborg/store/orders';
+
+import type { Db } from '../deps.ts';
+import { fromMarker, toPage, type Page } from '../page.ts';
+
+export type OrderView = OrderRow;
+export type HeldView = HeldRow;
+
+const heldPerPage = 1000;
+
+/** At most `limit` orders; `more` when others wait behind them. */
+export async function listOrders(
+  db: Db,
+  hostId: string,
+  limit: number,
+): Promise<{ orders: OrderView[]; more: boolean }> {
+  const rows = await listHostOrders(db, hostId, limit + 1);
+  return { orders: rows.slice(0, limit), more: rows.length > limit };
+}
+
+/** One query for all hosts; a host without orders is not in the answer. */
+export function ordersFingerprint(
+  db: Db,
+  hostIds: readonly string[],
+): Promise<Map<string, string>> {
+  return readOrderFingerprints(db, hostIds);
+}
+
+/** @throws ServiceError `invalid-input` on a marker that is not ours. */
+export async function listHeld(
+  db: Db,
+  hostId: string,
+  marker: string | undefined,
+): Promise<Page<HeldView>> {
+  const after = fromMarker(marker, 1)?.[0];
+  const rows = await listHostHeld(db, { hostId, after, limit: heldPerPage + 1 });
+  return toPage(
+    rows,
+    { limit: heldPerPage },
+    { keyOf: (row) => [row.attachment_id], toItem: (row) => row },
+  );
+}

@@ -1,0 +1,202 @@
+/**
+ * What agents say became of their orders. Every outcome names the epoch of its order: one that is not the current epoch
+ * is about the past and changes nothing, so that an outcome may come late, twice, or after its opposite.
+ */
+import type { AttachmentRow, HeldAcceleratorRow } from '@cyborg/store/holdings';
+import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
+
+import type { ConductorDeps } from '../deps.ts';
+import type { Act } from '../transaction.ts';
+import {
+  attachmentOf,
+  commitDraft,
+  moveAccelerator,
+  moveAttachment,
+  noteAccelerator,
+  noteAttachment,
+  openDraft,
+  tell,
+  type Draft,
+} from './draft.ts';
+import { noteResult } from './results.ts';
+import { putBack, release, take } from './taking.ts';
+
+/** The agent API's `OrderOutcome`. */
+export interface Outcome {
+  readonly kind: 'attach' | 'detach' | 'clean';
+  readonly attachment_id: string | null;
+  readonly accelerator_id: string;
+  readonly epoch: number;
+  readonly outcome:
+    | 'attached'
+    | 'failed'
+    | 'released'
+    | 'cleaned'
+    | 'clean_failed'
+    | 'held'
+    | 'refused'
+    | 'retrying';
+  readonly message: string | null;
+  readonly evidence: readonly string[];
+}
+
+/** Applies a report's outcomes in their order, all in the given act. Accelerators of other hosts are left alone. */
+export async function applyOutcomes(
+  act: Act,
+  deps: Pick<ConductorDeps, 'ledger'>,
+  {
+    host,
+    outcomes,
+  }: { readonly host: { readonly id: string }; readonly outcomes: readonly Outcome[] },
+): Promise<void> {
+  if (outcomes.length === 0) return;
+  const failed = outcomes.flatMap(({ outcome, attachment_id: id }) =>
+    outcome === 'failed' && id !== null ? [id] : [],
+  );
+  const siblings = await listSiblingAcceleratorIds(act.tx, {
+    hostId: host.id,
+    attachmentIds: failed,
+  });
+  const ids = [...new Set([...outcomes.map((outcome) => outcome.accelerator_id), ...siblings])];
+  const draft = await openDraft(act, { ids, ledger: deps.ledger });
+  for (const outcome of outcomes) {
+    const accelerator = draft.accelerators.get(outcome.accelerator_id);
+    if (accelerator?.host_id === host.id) applyOutcome(draft, outcome, accelerator);
+  }
+  await commitDraft(draft);
+}
+
+function applyOutcome(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+  if (outcome.outcome === 'refused') {
+    tellRefused(draft, outcome, accelerator);
+    return;
+  }
+  if (outcome.kind === 'clean') {
+    const isCurrent = accelerator.state === 'cleaning' && accelerator.epoch === outcome.epoch;
+    if (isCurrent) applyCleaning(draft, outcome, accelerator);
+    return;
+  }
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (attachment?.id !== outcome.attachment_id || attachment.epoch !== outcome.epoch) return;
+  if (outcome.kind === 'attach' && attachment.state === 'attaching') {
+    applyAttaching(draft, outcome, { accelerator, attachment });
+  }
+  if (outcome.kind === 'detach' && attachment.state === 'detaching') {
+    if (outcome.outcome === 'released') release(draft, attachment, accelerator);
+    else noteRetrying(draft, outcome, attachment);
+  }
+}
+
+interface Holding {
+  readonly accelerator: HeldAcceleratorRow;
+  readonly attachment: AttachmentRow;
+}
+
+function applyAttaching(
+  draft: Draft,
+  outcome: Outcome,
+  { accelerator, attachment }: Holding,
+): void {
+  if (outcome.outcome === 'attached') {
+    moveAttachment(draft, attachment, {
+      event: 'plugged',
+      changes: { observed: 'plugged', reason: null },
+    });
+    if (accelerator.state === 'reserved') moveAccelerator(draft, accelerator, { event: 'attach' });
+    noteResult(draft, attachment.operation_id, {
+      acceleratorId: accelerator.id,
+      outcome: 'succeeded',
+      message: null,
+    });
+  } else if (outcome.outcome === 'failed') {
+    failAttaching(draft, outcome, { accelerator, attachment });
+  } else noteRetrying(draft, outcome, attachment);
+}
+
+/** A first attach is unwound, with its whole request; what was attached before keeps its accelerator and says why. */
+function failAttaching(draft: Draft, outcome: Outcome, { accelerator, attachment }: Holding): void {
+  const message = outcome.message ?? 'The host gave no reason.';
+  if (accelerator.state === 'attached') {
+    moveAttachment(draft, attachment, {
+      event: 'fail',
+      changes: { observed: 'missing', reason: message },
+    });
+    return;
+  }
+  const operationId = attachment.operation_id;
+  take(draft, accelerator, { operationId, reason: `${accelerator.name}: ${message}` });
+  if (operationId === null || !draft.operations.has(operationId)) return;
+  for (const sibling of draft.attachments.values()) {
+    const other = draft.accelerators.get(sibling.accelerator_id ?? '');
+    if (sibling.operation_id !== operationId || other === undefined) continue;
+    take(draft, other, {
+      operationId,
+      reason: `${accelerator.name} of the same request could not be attached: ${message}`,
+    });
+  }
+}
+
+function applyCleaning(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+  const result = { acceleratorId: accelerator.id, outcome: 'succeeded' } as const;
+  if (outcome.outcome === 'cleaned') {
+    noteResult(draft, accelerator.operation_id, { ...result, message: null });
+    putBack(draft, accelerator, 'cleaned');
+  } else if (outcome.outcome === 'clean_failed') {
+    const reason = outcome.message ?? 'The host gave no reason.';
+    const message = `It is detached, but ${accelerator.name} could not be cleaned and stays out: ${reason}`;
+    noteResult(draft, accelerator.operation_id, { ...result, message });
+    moveAccelerator(draft, accelerator, {
+      event: 'fail-cleaning',
+      changes: { reason, operation_id: null },
+      told: { data: { evidence: outcome.evidence } },
+    });
+  } else noteHeld(draft, outcome, accelerator);
+}
+
+/** Something still holds the function; the agent tries again. Told once for each reason. */
+function noteHeld(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+  const reason = outcome.message ?? 'It is still held on its host.';
+  if (reason === accelerator.reason) return;
+  noteAccelerator(draft, accelerator, {
+    changes: { reason },
+    told: { kind: 'accelerator.cleaning-waits', data: { reason, evidence: outcome.evidence } },
+  });
+  noteResult(draft, accelerator.operation_id, {
+    acceleratorId: accelerator.id,
+    outcome: 'pending',
+    message: `Cleaning waits: ${reason}`,
+  });
+}
+
+function noteRetrying(draft: Draft, outcome: Outcome, attachment: AttachmentRow): void {
+  const reason = outcome.message;
+  if (outcome.outcome !== 'retrying' || reason === null || reason === attachment.reason) return;
+  noteAttachment(draft, attachment, {
+    changes: { reason },
+    told: { kind: 'attachment.retrying', data: { evidence: outcome.evidence } },
+  });
+  noteResult(draft, attachment.operation_id, {
+    acceleratorId: outcome.accelerator_id,
+    outcome: 'pending',
+    message: reason,
+  });
+}
+
+/** A lower epoch than the host has seen, or another ledger's order: somebody should know. */
+function tellRefused(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+  tell(draft, {
+    kind: 'accelerator.order-refused',
+    subjectKind: 'accelerator',
+    subjectId: accelerator.id,
+    hostId: accelerator.host_id,
+    projectId: accelerator.project_id,
+    data: {
+      order: outcome.kind,
+      attachment_id: outcome.attachment_id,
+      epoch: outcome.epoch,
+      current_epoch: accelerator.epoch,
+      message: outcome.message,
+      evidence: outcome.evidence,
+    },
+  });
+}

@@ -1,0 +1,156 @@
+/** Taking accelerators back: the steps that outcomes, requests, deadlines and vanished instances share. */
+import { offeringOf } from '@cyborg/model/offering';
+import type { AttachmentRow, HeldAcceleratorRow } from '@cyborg/store/holdings';
+
+import {
+  attachmentOf,
+  moveAccelerator,
+  moveAttachment,
+  raiseEpoch,
+  wakeHost,
+  type Draft,
+  type Told,
+} from './draft.ts';
+import { noteResult } from './results.ts';
+
+const unheld = { attachment_id: null, instance_id: null, project_id: null } as const;
+
+export interface Taking {
+  /** The operation that waits for it; null = nobody's. */
+  readonly operationId: string | null;
+  readonly reason: string | null;
+  readonly told?: Told;
+}
+
+/**
+ * Begins to take an accelerator away from its instance, or ends at once what has not begun: a reservation that no agent
+ * has been told of. An attachment that is detaching already stays as it is.
+ */
+export function take(draft: Draft, accelerator: HeldAcceleratorRow, taking: Taking): void {
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (attachment === undefined || attachment.state === 'detaching') return;
+  if (attachment.operation_id !== taking.operationId) {
+    noteResult(draft, attachment.operation_id, {
+      acceleratorId: accelerator.id,
+      outcome: 'failed',
+      message: 'It was taken back before the request was done.',
+    });
+  }
+  if (attachment.state === 'reserved') {
+    cancelReservation(draft, { accelerator, attachment, taking });
+    return;
+  }
+  const { epoch } = raiseEpoch(draft, accelerator);
+  moveAttachment(draft, attachment, {
+    event: 'detach',
+    changes: { epoch, operation_id: taking.operationId, reason: taking.reason },
+    ...(taking.told && { told: taking.told }),
+  });
+}
+
+/** The host says that nothing is plugged any more: the attachment ends and the accelerator is to be cleaned. */
+export function release(
+  draft: Draft,
+  attachment: AttachmentRow,
+  accelerator: HeldAcceleratorRow,
+): void {
+  const operation =
+    attachment.operation_id === null ? undefined : draft.operations.get(attachment.operation_id);
+  moveAttachment(draft, attachment, { event: 'released', changes: { observed: 'missing' } });
+  const waits = operation?.kind === 'attach-instance' ? null : attachment.operation_id;
+  startCleaning(draft, accelerator, { operationId: waits });
+  if (operation?.kind === 'attach-instance') {
+    noteResult(draft, operation.id, {
+      acceleratorId: accelerator.id,
+      outcome: 'failed',
+      message: attachment.reason ?? 'It was given back before it was attached.',
+    });
+  }
+}
+
+/** Gives up on the host: the ledger lets go now, and what the host may still do is fenced off. */
+export function forceRelease(draft: Draft, accelerator: HeldAcceleratorRow, taking: Taking): void {
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (attachment === undefined) return;
+  if (attachment.state === 'reserved') {
+    cancelReservation(draft, { accelerator, attachment, taking });
+    return;
+  }
+  const raised = raiseEpoch(draft, accelerator);
+  const detaching =
+    attachment.state === 'detaching'
+      ? attachment
+      : moveAttachment(draft, attachment, { event: 'detach' });
+  moveAttachment(draft, detaching, {
+    event: 'force-release',
+    changes: { epoch: raised.epoch, reason: taking.reason, operation_id: taking.operationId },
+    told: { data: { forced: true } },
+  });
+  startCleaning(draft, raised, { operationId: null });
+}
+
+/** Cleaned: back on offer, or withheld for a reason that came up meanwhile. */
+export function putBack(
+  draft: Draft,
+  accelerator: HeldAcceleratorRow,
+  kind: 'cleaned' | 'unreserved',
+): void {
+  const offering = offeringOfRow(accelerator);
+  const events = {
+    cleaned: { available: 'clean', withheld: 'clean-withheld' },
+    unreserved: { available: 'unreserve', withheld: 'update-withheld' },
+  } as const;
+  moveAccelerator(draft, accelerator, {
+    event: events[kind][offering.state],
+    changes: { ...unheld, reason: offering.reason, operation_id: null },
+  });
+}
+
+export function offeringOfRow(row: HeldAcceleratorRow): ReturnType<typeof offeringOf> {
+  return offeringOf({
+    operatorChoice: row.operator_choice,
+    operatorReason: row.operator_reason,
+    ruleOffers: row.rule_offers,
+    hostUse: row.host_use,
+    presence: row.presence === 'present' && row.backend_state === 'stale' ? 'stale' : row.presence,
+    health: row.health,
+  });
+}
+
+function startCleaning(
+  draft: Draft,
+  accelerator: HeldAcceleratorRow,
+  { operationId }: { readonly operationId: string | null },
+): void {
+  moveAccelerator(draft, accelerator, {
+    event: 'take',
+    changes: { ...unheld, reason: null, operation_id: operationId },
+  });
+  wakeHost(draft, accelerator.host_id);
+}
+
+/** Nothing was prepared on the host, so nothing has to be cleaned. */
+function cancelReservation(
+  draft: Draft,
+  given: {
+    readonly accelerator: HeldAcceleratorRow;
+    readonly attachment: AttachmentRow;
+    readonly taking: Taking;
+  },
+): void {
+  const raised = raiseEpoch(draft, given.accelerator);
+  moveAttachment(draft, given.attachment, {
+    event: 'cancel',
+    changes: { epoch: raised.epoch, reason: given.taking.reason },
+    ...(given.taking.told && { told: given.taking.told }),
+  });
+  putBack(draft, raised, 'unreserved');
+  noteResult(draft, given.taking.operationId, {
+    acceleratorId: given.accelerator.id,
+    outcome:
+      draft.operations.get(given.taking.operationId ?? '')?.kind === 'attach-instance'
+        ? 'failed'
+        : 'succeeded',
+    message: given.taking.reason,
+  });
+}

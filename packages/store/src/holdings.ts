@@ -1,0 +1,85 @@
+/**
+ * Accelerators with the attachments that hold them, locked for a change.
+ *
+ * The row lock of an accelerator guards its live attachment too: whoever changes either takes it first, in id order.
+ */
+import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
+import { sql, type Kysely, type Selectable, type SqlBool, type Transaction } from 'kysely';
+
+import type { AcceleratorTable, AttachmentTable, BackendState, Database } from './schema.ts';
+
+export type AttachmentRow = Selectable<AttachmentTable>;
+export type AcceleratorRow = Selectable<AcceleratorTable>;
+/** With the state of its backend, which says whether what is known of it is fresh. */
+export type HeldAcceleratorRow = AcceleratorRow & { readonly backend_state: BackendState };
+
+export interface LockOptions {
+  readonly ids: readonly string[];
+  /** Leaves out those that somebody else has locked, instead of waiting. */
+  readonly skipLocked?: boolean | undefined;
+  /** For rehearsals: reads only. */
+  readonly withoutLock?: boolean | undefined;
+}
+
+/** In id order. */
+export function lockAccelerators(
+  tx: Kysely<Database>,
+  { ids, skipLocked, withoutLock }: LockOptions,
+): Promise<HeldAcceleratorRow[]> {
+  let query = tx
+    .selectFrom('accelerator')
+    .innerJoin('backend', 'backend.id', 'accelerator.backend_id')
+    .selectAll('accelerator')
+    .select('backend.state as backend_state')
+    .where(sql<SqlBool>`accelerator.id = any(${ids}::uuid[])`)
+    .orderBy('accelerator.id');
+  if (withoutLock !== true) query = query.forUpdate('accelerator');
+  if (withoutLock !== true && skipLocked === true) query = query.skipLocked();
+  return query.execute();
+}
+
+/** The live attachments of accelerators that are locked already. */
+export function listLiveAttachments(
+  tx: Kysely<Database>,
+  acceleratorIds: readonly string[],
+): Promise<AttachmentRow[]> {
+  return tx
+    .selectFrom('attachment')
+    .selectAll()
+    .where(sql<SqlBool>`accelerator_id = any(${acceleratorIds}::uuid[])`)
+    .where('state', 'in', liveAttachmentStates)
+    .execute();
+}
+
+/** Accelerators of attachments that are to be given out: the oldest first. */
+export async function listReservedAcceleratorIds(
+  db: Kysely<Database>,
+  limit: number,
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('attachment')
+    .select('accelerator_id')
+    .where('state', '=', 'reserved')
+    .where('origin', '=', 'cyborg')
+    .where('accelerator_id', 'is not', null)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute();
+  return rows.flatMap(({ accelerator_id: id }) => (id === null ? [] : [id]));
+}
+
+/** Accelerators whose attachments stand in the same request as one of these attachments. */
+export async function listSiblingAcceleratorIds(
+  tx: Transaction<Database>,
+  { hostId, attachmentIds }: { readonly hostId: string; readonly attachmentIds: readonly string[] },
+): Promise<string[]> {
+  if (attachmentIds.length === 0) return [];
+  const { rows } = await sql<{ accelerator_id: string }>`
+    select sibling.accelerator_id from attachment given
+    join operation o on o.id = given.operation_id
+    join attachment sibling on sibling.operation_id = o.id and sibling.host_id = ${hostId}
+    where given.id = any(${attachmentIds}::uuid[]) and given.host_id = ${hostId}
+      and o.kind = 'attach-instance' and o.state in ('queued', 'running', 'waiting')
+      and sibling.state <> 'released' and sibling.accelerator_id is not null`.execute(tx);
+  return rows.map((row) => row.accelerator_id);
+}

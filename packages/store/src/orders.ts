@@ -1,0 +1,105 @@
+/** What waits for a host: attachments to make or take back, accelerators to clean. */
+import type { PluggedBy } from '@cyborg/model/attachment-lifecycle';
+import { sql, type Kysely } from 'kysely';
+
+import type { Database } from './schema.ts';
+
+/** The agent API's `Order`. */
+export interface OrderRow {
+  readonly kind: 'attach' | 'detach' | 'clean';
+  readonly attachment_id: string | null;
+  readonly accelerator_id: string;
+  readonly accelerator_key: string;
+  readonly backend_id: string;
+  readonly epoch: number;
+  readonly device_epoch: number;
+  readonly instance_id: string | null;
+  readonly plugged_by: PluggedBy;
+}
+
+/** The agent API's `Held`. */
+export interface HeldRow {
+  readonly attachment_id: string;
+  readonly accelerator_id: string;
+  readonly accelerator_key: string;
+  readonly backend_id: string;
+  readonly instance_id: string;
+  readonly epoch: number;
+  readonly device_epoch: number;
+  readonly plugged_by: PluggedBy;
+}
+
+/** Taking back and cleaning come before giving: an accelerator's earlier holder goes first. */
+export async function listHostOrders(
+  db: Kysely<Database>,
+  hostId: string,
+  limit: number,
+): Promise<OrderRow[]> {
+  const { rows } = await sql<OrderRow>`
+    select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
+      a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
+      t.plugged_by
+    from attachment t join accelerator a on a.id = t.accelerator_id
+    where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
+    union all
+    select 'clean', null, a.id, a.key, a.backend_id, a.epoch, a.epoch, null, 'none'
+    from accelerator a where a.host_id = ${hostId} and a.state = 'cleaning'
+    order by kind desc, epoch, accelerator_id limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** One text per host that differs whenever its orders do; hosts without orders are left out. */
+export async function readOrderFingerprints(
+  db: Kysely<Database>,
+  hostIds: readonly string[],
+): Promise<Map<string, string>> {
+  if (hostIds.length === 0) return new Map();
+  const { rows } = await sql<{ host_id: string; fingerprint: string }>`
+    select host_id, md5(string_agg(word, ' ' order by word)) as fingerprint from (
+      select host_id, concat(id, state, epoch) as word from attachment
+      where host_id = any(${hostIds}::uuid[]) and state in ('attaching', 'detaching')
+      union all
+      select host_id, concat(id, state, epoch) from accelerator
+      where host_id = any(${hostIds}::uuid[]) and state = 'cleaning') as waiting
+    group by host_id`.execute(db);
+  return new Map(rows.map((row) => [row.host_id, row.fingerprint]));
+}
+
+/** What the ledger believes is plugged, in attachment order. */
+export async function listHostHeld(
+  db: Kysely<Database>,
+  {
+    hostId,
+    after,
+    limit,
+  }: { readonly hostId: string; readonly after: string | undefined; readonly limit: number },
+): Promise<HeldRow[]> {
+  const { rows } = await sql<HeldRow>`
+    select t.id as attachment_id, a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.instance_id,
+      t.epoch, t.device_epoch, t.plugged_by
+    from attachment t join accelerator a on a.id = t.accelerator_id
+    where t.host_id = ${hostId} and t.state in ('attached', 'failed') and t.instance_id is not null
+      and t.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
+    order by t.id limit ${limit}`.execute(db);
+  return rows;
+}
+
+export interface ObservableRow {
+  readonly id: string;
+  readonly accelerator_id: string;
+  readonly state: string;
+  readonly observed: string;
+  readonly epoch: number;
+}
+
+/** Attachments of this host among the given ones: what an observation may be about. */
+export async function listObservable(
+  db: Kysely<Database>,
+  { hostId, attachmentIds }: { readonly hostId: string; readonly attachmentIds: readonly string[] },
+): Promise<ObservableRow[]> {
+  const { rows } = await sql<ObservableRow>`
+    select id, accelerator_id, state, observed, epoch from attachment
+    where id = any(${attachmentIds}::uuid[]) and host_id = ${hostId} and accelerator_id is not null
+      and state <> 'released'`.execute(db);
+  return rows;
+}
