@@ -1,0 +1,46 @@
+import type { HostCondition, HostPlug } from '@cyborg/store/schema';
+
+import type { HostRow } from './find-host.ts';
+
+export interface HostView {
+  readonly id: string;
+  readonly name: string;
+  readonly node_name: string;
+  readonly service_host: string | null;
+  readonly status: 'enabled' | 'disabled';
+  readonly status_reason: string | null;
+  readonly state: 'up' | 'down';
+  readonly simulated: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly conditions: readonly HostCondition[];
+  readonly agent_version: string | null;
+  readonly hypervisors: readonly HostPlug[];
+  readonly facts: Readonly<Record<string, string>>;
+  readonly created_at: Date;
+  readonly updated_at: Date | null;
+}
+
+/** `up` while its agent's lease runs. */
+export function isUp(host: { readonly lease_expires_at: Date | null }, now: Date): boolean {
+  return host.lease_expires_at !== null && host.lease_expires_at > now;
+}
+
+export function toHostView(row: HostRow, now: Date): HostView {
+  return {
+    id: row.id,
+    name: row.name,
+    node_name: row.node_name,
+    service_host: row.service_host,
+    status: row.status,
+    status_reason: row.status_reason,
+    state: isUp(row, now) ? 'up' : 'down',
+    simulated: row.simulated,
+    labels: row.labels,
+    conditions: row.conditions,
+    agent_version: row.agent_version,
+    hypervisors: row.plugs,
+    facts: row.facts,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  };
+}
