@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { systemClock } from '@cyborg/service/clock';
+import { isRunning } from '@cyborg/store/embedded/processes';
+import { until } from '@cyborg/store/embedded/until';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 
@@ -16,6 +19,8 @@ export function makeTempFolder(parent: string = tmpdir()): Disposable & { readon
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   };
 }
+
+const postgresEndTimeoutMs = 15_000;
 
 const Report = Type.Object({
   pid: Type.Optional(Type.Integer()),
@@ -53,16 +58,21 @@ export async function startPostgresProgram(
       setImmediate(() => reject(new Error(`the program ended with ${status} and no report`)));
     });
   });
+  const report = Value.Parse(Report, JSON.parse(line));
   return {
     child,
-    report: Value.Parse(Report, JSON.parse(line)),
+    report,
     async [Symbol.asyncDispose](): Promise<void> {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise((resolve) => {
-        child.once('exit', resolve);
-      });
-      child.kill('SIGKILL');
-      await ended;
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = new Promise((resolve) => {
+          child.once('exit', resolve);
+        });
+        child.kill('SIGKILL');
+        await ended;
+      }
+      // Its PostgreSQL ends with it, and writes into the folder until then.
+      const { pid = 0 } = report;
+      await until(() => !isRunning(pid), { clock: systemClock, timeoutMs: postgresEndTimeoutMs });
     },
   };
 }

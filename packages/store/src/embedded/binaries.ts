@@ -66,6 +66,10 @@ export function copyBinaries(binaries: Binaries, folder: string): Binaries {
     rmSync(partial, { recursive: true, force: true });
     cpSync(binaries.native, partial, { recursive: true, verbatimSymlinks: true });
     openToAll(partial);
+    for (const name of readdirSync(folder)) {
+      const isOlder = name.startsWith('native-') && join(folder, name) !== partial;
+      if (isOlder) rmSync(join(folder, name), { recursive: true, force: true });
+    }
     renameSync(partial, native);
   }
   return { version: binaries.version, native, isComplete: makeLinks(native) };

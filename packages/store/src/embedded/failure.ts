@@ -19,7 +19,9 @@ export class EmbeddedPostgresError extends Error {
   }
 }
 
-const diskFullPattern = /No space left on device|Disk quota exceeded|\bENOSPC\b|\bEDQUOT\b/i;
+/** When a block fits in part, postgres has no error of the kernel to show, only the hint. */
+const diskFullPattern =
+  /No space left on device|Disk quota exceeded|Check free disk space|\bENOSPC\b|\bEDQUOT\b/i;
 
 /** Do these lines of initdb or postgres, or this error of Node, say that the disk is full? */
 export function saysDiskFull(text: string): boolean {

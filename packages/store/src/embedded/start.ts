@@ -16,7 +16,7 @@ import { clearSocketFolder, makeSocketFolder, socketPort } from './socket-folder
 import { supervise } from './supervise.ts';
 import type { EmbeddedStatus } from './supervise.ts';
 import type { EmbeddedClock } from './until.ts';
-import { chooseWay } from './ways.ts';
+import { chooseWay, refuseForeignData } from './ways.ts';
 
 export interface EmbeddedPostgresOptions {
   /** A folder for the database alone; made when missing. */
@@ -75,6 +75,7 @@ async function startLocked(
 ): Promise<EmbeddedPostgres> {
   const { directory, log, clock, settings = {}, binaries = findBinaries() } = options;
   const data = join(directory, 'data');
+  refuseForeignData(data);
   await endOrphans({ data, clock, log });
   const way = await chooseWay({ directory, data, binaries, log });
   await prepareCluster({ directory, data, way, log });

@@ -47,7 +47,7 @@ const probeTimeoutMs = 20_000;
  */
 export async function chooseWay({ directory, data, binaries, log }: WayOptions): Promise<Way> {
   const ownUid = process.getuid?.() ?? 0;
-  const identities = ownUid === 0 ? identitiesOfRoot(directory, data) : identitiesOfUser(data);
+  const identities = ownUid === 0 ? identitiesOfRoot(directory, data) : identitiesOfUser();
   if (identities.some(({ owner }) => owner.uid !== ownUid)) openToPass(directory);
   const refusals: string[] = [];
   const places = binaries.isComplete ? [() => binaries] : [];
@@ -63,6 +63,17 @@ export async function chooseWay({ directory, data, binaries, log }: WayOptions):
     }
   }
   throw noWay(directory, refusals);
+}
+
+/** @throws {EmbeddedPostgresError} `directory-unusable`: the data is another user's, and we are not root. */
+export function refuseForeignData(data: string): void {
+  const [ownUid, owner] = [process.getuid?.(), ownerOf(data)];
+  if (ownUid === 0 || owner === undefined || owner.uid === ownUid) return;
+  throw new EmbeddedPostgresError(
+    'directory-unusable',
+    `The database in ${data} belongs to uid ${owner.uid}. ` +
+      'Start the server as that user or as root, or give another --state-dir.',
+  );
 }
 
 /** Makes the data the owner's, when another way was taken before (only root can). */
@@ -96,11 +107,9 @@ function identitiesOfRoot(directory: string, data: string): Identity[] {
   return [userIdentity(before), userIdentity(account), inNamespace, ...others];
 }
 
-function identitiesOfUser(data: string): Identity[] {
+function identitiesOfUser(): Identity[] {
   const { uid = 0, gid = 0 } = { uid: process.getuid?.(), gid: process.getgid?.() };
   const owner = { uid, gid };
-  const before = ownerOf(data);
-  if (before !== undefined && before.uid !== uid) throw foreignData(data, before.uid);
   const plain: Identity = { name: `as this user (uid ${uid})`, owner, prefix: withParent };
   const inNamespace = namespaceIdentity(owner);
   // initdb wants a name for its user, which containers often lack.
@@ -147,14 +156,6 @@ function noWay(directory: string, refusals: readonly string[]): EmbeddedPostgres
     `PostgreSQL does not run as root, and no other way works for ${directory} (${refusals.join('; ')}). ` +
       'Start the server as a normal user, or give a --state-dir that other users may pass through ' +
       '(such as /var/lib/cyborg), or allow user namespaces, or give --database-url.',
-  );
-}
-
-function foreignData(data: string, uid: number): EmbeddedPostgresError {
-  return new EmbeddedPostgresError(
-    'directory-unusable',
-    `The database in ${data} belongs to uid ${uid}. ` +
-      'Start the server as that user or as root, or give another --state-dir.',
   );
 }
 
