@@ -1,0 +1,149 @@
+import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import { changedAt, checkIfMatch } from '../etag.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
+import { recordEvents } from '../record-event.ts';
+import { scopeOf } from '../scope.ts';
+import { act, type Act } from '../transaction.ts';
+import { countAccelerators, type Count } from './counts.ts';
+import {
+  findBackend,
+  matchesBackend,
+  matchesHost,
+  selectBackends,
+  type BackendRow,
+} from './find-backend.ts';
+import { sql } from 'kysely';
+
+export interface BackendView {
+  readonly id: string;
+  readonly name: string;
+  readonly host: string;
+  readonly driver_id: string;
+  readonly version: string | null;
+  readonly kind: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly status: 'enabled' | 'disabled';
+  readonly state: string;
+  readonly reason: string | null;
+  readonly stale_since: Date | null;
+  readonly inventory_changed_at: Date | null;
+  readonly accelerators_total: number;
+  readonly accelerators_free: number;
+  readonly simulated: boolean;
+  readonly created_at: Date;
+  readonly updated_at: Date | null;
+}
+
+interface FleetQuery extends PageQuery {
+  readonly host?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly driver_id?: string | undefined;
+}
+type Params = { readonly backend: string };
+type UpdateInput = Input<Params, DryRunQuery, { readonly status: 'enabled' | 'disabled' }>;
+
+export interface BackendHandlers {
+  readonly listBackends: Handler<Input<object, FleetQuery>, Page<BackendView>>;
+  readonly showBackend: Handler<Input<Params>, BackendView>;
+  readonly updateBackend: Handler<UpdateInput, BackendView | DryRunView>;
+}
+
+export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
+  const { db } = deps;
+  return {
+    async listBackends(caller, { query }) {
+      const scope = scopeOf(caller);
+      const after = fromMarker(query.marker, 2);
+      let rows = selectBackends(db, scope)
+        .orderBy('host.name')
+        .orderBy('backend.name')
+        .limit(rowsWanted(query));
+      if (after !== undefined) {
+        rows = rows.where(sql<boolean>`(host.name, backend.name) > (${after[0]}, ${after[1]})`);
+      }
+      if (query.host !== undefined) rows = rows.where(matchesHost(query.host));
+      if (query.backend !== undefined) rows = rows.where(matchesBackend(query.backend));
+      if (query.driver_id !== undefined) {
+        rows = rows.where('backend.driver_id', '=', query.driver_id);
+      }
+      const found = await rows.execute();
+      const ids = found.map(({ id }) => id);
+      const countOf = await countAccelerators(db, scope, { by: 'backend_id', ids });
+      return toPage(found, query, {
+        keyOf: (row) => [row.host_name, row.name],
+        toItem: (row) => toBackendView(row, countOf(row.id)),
+      });
+    },
+
+    async showBackend(caller, { params }) {
+      const scope = scopeOf(caller);
+      const row = await findBackend(db, scope, params);
+      const countOf = await countAccelerators(db, scope, { by: 'backend_id', ids: [row.id] });
+      return toBackendView(row, countOf(row.id));
+    },
+
+    async updateBackend(caller, { params, query, body, ifMatch }) {
+      const scope = scopeOf(caller);
+      const read = async ({ tx }: Act, isLocked: boolean): Promise<BackendRow> => {
+        const row = await findBackend(tx, scope, { ...params, isLocked });
+        checkIfMatch(ifMatch, row, `backend ${row.host_name}@${row.name}`);
+        return row;
+      };
+      if (query.dry_run === true) {
+        return dryRun(deps, async (running) => {
+          const { id, name, status } = await read(running, false);
+          const change = `${name}: status ${status} becomes ${body.status}`;
+          return [{ subject_kind: 'backend', subject_id: id, change }];
+        });
+      }
+      return act(deps, async (running) => {
+        const row = await read(running, true);
+        const updated_at = changedAt(row, running.now);
+        await running.tx
+          .updateTable('backend')
+          .set({ status: body.status, updated_at })
+          .where('id', '=', row.id)
+          .execute();
+        await recordEvents(running, [
+          {
+            kind: `backend.${body.status}`,
+            subjectKind: 'backend',
+            subjectId: row.id,
+            hostId: row.host_id,
+            userId: caller.userId,
+            data: { name: row.name, host: row.host_name },
+          },
+        ]);
+        const countOf = await countAccelerators(running.tx, scope, {
+          by: 'backend_id',
+          ids: [row.id],
+        });
+        return toBackendView({ ...row, status: body.status, updated_at }, countOf(row.id));
+      });
+    },
+  };
+}
+
+export function toBackendView(row: BackendRow, count: Count): BackendView {
+  return {
+    id: row.id,
+    name: row.name,
+    host: row.host_name,
+    driver_id: row.driver_id,
+    version: row.version,
+    kind: row.kind,
+    config: row.config,
+    status: row.status,
+    state: row.state,
+    reason: row.reason,
+    stale_since: row.stale_since,
+    inventory_changed_at: row.inventory_changed_at,
+    accelerators_total: count.total,
+    accelerators_free: count.free,
+    simulated: row.simulated,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  };
+}

@@ -1,0 +1,101 @@
+import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import { changedAt, checkIfMatch } from '../etag.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import { toPage, type Page } from '../page.ts';
+import { recordEvents } from '../record-event.ts';
+import { scopeOf } from '../scope.ts';
+import { act } from '../transaction.ts';
+import { lockService } from './find-service.ts';
+import { listServiceRows, type ServiceQuery, type ServiceRow } from './read-services.ts';
+import { notFound } from '../hosts/find-host.ts';
+import type { Caller } from '@cyborg/model/caller';
+
+export interface ServiceView {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'control' | 'function' | 'daemon';
+  readonly host: string | null;
+  readonly backend: string | null;
+  readonly driver_id: string | null;
+  readonly status: 'enabled' | 'disabled';
+  readonly state: 'up' | 'down';
+  readonly reason: string | null;
+  readonly accelerators_total: number;
+  readonly accelerators_free: number;
+  readonly simulated: boolean;
+  readonly updated_at: Date | null;
+}
+
+type IdParams = { readonly id: string };
+type UpdateInput = Input<IdParams, DryRunQuery, { readonly status: 'enabled' | 'disabled' }>;
+
+export interface ServiceHandlers {
+  readonly listServices: Handler<Input<object, ServiceQuery>, Page<ServiceView>>;
+  readonly showService: Handler<Input<IdParams>, ServiceView>;
+  readonly updateService: Handler<UpdateInput, ServiceView | DryRunView>;
+}
+
+export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
+  const showOne = async (caller: Caller, id: string): Promise<ServiceView> => {
+    const scope = scopeOf(caller);
+    const now = deps.clock.now();
+    const [row] = await listServiceRows(deps.db, { scope, now, query: {}, id });
+    if (row !== undefined) return toServiceView(row);
+    const known = await listServiceRows(deps.db, { scope, now, query: {} });
+    throw notFound('service-not-found', {
+      noun: 'service',
+      name: id,
+      names: known.map((service) => service.id),
+    });
+  };
+  return {
+    async listServices(caller, { query }) {
+      const rows = await listServiceRows(deps.db, {
+        scope: scopeOf(caller),
+        now: deps.clock.now(),
+        query,
+      });
+      return toPage(rows, query, { keyOf: (row) => row.sort_key, toItem: toServiceView });
+    },
+
+    showService(caller, { params }) {
+      return showOne(caller, params.id);
+    },
+
+    async updateService(caller, { params, query, body, ifMatch }) {
+      if (query.dry_run === true) {
+        return dryRun(deps, async ({ tx }) => {
+          const row = await lockService(tx, { id: params.id, isLocked: false });
+          checkIfMatch(ifMatch, row, `service ${row.name}`);
+          const change = `${row.name}: status ${row.status} becomes ${body.status}`;
+          return [{ subject_kind: 'service', subject_id: row.id, change }];
+        });
+      }
+      await act(deps, async (running) => {
+        const row = await lockService(running.tx, { id: params.id, isLocked: true });
+        checkIfMatch(ifMatch, row, `service ${row.name}`);
+        await running.tx
+          .updateTable('service')
+          .set({ status: body.status, updated_at: changedAt(row, running.now) })
+          .where('id', '=', row.id)
+          .execute();
+        await recordEvents(running, [
+          {
+            kind: `service.${body.status}`,
+            subjectKind: 'service',
+            subjectId: row.id,
+            hostId: row.host_id,
+            userId: caller.userId,
+            data: { name: row.name },
+          },
+        ]);
+      });
+      return showOne(caller, params.id);
+    },
+  };
+}
+
+function toServiceView({ sort_key: _key, ...row }: ServiceRow): ServiceView {
+  return row;
+}
