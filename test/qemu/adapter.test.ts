@@ -18,6 +18,8 @@ const crypto: AttachPlan = { kind: 'virtio-crypto', queues: 1 };
 const order = { instanceId: uuid, deviceName: 'ua-cyborg-11111111-1', plan: random };
 const second = { instanceId: uuid, deviceName: 'ua-cyborg-22222222-1', plan: crypto };
 
+const noAcpiPorts = 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off';
+
 let directory: string;
 let hypervisor: Hypervisor;
 beforeEach(async () => {
@@ -29,12 +31,12 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-function boot(): Guest {
-  return new Guest({ name: 'web', qmpDirectory: directory, uuid, project: 'p1' });
+function boot(...more: string[]): Guest {
+  return new Guest({ name: 'web', qmpDirectory: directory, uuid, project: 'p1', more });
 }
 
-async function booted(): Promise<Guest> {
-  const guest = boot();
+async function booted(...more: string[]): Promise<Guest> {
+  const guest = boot(...more);
   try {
     await guest.says(/^CYBORG-GUEST READY/);
     return guest;
@@ -90,6 +92,22 @@ describe.skipIf(problem !== null)('a real guest', () => {
     await guest.says(/^CYBORG-CRYPTO none$/);
     await hypervisor.plug(order, never);
     await guest.says(/^CYBORG-HWRNG ok/, { since: guest.lines.indexOf('CYBORG-HWRNG none') });
+  });
+
+  it.for([
+    ['of machine type pc', ['--machine', 'pc']],
+    ['whose ports work without ACPI', ['--', '-global', noAcpiPorts]],
+  ] as const)('%s gets and gives back devices too', async ([, more], { expect }) => {
+    await using guest = await booted(...more);
+    await hypervisor.plug(order, never);
+    await guest.says(/^CYBORG-HWRNG ok/);
+    await hypervisor.plug(second, never);
+    await guest.says(/^CYBORG-CRYPTO ok/);
+    const started = performance.now();
+    await hypervisor.unplug(order, never);
+    console.log(`unplugged after ${Math.round(performance.now() - started)} ms`);
+    await guest.says(/^CYBORG-HWRNG none/);
+    expect(await deviceNames()).toEqual([second.deviceName]);
   });
 
   it('keeps its devices when it reboots, which is noticed', async ({ expect }) => {

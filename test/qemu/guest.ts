@@ -22,6 +22,8 @@ export interface GuestOptions {
   readonly qmpDirectory: string;
   readonly uuid: string;
   readonly project?: string;
+  /** More arguments of labs/guest/run. */
+  readonly more?: readonly string[];
 }
 
 export class Guest implements AsyncDisposable {
@@ -30,11 +32,11 @@ export class Guest implements AsyncDisposable {
   readonly process: ChildProcess;
   readonly #heard = new Set<() => void>();
 
-  constructor({ name, qmpDirectory, uuid, project }: GuestOptions) {
+  constructor({ name, qmpDirectory, uuid, project, more = [] }: GuestOptions) {
     const args = ['--name', name, '--qmp-dir', qmpDirectory, '--uuid', uuid];
     // It dies with us, also when we are killed.
     const run = ['--pdeathsig', 'KILL', `${lab}run`, ...args];
-    this.process = spawn('setpriv', [...run, ...(project ? ['--project', project] : [])], {
+    this.process = spawn('setpriv', [...run, ...(project ? ['--project', project] : []), ...more], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     for (const input of [this.process.stdout, this.process.stderr]) {

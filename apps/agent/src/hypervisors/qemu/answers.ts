@@ -9,7 +9,6 @@ export const NameSchema = Type.Object({ name: Type.Optional(Type.String()) });
 export const PropertiesSchema = Type.Array(
   Type.Object({ name: Type.String(), type: Type.String() }),
 );
-export const TypesSchema = Type.Array(Type.Object({ name: Type.String() }));
 
 export interface Query<T extends TSchema> {
   readonly command: string;

@@ -5,9 +5,11 @@ import { QmpConnection, QmpError } from './qmp.ts';
 export const doorLimits = {
   /**
    * While watching, a connection stays open this long to hear events; then it is left for a moment.
-   * QEMU serves one client at a time, so this is how long an operator's own client waits at most for an idle guest.
+   * QEMU serves one client at a time, so this is how long an operator's own client waits for an idle guest.
+   * Longer with many guests, so that reconnecting costs the agent no more than a few hundred connections a minute.
    */
-  listenMsMax: 5_000,
+  listenMs: 1_500,
+  listenMsPerGuest: 50,
   /** After a socket did not answer, listening to it is tried again this much later. */
   listenAgainMs: 10_000,
 } as const;
@@ -16,6 +18,7 @@ export interface DoorOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly answerMsMax: number;
+  readonly listenMs: () => number;
   /** Called when the guest did something (reset, stop, device gone), or went away. */
   readonly onEvent: (event: QmpEvent | 'lost') => void;
 }
@@ -79,7 +82,7 @@ export class QmpDoor implements Disposable {
     connection.onEvent((event) => this.#options.onEvent(event));
     connection.onLost(() => this.#options.onEvent('lost'));
     this.#connection = connection;
-    this.#leaveAfter(doorLimits.listenMsMax);
+    this.#leaveAfter(this.#options.listenMs());
     return connection;
   }
 

@@ -108,12 +108,14 @@ export async function tryUnplug(
   return true;
 }
 
+/** The guest was asked before and has not decided (hw/pci/pcie.c, softmmu/qdev-monitor.c). */
+const underWayPattern = /already in the process of unplug|guest is busy/i;
+
 async function askToUnplug(qmp: QmpConnection, id: string): Promise<void> {
   try {
     await qmp.execute('device_del', { id });
   } catch (error) {
     if (!(error instanceof QmpError) || error.failure !== 'refused') throw error;
-    const isUnderWay = /already in the process of unplug/i.test(error.message);
-    if (!isUnderWay && error.errorClass !== 'DeviceNotFound') throw error;
+    if (!underWayPattern.test(error.message) && error.errorClass !== 'DeviceNotFound') throw error;
   }
 }

@@ -335,8 +335,8 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     using _watching = hypervisor.watch(() => {});
     await hypervisor.list(never);
     {
-      // The adapter listens now; it leaves within 5 s.
-      const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 8_000 };
+      // The adapter listens now; it leaves within 2 s.
+      const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 4_000 };
       using operator = await QmpConnection.open(options);
       await operator.execute('query-status');
       expect(await hypervisor.list(never)).toMatchObject({

@@ -8,7 +8,7 @@ import {
   type PlugOrder,
   type UnplugOrder,
 } from '../hypervisor.ts';
-import { QmpDoor } from './door.ts';
+import { doorLimits, QmpDoor } from './door.ts';
 import { qemuPlugs, uuidOf } from './machine.ts';
 import { PlugsCache } from './look.ts';
 import { InstanceMemory } from './memory.ts';
@@ -44,6 +44,18 @@ export async function openQemuHypervisor(options: QemuHypervisorOptions): Promis
   const memory = await InstanceMemory.open({ directory, procRoot, file: memoryFile ?? null });
   return new QemuHypervisor(options, memory, processLooker({ procRoot, clock: options.clock }));
 }
+
+/** Events after which a listing may say something else. */
+const tellingEvents: ReadonlySet<string> = new Set([
+  'RESET',
+  'SHUTDOWN',
+  'STOP',
+  'RESUME',
+  'SUSPEND',
+  'WAKEUP',
+  'GUEST_PANICKED',
+  'DEVICE_DELETED',
+]);
 
 class QemuHypervisor implements Hypervisor, SurveyContext {
   readonly kind = 'qemu';
@@ -137,7 +149,10 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
       path: socket,
       clock: this.#clock,
       answerMsMax: this.#options.answerMsMax ?? qmpLimits.answerMsMax,
-      onEvent: () => this.#changed(),
+      listenMs: () => doorLimits.listenMs + doorLimits.listenMsPerGuest * this.memory.known.size,
+      onEvent: (event) => {
+        if (event === 'lost' || tellingEvents.has(event.name)) this.#changed();
+      },
     });
     this.#doors.set(socket, door);
     return door;

@@ -6,6 +6,8 @@ import { parseLine, type QmpEvent } from './messages.ts';
 
 export const qmpLimits = {
   lineBytesMax: 8 * 1024 * 1024,
+  /** A unix socket's address has room for no more. */
+  pathBytesMax: 107,
   /** For connecting until the greeting, and for each command. QEMU serves one client at a time: others wait. */
   answerMsMax: 5_000,
 } as const;
@@ -68,6 +70,10 @@ export class QmpConnection implements Disposable {
 
   /** @throws QmpError when nobody listens, nobody greets in time, or the greeting is not QMP's. */
   static async open(options: QmpOptions): Promise<QmpConnection> {
+    if (Buffer.byteLength(options.path) > qmpLimits.pathBytesMax) {
+      const why = `is longer than ${qmpLimits.pathBytesMax} bytes: use a folder with a shorter name.`;
+      throw new QmpError('silent', `${options.path} ${why}`);
+    }
     const connection = new QmpConnection(options);
     try {
       await connection.#answer('greeting', 'the greeting');

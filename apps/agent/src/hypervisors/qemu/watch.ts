@@ -4,8 +4,10 @@ import type { Clock } from '@cyborg/service/clock';
 import type { QmpDoor } from './door.ts';
 
 export const watchLimits = {
-  /** How often the folder is looked for again and idle guests are listened to again. */
-  tendMs: 1_000,
+  /** How soon a guest that was left is listened to again. */
+  tendMs: 100,
+  /** How often it is checked that the folder is still the one that is watched. */
+  renewMs: 1_000,
   listenedMax: 256,
 } as const;
 
@@ -26,8 +28,12 @@ export function watchQemu(options: WatchOptions): Disposable {
   const stop = new AbortController();
   const folder = new FolderWatch(options);
   let timer: Disposable | null = null;
+  let renewAtMs = options.clock.monotonicMs();
   const tend = async (): Promise<void> => {
-    await folder.renew();
+    if (options.clock.monotonicMs() >= renewAtMs) {
+      await folder.renew();
+      renewAtMs = options.clock.monotonicMs() + watchLimits.renewMs;
+    }
     if (stop.signal.aborted) return folder[Symbol.dispose]();
     for (const socket of [...options.sockets()].slice(0, watchLimits.listenedMax)) {
       options.doorOf(socket).listen(stop.signal).catch(ignore);
