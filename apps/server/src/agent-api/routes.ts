@@ -1,0 +1,71 @@
+/** The agent API as routes: an agent acts for its own host alone, known by its credential. */
+import { agentLimits, agentOperations } from '@cyborg/api-spec/agent';
+import type { AgentOperationName } from '@cyborg/api-spec/routes';
+import type { AgentHost } from '@cyborg/conductor/agents/credentials';
+import { ServiceError } from '@cyborg/model/errors';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+import type { HttpDeps } from '../http/deps.ts';
+
+interface AgentDeps extends HttpDeps {
+  readonly closing: AbortSignal;
+}
+
+const reportBytesMax = 8 * 1024 * 1024;
+
+/** What may be larger than a user's request. */
+const bodyLimits: Partial<Record<AgentOperationName, number>> = {
+  putInventory: agentLimits.inventoryBytesMax,
+  report: reportBytesMax,
+};
+
+export function registerAgentApi(app: FastifyInstance, deps: AgentDeps): void {
+  let name: AgentOperationName;
+  for (name in agentOperations) registerOperation(app, deps, name);
+}
+
+function registerOperation(app: FastifyInstance, deps: AgentDeps, name: AgentOperationName): void {
+  const { method, url, schema } = agentOperations[name];
+  const handle = deps.agent.handlers[name];
+  if (handle === undefined) return; // TEMPORARY
+  const status = '201' in schema.response ? 201 : '204' in schema.response ? 204 : 200;
+  const bodyLimit = bodyLimits[name];
+  const hosts = new WeakMap<FastifyRequest, AgentHost>();
+  app.route({
+    method,
+    url,
+    schema: { ...schema, response: {} },
+    ...(bodyLimit === undefined ? {} : { bodyLimit }),
+    onRequest: async (request, reply) => {
+      if (name !== 'enroll') hosts.set(request, await identify(deps, request, reply));
+    },
+    handler: async (request, reply) => {
+      const { params, query, body } = request;
+      const signal = AbortSignal.any([deps.closing, goneSignal(reply)]);
+      const view = await handle(hosts.get(request) ?? null, { params, query, body, signal });
+      return reply.code(status).send(status === 204 ? undefined : view);
+    },
+  });
+}
+
+async function identify(
+  { agent }: AgentDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<AgentHost> {
+  const [, credential] =
+    /^bearer +([\w.~+/=-]{16,512}) *$/i.exec(request.headers.authorization ?? '') ?? [];
+  const host = credential === undefined ? undefined : await agent.authenticate(credential);
+  if (host !== undefined) return host;
+  reply.header('www-authenticate', 'Bearer realm="cyborg agents"');
+  throw new ServiceError(
+    'not-authenticated',
+    'The credential of this agent is missing, wrong or revoked: an administrator can re-enrol the host with `cyborg host-reenroll`.',
+  );
+}
+
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
+}

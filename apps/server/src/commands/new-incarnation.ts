@@ -1,0 +1,50 @@
+import { systemClock } from '@cyborg/service/clock';
+import { makeLogger } from '@cyborg/service/logging';
+import { helpText } from '@cyborg/service/option-help';
+import { defineProgram } from '@cyborg/service/option-schema';
+import { parseOptions } from '@cyborg/service/options';
+import { beginIncarnation } from '@cyborg/store/ledger';
+import { listLiveReplicas } from '@cyborg/store/replicas';
+
+import { serverProgram } from '../options.ts';
+import { openDatabase } from '../start/database.ts';
+import { serverVersion } from '../version.ts';
+
+const { databaseUrl, databasePoolSize, stateDir, logLevel } = serverProgram.options;
+
+const program = defineProgram({
+  ...serverProgram,
+  name: 'cyborg-server new-incarnation',
+  summary:
+    'After restoring the database from a backup: makes the orders to come newer than any that a host has seen.',
+  options: { databaseUrl, databasePoolSize, stateDir, logLevel },
+});
+
+/** Refused while servers run on the database: they would go on with the old incarnation. */
+export async function newIncarnation(argv: readonly string[]): Promise<number> {
+  const parsed = parseOptions(program, { argv, env: process.env, cwd: process.cwd() });
+  if (parsed.kind !== 'run') {
+    process.stdout.write(parsed.kind === 'help' ? helpText(program) : `${serverVersion}\n`);
+    return 0;
+  }
+  const { options } = parsed;
+  const log = makeLogger({ name: program.name, level: options.logLevel, clock: systemClock });
+  await using stack = new AsyncDisposableStack();
+  const database = await openDatabase(options, { clock: systemClock, log, stack });
+  const { db } = database.connection;
+  const now = database.clock.now();
+  const running = database.isEmbedded ? [] : await listLiveReplicas(db, now);
+  if (running.length > 0) {
+    console.error(
+      `cyborg-server: servers run on this database (${running.join(', ')}): stop them first, then run this again.`,
+    );
+    return 1;
+  }
+  const ledger = await beginIncarnation(db, now);
+  if (ledger === undefined) {
+    console.error('cyborg-server: this database has no ledger yet; there is nothing to do.');
+    return 1;
+  }
+  console.log(`Ledger ${ledger.id} is now at incarnation ${ledger.incarnation}.`);
+  return 0;
+}

@@ -1,0 +1,43 @@
+/** The conductor's parts under the names by which HTTP calls them. */
+import { makeAuthenticator } from '@cyborg/conductor/agents/credentials';
+import { desiredFingerprints } from '@cyborg/conductor/agents/desired';
+import { makeCallerHandlers } from '@cyborg/conductor/caller/handlers';
+import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { makeEventHandlers } from '@cyborg/conductor/events/handlers';
+import { makeGrantHandlers } from '@cyborg/conductor/grants/handlers';
+import { makeHostHandlers } from '@cyborg/conductor/hosts/handlers';
+import { recheckWaiting } from '@cyborg/conductor/recheck';
+import type { Reconciler } from '@cyborg/conductor/reconciler';
+import { forgetIdempotencyKeys } from '@cyborg/conductor/reconcilers/forget-idempotency-keys';
+import { numberEvents } from '@cyborg/conductor/reconcilers/number-events';
+
+import type { AgentApi } from './agent-api/handlers.ts';
+import type { V3Handlers } from './v3/handlers.ts';
+
+export interface Composed {
+  readonly v3: V3Handlers;
+  readonly agent: AgentApi;
+  /** Everything that a conductor does by itself, `waiting` included. */
+  readonly reconcilers: readonly Reconciler[];
+  /** What every process with waiting readers needs. */
+  readonly waiting: readonly Reconciler[];
+}
+
+export function composeConductor(deps: ConductorDeps): Composed {
+  const authenticator = makeAuthenticator(deps);
+  const waiting = [recheckWaiting(deps, desiredFingerprints)];
+  return {
+    v3: {
+      ...makeCallerHandlers(),
+      ...makeEventHandlers(deps),
+      ...makeGrantHandlers(deps),
+      ...makeHostHandlers(deps, () => authenticator.forget()),
+    } as unknown as V3Handlers,
+    agent: {
+      authenticate: (credential) => authenticator.authenticateAgent(credential),
+      handlers: {} as never,
+    },
+    reconcilers: [...waiting, numberEvents(deps), forgetIdempotencyKeys(deps)],
+    waiting,
+  };
+}

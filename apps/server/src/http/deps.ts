@@ -1,0 +1,32 @@
+/** What the HTTP part is given. */
+import type { ConductorDeps } from '@cyborg/conductor/deps';
+import type { Clock } from '@cyborg/service/clock';
+import type { Logger } from '@cyborg/service/logging';
+import type { Metrics } from '@cyborg/service/metrics';
+import type { Rng } from '@cyborg/service/rng';
+
+import type { Authenticator } from '../auth/authenticator.ts';
+import type { AgentApi } from '../agent-api/handlers.ts';
+import type { Readiness } from '../readiness.ts';
+import type { V3Handlers } from '../v3/handlers.ts';
+
+export interface HttpDeps {
+  /** Timers of the process. */
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+  /** For what is followed: operations and events. */
+  readonly conductor: Pick<ConductorDeps, 'db' | 'wake' | 'clock' | 'limits'>;
+  readonly authenticator: Authenticator;
+  /** Otherwise only what those who run the server need. */
+  readonly servesApi: boolean;
+  readonly v3: V3Handlers;
+  readonly agent: AgentApi;
+  readonly readiness: Readiness;
+  readonly metrics: Metrics;
+  /** Sets the gauges that are read when somebody looks. */
+  readonly collectMetrics: () => Promise<void>;
+  readonly bodyLimitBytes: number;
+  /** A proxy in front of us says who the client is, in its last X-Forwarded-For. */
+  readonly isBehindProxy: boolean;
+}

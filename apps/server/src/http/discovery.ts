@@ -1,0 +1,35 @@
+/** `GET /`: a browser goes to the console, everybody else learns which APIs there are. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+import { pageHeaders } from './pages.ts';
+import { apiDocument } from './openapi.ts';
+import { consolePage, docsPage } from './pages.ts';
+
+export function registerDiscovery(app: FastifyInstance): void {
+  app.get('/', async (request, reply) => {
+    if (wantsHtml(request)) return reply.redirect('/console/', 302);
+    return {
+      name: 'Cyborg',
+      versions: [{ id: 'v3', status: 'CURRENT', links: links(request) }],
+    };
+  });
+  app.get('/console/', (_request, reply) => reply.headers(pageHeaders).send(consolePage));
+  app.get('/console', (_request, reply) => reply.redirect('/console/', 302));
+  app.get('/v3/openapi.json', (_request, reply) =>
+    reply.header('cache-control', 'public, max-age=300').send(apiDocument()),
+  );
+  app.get('/v3/docs', (_request, reply) => reply.headers(pageHeaders).send(docsPage()));
+}
+
+function links({ protocol, host }: FastifyRequest): { rel: string; href: string }[] {
+  const base = `${protocol}://${host}`;
+  return [
+    { rel: 'self', href: `${base}/v3` },
+    { rel: 'describedby', href: `${base}/v3/openapi.json` },
+    { rel: 'help', href: `${base}/v3/docs` },
+  ];
+}
+
+function wantsHtml({ headers }: FastifyRequest): boolean {
+  return (headers.accept ?? '').split(',').some((type) => type.trim().startsWith('text/html'));
+}

@@ -1,0 +1,171 @@
+/** Every option of cyborg-server: the one schema behind flag, environment variable, configuration file and docs. */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+
+import { defaultLimits } from '@cyborg/conductor/limits';
+import type { ConductorLimits } from '@cyborg/conductor/limits';
+import { logLevels } from '@cyborg/service/logging';
+import { OptionError } from '@cyborg/service/option-error';
+import { defineProgram } from '@cyborg/service/option-schema';
+import type { OptionsOf } from '@cyborg/service/option-schema';
+
+import { parseListen } from './listen-rules.ts';
+
+const daySeconds = 86_400;
+
+export const serverProgram = defineProgram({
+  name: 'cyborg-server',
+  environmentPrefix: 'CYBORG_SERVER_',
+  summary:
+    'The control plane: the HTTP API (api), the work in the background (conductor), or both (all).',
+  options: {
+    role: {
+      type: 'enum',
+      values: ['api', 'conductor', 'all'],
+      default: 'all',
+      help: 'what this process does; a conductor still answers /healthz, /readyz and /metrics',
+    },
+    databaseUrl: {
+      type: 'string',
+      secret: true,
+      placeholder: 'URL',
+      help: 'PostgreSQL 15 or newer, as postgresql://user:password@host/database; without it one is run in the state directory',
+    },
+    databasePoolSize: {
+      type: 'integer',
+      min: 2,
+      max: 500,
+      default: 20,
+      help: 'connections to the database at most',
+    },
+    stateDir: {
+      type: 'path',
+      placeholder: 'DIR',
+      help: 'where the embedded PostgreSQL and, unless told otherwise, the users file are',
+    },
+    listen: {
+      type: 'list',
+      default: ['127.0.0.1:6680'],
+      placeholder: 'ADDRESS:PORT',
+      help: 'where to listen; anything but loopback needs TLS or a TLS proxy, and authentication',
+      refuse: (value) =>
+        parseListen(value) === undefined
+          ? 'an address and a port, such as 127.0.0.1:6680 or [::1]:6680'
+          : undefined,
+    },
+    tlsCert: {
+      type: 'path',
+      placeholder: 'FILE',
+      help: 'certificate chain (PEM) to serve HTTPS with',
+    },
+    tlsKey: { type: 'path', placeholder: 'FILE', help: 'private key (PEM) of the certificate' },
+    behindTlsProxy: {
+      type: 'boolean',
+      default: false,
+      help: 'a proxy in front ends TLS and sets X-Forwarded-For',
+    },
+    auth: {
+      type: 'enum',
+      values: ['http_basic', 'none'],
+      default: 'http_basic',
+      help: 'how callers say who they are; none makes everybody admin and is for loopback only',
+    },
+    usersFile: {
+      type: 'path',
+      placeholder: 'FILE',
+      help: 'users for http_basic, mode 0600, read again when it changes; default users.yaml in the state directory',
+    },
+    bodyLimit: {
+      type: 'integer',
+      min: 1024,
+      max: 64 * 1024 * 1024,
+      default: 1024 * 1024,
+      help: 'bytes of a request body at most (agents may send larger inventories)',
+    },
+    attachDeadline: {
+      type: 'duration',
+      min: 5,
+      max: daySeconds,
+      default: defaultLimits.attachDeadlineSeconds,
+      help: 'an attach that its host has not finished after this fails and is undone',
+    },
+    detachDeadline: {
+      type: 'duration',
+      min: 5,
+      max: daySeconds,
+      default: defaultLimits.detachDeadlineSeconds,
+      help: 'a detach that its host has not finished after this is reported as failed; its host goes on with it',
+    },
+    waitForHost: {
+      type: 'duration',
+      min: 1,
+      max: 30 * daySeconds,
+      default: defaultLimits.waitForHostSeconds,
+      help: 'an operation that waits for a host that is down fails after this',
+    },
+    vanishAfter: {
+      type: 'duration',
+      min: 1,
+      max: daySeconds,
+      default: defaultLimits.vanishSeconds,
+      help: 'an instance has vanished after two healthy looks without it, at least this far apart',
+    },
+    absentGrace: {
+      type: 'duration',
+      min: 0,
+      max: 3650 * daySeconds,
+      default: defaultLimits.absentGraceSeconds,
+      help: 'a free device that has been absent for this long is removed; 0 = never by itself',
+    },
+    replicaName: {
+      type: 'string',
+      default: hostname(),
+      placeholder: 'NAME',
+      help: 'what this process is called among the services',
+    },
+    logLevel: {
+      type: 'enum',
+      values: logLevels,
+      default: 'info',
+      help: 'least important message to log',
+    },
+    logFormat: {
+      type: 'enum',
+      values: ['json', 'lines'],
+      default: 'json',
+      help: 'json for machines, lines for people; to stderr',
+    },
+    shutdownTimeLimit: {
+      type: 'duration',
+      min: 1,
+      max: 600,
+      default: 30,
+      help: 'requests in flight and the work in the background have this long to finish',
+    },
+  },
+});
+
+export type ServerOptions = OptionsOf<(typeof serverProgram)['options']>;
+
+export function toLimits(options: ServerOptions): ConductorLimits {
+  return {
+    ...defaultLimits,
+    attachDeadlineSeconds: options.attachDeadline,
+    detachDeadlineSeconds: options.detachDeadline,
+    waitForHostSeconds: options.waitForHost,
+    vanishSeconds: options.vanishAfter,
+    absentGraceSeconds: options.absentGrace,
+  };
+}
+
+/** @throws {OptionError} when http_basic has no users file. */
+export function usersFileOf({
+  usersFile,
+  stateDir,
+}: Pick<ServerOptions, 'usersFile' | 'stateDir'>): string {
+  if (usersFile !== undefined) return usersFile;
+  if (stateDir !== undefined) return join(stateDir, 'users.yaml');
+  throw new OptionError(
+    'There is no users file: give --users-file (or --state-dir, where users.yaml is looked for), or --auth none on loopback.',
+  );
+}

@@ -1,0 +1,199 @@
+/** Puts the roles together: database, ledger, catalogue, work in the background, HTTP; and takes them apart again. */
+import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { startReconcilers } from '@cyborg/conductor/runner';
+import type { RunningReconcilers } from '@cyborg/conductor/runner';
+import { makeWakeHub } from '@cyborg/conductor/wake';
+import type { Topic } from '@cyborg/conductor/wake';
+import { toId } from '@cyborg/model/ids';
+import type { Clock } from '@cyborg/service/clock';
+import { withDeadline } from '@cyborg/service/deadline';
+import type { Logger } from '@cyborg/service/logging';
+import { makeMetrics } from '@cyborg/service/metrics';
+import { OptionError } from '@cyborg/service/option-error';
+import type { Rng } from '@cyborg/service/rng';
+import { ensureLedger } from '@cyborg/store/ledger';
+import { startNotifier } from '@cyborg/store/notify';
+
+import type { Authenticator } from './auth/authenticator.ts';
+import { openHttpBasic } from './auth/http-basic.ts';
+import { makeNoAuthentication } from './auth/none.ts';
+import { UsersFileError } from './auth/users-file.ts';
+import { composeConductor } from './compose.ts';
+import { makeHttpApp } from './http/app.ts';
+import { checkListenRules } from './listen-rules.ts';
+import { makeListener } from './listen.ts';
+import { toLimits, usersFileOf } from './options.ts';
+import type { ServerOptions } from './options.ts';
+import { makeReadiness } from './readiness.ts';
+import type { Readiness } from './readiness.ts';
+import { fillCatalogue } from './start/catalogue.ts';
+import { openDatabase } from './start/database.ts';
+import type { OpenDatabase, Surroundings } from './start/database.ts';
+import { makeGauges } from './start/gauges.ts';
+import { repeat } from './start/repeat.ts';
+import { startReplica } from './start/replica.ts';
+
+export interface ServerSurroundings {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  readonly urls: readonly string[];
+  readonly deps: ConductorDeps;
+  readonly readiness: Readiness;
+  /** Finishes requests in flight, ends polls and streams, stops the work, the database last. */
+  stop(): Promise<void>;
+}
+
+const refreshClockMs = 5000;
+const databaseAnswerMs = 2000;
+/** A reconciler that fails so often in a row is not running. */
+const failuresMax = 5;
+
+/** @throws {OptionError} for a wrong option; else an error whose message says what to do. */
+export async function startServer(
+  options: ServerOptions,
+  { clock, rng, log }: ServerSurroundings,
+): Promise<RunningServer> {
+  const addresses = checkListenRules(options);
+  await using stack = new AsyncDisposableStack();
+  const authenticator = await openAuthenticator(options, { clock, rng, log });
+  const database = await openDatabase(options, { clock, log, stack });
+  const deps = await openConductor({ options, database, rng }, { clock, log, stack });
+  await fillCatalogue(deps);
+  const isAlone = database.isEmbedded && options.role !== 'api';
+  stack.use(await startReplica({ deps, log, options, isAlone }));
+  const composed = composeConductor(deps);
+  const wanted = options.role === 'api' ? composed.waiting : composed.reconcilers;
+  const reconcilers = startReconcilers(deps, wanted);
+  stack.defer(() => reconcilers.stop());
+  const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
+  const tls =
+    options.tlsCert !== undefined && options.tlsKey !== undefined
+      ? { cert: options.tlsCert, key: options.tlsKey }
+      : undefined;
+  const listener = makeListener(tls);
+  const app = makeHttpApp(
+    {
+      clock,
+      rng,
+      log,
+      conductor: deps,
+      authenticator,
+      v3: composed.v3,
+      agent: composed.agent,
+      servesApi: options.role !== 'conductor',
+      readiness,
+      metrics,
+      collectMetrics,
+      bodyLimitBytes: options.bodyLimit,
+      isBehindProxy: options.behindTlsProxy,
+    },
+    listener.factory,
+  );
+  const listening = await listener.listen(app, addresses);
+  stack.defer(() => listening.stop());
+  log.info({ urls: listening.urls, role: options.role, ledger: deps.ledger }, 'ready to serve');
+  const owned = stack.move();
+  return { urls: listening.urls, deps, readiness, stop: () => owned.disposeAsync() };
+}
+
+async function openAuthenticator(
+  options: ServerOptions,
+  surroundings: ServerSurroundings,
+): Promise<Authenticator> {
+  if (options.auth === 'none') return makeNoAuthentication();
+  try {
+    return await openHttpBasic({ ...surroundings, usersFile: usersFileOf(options) });
+  } catch (error) {
+    if (error instanceof UsersFileError) throw new OptionError(`--users-file: ${error.message}`);
+    throw error;
+  }
+}
+
+async function openConductor(
+  { options, database, rng }: { options: ServerOptions; database: OpenDatabase; rng: Rng },
+  { log, stack }: Surroundings,
+): Promise<ConductorDeps> {
+  const { clock, connection, url } = database;
+  const replicaId = rng.uuid();
+  const wake = makeWakeHub((topics) => notifier.tell(topics));
+  const notifier = startNotifier({
+    url,
+    senderId: replicaId,
+    log,
+    onHint: (topics) => wake.wakeLocal(topics.filter(isTopic)),
+  });
+  stack.use(notifier);
+  stack.use(
+    repeat(
+      { clock, log },
+      {
+        what: "reading the database's clock",
+        everyMs: refreshClockMs,
+        run: () => database.refreshClock(),
+      },
+    ),
+  );
+  const ledger = await ensureLedger(connection.db, { id: rng.uuid(), now: clock.now() });
+  return {
+    db: connection.db,
+    clock,
+    rng,
+    log,
+    wake,
+    limits: toLimits(options),
+    ledger: { id: toId(ledger.id), incarnation: ledger.incarnation },
+    replicaId,
+  };
+}
+
+function isTopic(text: string): text is Topic {
+  return /^(work|events|events-written|host:.+|operation:.+)$/.test(text);
+}
+
+function watch({
+  database,
+  deps,
+  reconcilers,
+}: {
+  database: OpenDatabase;
+  deps: ConductorDeps;
+  reconcilers: RunningReconcilers;
+}): {
+  readiness: Readiness;
+  metrics: ReturnType<typeof makeMetrics>;
+  collectMetrics: () => Promise<void>;
+} {
+  const { clock } = deps;
+  const { connection } = database;
+  const readiness = makeReadiness();
+  readiness.add({
+    name: 'database',
+    check: () =>
+      withDeadline(
+        async () => {
+          await connection.pool.query('select 1');
+          return undefined;
+        },
+        { clock, timeoutMs: databaseAnswerMs, what: 'Asking the database' },
+      ),
+  });
+  readiness.add({ name: 'reconcilers', check: async () => troubleOf(reconcilers) });
+  const metrics = makeMetrics();
+  return {
+    readiness,
+    metrics,
+    collectMetrics: makeGauges({ metrics, connection, reconcilers, clock }),
+  };
+}
+
+function troubleOf(reconcilers: RunningReconcilers): string | undefined {
+  const status = reconcilers.status();
+  const fresh = status.find(({ passes }) => passes === 0);
+  if (fresh !== undefined) return `${fresh.name} has not run yet`;
+  const failing = status.find(({ failuresInARow }) => failuresInARow >= failuresMax);
+  return failing === undefined ? undefined : `${failing.name} fails: ${failing.lastError}`;
+}

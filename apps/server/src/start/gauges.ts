@@ -1,0 +1,60 @@
+/** Gauges that are read when somebody looks. */
+import type { RunningReconcilers } from '@cyborg/conductor/runner';
+import type { Clock } from '@cyborg/service/clock';
+import type { Metrics } from '@cyborg/service/metrics';
+import type { Connection } from '@cyborg/store/connect';
+import { countAccelerators } from '@cyborg/store/counts';
+
+export interface GaugeSources {
+  readonly metrics: Metrics;
+  readonly connection: Connection;
+  readonly reconcilers: RunningReconcilers;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+}
+
+/** Counting a large fleet is not free, and /metrics is open: at most so often. */
+const countEveryMs = 5000;
+
+export function makeGauges({
+  metrics,
+  connection,
+  reconcilers,
+  clock,
+}: GaugeSources): () => Promise<void> {
+  const accelerators = metrics.gauge({
+    name: 'accelerators',
+    help: 'Accelerators in the ledger, by state.',
+    labels: ['state'],
+  });
+  const pool = metrics.gauge({
+    name: 'database_connections',
+    help: 'Connections of the pool: idle, busy; waiting = requests without one.',
+    labels: ['state'],
+  });
+  const passes = metrics.gauge({
+    name: 'reconciler_passes',
+    help: 'Passes of a reconciler since the start.',
+    labels: ['reconciler'],
+  });
+  const failures = metrics.gauge({
+    name: 'reconciler_failures_in_a_row',
+    help: 'Passes of a reconciler that have failed since the last good one.',
+    labels: ['reconciler'],
+  });
+  let countedAtMs = Number.NEGATIVE_INFINITY;
+  return async () => {
+    const { totalCount, idleCount, waitingCount } = connection.pool;
+    pool.set({ state: 'idle' }, idleCount);
+    pool.set({ state: 'busy' }, totalCount - idleCount);
+    pool.set({ state: 'waiting' }, waitingCount);
+    for (const status of reconcilers.status()) {
+      passes.set({ reconciler: status.name }, status.passes);
+      failures.set({ reconciler: status.name }, status.failuresInARow);
+    }
+    if (clock.monotonicMs() - countedAtMs < countEveryMs) return;
+    countedAtMs = clock.monotonicMs();
+    const counts = await countAccelerators(connection.db);
+    accelerators.reset();
+    for (const { state, count } of counts) accelerators.set({ state }, count);
+  };
+}

@@ -1,0 +1,53 @@
+/** What `Accept: text/event-stream` follows: an operation to its end, and events as they are numbered. */
+import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { followEvents as readOn } from '@cyborg/conductor/events/read-events';
+import type { Input } from '@cyborg/conductor/handler';
+import { followOperation as watch } from '@cyborg/conductor/operations/read-operations';
+import type { Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+import type { V3Params, V3Query } from '@cyborg/api-spec/v3';
+
+import type { StreamEvent } from '../http/event-stream.ts';
+
+type FollowDeps = Pick<ConductorDeps, 'db' | 'wake' | 'clock' | 'limits'>;
+
+export interface Following {
+  readonly caller: Caller;
+  readonly input: Input<unknown, unknown, unknown>;
+  readonly lastEventId: string | undefined;
+}
+
+/** Refuses at once what is to be refused; the events come from what it returns. */
+export type Follow = (
+  deps: FollowDeps,
+  following: Following,
+) => (signal: AbortSignal) => AsyncGenerator<StreamEvent>;
+
+export const followOperation: Follow = (deps, { caller, input }) => {
+  const { id } = input.params as V3Params<'showOperation'>; // checked against its schema
+  return async function* (signal) {
+    for await (const data of watch(deps, caller, { id, signal })) {
+      yield { event: 'operation', data };
+    }
+  };
+};
+
+export const followEvents: Follow = (deps, { caller, input, lastEventId }) => {
+  const { kind, subject_id: subjectId, after } = input.query as V3Query<'listEvents'>;
+  const start = fromId(lastEventId) ?? after;
+  return async function* (signal) {
+    for await (const data of readOn(deps, caller, { after: start, kind, subjectId, signal })) {
+      yield { event: 'event', id: String(data.number), data };
+    }
+  };
+};
+
+function fromId(id: string | undefined): number | undefined {
+  if (id === undefined) return undefined;
+  const number = Number(id);
+  if (/^\d+$/.test(id) && Number.isSafeInteger(number)) return number;
+  throw new ServiceError(
+    'invalid-input',
+    `Last-Event-ID: ${JSON.stringify(id.slice(0, 80))} is no number of an event.`,
+  );
+}

@@ -1,0 +1,170 @@
+/** Every operation of the v3 API as a route: who may, what it takes, what it answers. No route has code of its own. */
+import type { V3OperationName } from '@cyborg/api-spec/routes';
+import { v3Operations } from '@cyborg/api-spec/v3';
+import { etagOf } from '@cyborg/conductor/etag';
+import type { Handler, Input } from '@cyborg/conductor/handler';
+import type { Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+import { isAllowed } from '@cyborg/model/policy';
+import type { Action } from '@cyborg/model/policy';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+import type { HttpDeps } from '../http/deps.ts';
+import { makeEventStreams } from '../http/event-stream.ts';
+import type { EventStreams } from '../http/event-stream.ts';
+import { followEvents, followOperation } from './follow.ts';
+import type { Follow } from './follow.ts';
+
+export interface V3Deps extends HttpDeps {
+  readonly closing: AbortSignal;
+}
+
+interface OperationSpec {
+  readonly method: string;
+  readonly url: string;
+  readonly action: Action | null;
+  readonly schema: object;
+}
+
+/** Input was checked against the schema from which the handler has its types: the one place that joins the two. */
+type AnyHandler = Handler<Input<unknown, unknown, unknown>, unknown>;
+
+export function registerV3(app: FastifyInstance, deps: V3Deps): void {
+  const streams = makeEventStreams(deps);
+  let name: V3OperationName;
+  for (name in v3Operations) {
+    registerOperation(app, deps, { name, streams });
+  }
+}
+
+function registerOperation(
+  app: FastifyInstance,
+  deps: V3Deps,
+  { name, streams }: { name: V3OperationName; streams: EventStreams },
+): void {
+  const operation: OperationSpec = v3Operations[name];
+  const handle = deps.v3[name] as AnyHandler;
+  if (handle === undefined) return; // TEMPORARY
+  const follow = follows[name];
+  const status = successStatus(operation.schema);
+  app.route({
+    method: operation.method,
+    url: operation.url,
+    // The answer's schema is the conductor's promise, kept by tests: checking it here would only cost time.
+    schema: { ...operation.schema, response: {} },
+    onRequest: async (request, reply) => admit(deps, operation, { request, reply }),
+    handler: async (request, reply) => {
+      const caller = callerOf(request);
+      const input = toInput(request);
+      if (follow !== undefined && wantsStream(request)) {
+        const authenticate = (): Promise<Caller | undefined> => identify(deps, request);
+        const lastEventId = [request.headers['last-event-id']].flat()[0];
+        await handle(caller, input);
+        const events = follow(deps.conductor, { caller, input, lastEventId });
+        return streams.open({ request, reply, authenticate }, events);
+      }
+      return answer(reply, { status, view: await handle(caller, input), request });
+    },
+  });
+}
+
+const follows: Partial<Record<V3OperationName, Follow>> = {
+  showOperation: followOperation,
+  listEvents: followEvents,
+};
+
+const callers = new WeakMap<FastifyRequest, Caller>();
+
+function callerOf(request: FastifyRequest): Caller {
+  const caller = callers.get(request);
+  if (caller === undefined) throw new TypeError('A request reached its handler without a caller.');
+  return caller;
+}
+
+/** Who asks and whether the role may, before anything of the request is read. */
+async function admit(
+  deps: V3Deps,
+  { action }: OperationSpec,
+  { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+): Promise<void> {
+  const caller = await identify(deps, request);
+  if (caller === undefined) {
+    const { challenge, advice } = deps.authenticator;
+    reply.header('www-authenticate', challenge);
+    throw new ServiceError('not-authenticated', `Credentials are missing or wrong. ${advice}`);
+  }
+  if (action !== null && !isAllowed(caller, action)) {
+    const roles = [...caller.roles].join(', ');
+    throw new ServiceError(
+      'forbidden',
+      `${action} is not allowed for ${caller.userName} (${roles}); ask an administrator.`,
+    );
+  }
+  callers.set(request, caller);
+}
+
+function identify({ authenticator }: V3Deps, request: FastifyRequest): Promise<Caller | undefined> {
+  return authenticator.authenticate({ headers: request.headers, address: request.ip });
+}
+
+function toInput({
+  params,
+  query,
+  body,
+  headers,
+}: FastifyRequest): Input<unknown, unknown, unknown> {
+  const idempotencyKey = headers['idempotency-key'];
+  return {
+    params,
+    query,
+    body,
+    ...(typeof idempotencyKey === 'string' ? { idempotencyKey } : {}),
+    ...(headers['if-match'] === undefined ? {} : { ifMatch: headers['if-match'] }),
+  };
+}
+
+/** The one 2xx of the schema that is not the answer of a dry run. */
+function successStatus(schema: object): number {
+  const response = 'response' in schema ? Object.keys(schema.response ?? {}) : [];
+  return [201, 202, 204].find((status) => response.includes(String(status))) ?? 200;
+}
+
+interface Outcome {
+  readonly status: number;
+  readonly view: unknown;
+  readonly request: FastifyRequest;
+}
+
+function answer(reply: FastifyReply, { status, view, request }: Outcome): FastifyReply {
+  if (isDryRun(view)) return reply.code(200).send(view);
+  if (status === 204) return reply.code(204).send();
+  const etag = isChanging(view) ? etagOf(view) : undefined;
+  if (etag !== undefined) reply.header('etag', etag);
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (isRead && etag !== undefined && request.headers['if-none-match'] === etag) {
+    return reply.code(304).send();
+  }
+  // Instants become ISO strings in UTC with milliseconds, as JSON writes a Date.
+  return reply.code(status).send(view);
+}
+
+function isDryRun(view: unknown): boolean {
+  return typeof view === 'object' && view !== null && 'dry_run' in view && view.dry_run === true;
+}
+
+function isChanging(view: unknown): view is { created_at: Date; updated_at: Date | null } {
+  return (
+    typeof view === 'object' &&
+    view !== null &&
+    'created_at' in view &&
+    'updated_at' in view &&
+    view.created_at instanceof Date &&
+    (view.updated_at === null || view.updated_at instanceof Date)
+  );
+}
+
+function wantsStream({ headers }: FastifyRequest): boolean {
+  return (headers.accept ?? '')
+    .split(',')
+    .some((type) => type.trim().startsWith('text/event-stream'));
+}
