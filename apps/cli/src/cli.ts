@@ -109,7 +109,7 @@ async function openContext(
 }
 
 async function openOutput(
-  { format, column }: CommonFlags,
+  { format, column = [] }: CommonFlags,
   { io, isLenient, warn }: { io: Io; isLenient: boolean; warn: (line: string) => void },
 ): Promise<Context['out']> {
   const { createOutput } = await import('./output/output.ts');

@@ -8,7 +8,7 @@ import { formats, type Format } from './output/output.ts';
 /** What every command takes. */
 export interface CommonFlags {
   readonly format: Format;
-  readonly column: readonly string[];
+  readonly column?: readonly string[];
   readonly url?: string;
   readonly user?: string;
   readonly password?: string;
@@ -41,9 +41,8 @@ export function parseCommandLine(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === 'commander.helpDisplayed') return undefined;
-    throw new UsageError(
-      `${error.message.replace(/^error: /, '')}. See 'cyborg ${named.name} --help'.`,
-    );
+    const reason = error.message.replace(/^error: /, '').replace(/\.$/, '');
+    throw new UsageError(`${reason}. See 'cyborg ${named.name} --help'.`);
   }
   return { input: toInput(named.command, commander), common: commander.opts<CommonFlags>() };
 }
@@ -84,9 +83,9 @@ function addCommonOptions(commander: Commander): void {
     new Option('-f, --format <FORMAT>', 'how to print').choices([...formats]).default('table'),
   );
   commander.addOption(
-    new Option('-c, --column <COLUMN>', 'only this column or field (repeatable)')
-      .argParser(collect)
-      .default([], 'all that matter'),
+    new Option('-c, --column <COLUMN>', 'only this column or field (repeatable)').argParser(
+      collect,
+    ),
   );
   commander.optionsGroup('Connection:');
   commander.option('--url <URL>', 'the server (CYBORG_URL)');
@@ -109,9 +108,9 @@ function toOptions(name: string, flag: Flag): Option[] {
       return [new Option(`--no-${long}`, flag.help)];
     case 'strings':
       return [
-        new Option(`--${long} <${flag.placeholder}>`, `${flag.help} (repeatable)`)
-          .argParser(collect)
-          .default([], 'none'),
+        new Option(`--${long} <${flag.placeholder}>`, `${flag.help} (repeatable)`).argParser(
+          collect,
+        ),
       ];
     case 'integer':
       return [
@@ -166,6 +165,7 @@ function nonEmpty(name: string, commander: Commander, at: number): string | unde
 
 function flagValue(flag: Flag, given: unknown): unknown {
   if (flag.type === 'boolean') return given === true;
+  if (flag.type === 'strings') return given ?? [];
   if (flag.type !== 'string' || flag.nullable !== true) return given;
   // commander gives `true` for a `--no-x` pair of which neither was given, `false` for `--no-x`.
   if (given === false) return null;
