@@ -144,7 +144,7 @@ async function renewAll(
         h.facts is distinct from g.facts or h.plugs is distinct from g.plugs as changed,
         g.instance, g.version, g.leaving, g.facts, g.plugs
       from host h join given g on g.id = h.id
-      where h.revoked_at is null and h.credential_hash is not null
+      where h.revoked_at is null
       order by h.id for update of h
     ), done as (
       update host h set
