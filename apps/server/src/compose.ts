@@ -1,17 +1,22 @@
 /** The conductor's parts under the names by which HTTP calls them. */
 import { makeAuthenticator } from '@cyborg/conductor/agents/credentials';
+import { makeAgentHandlers } from '@cyborg/conductor/agents/handlers';
 import { desiredFingerprints } from '@cyborg/conductor/agents/desired';
 import { makeCallerHandlers } from '@cyborg/conductor/caller/handlers';
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { makeEventHandlers } from '@cyborg/conductor/events/handlers';
 import { makeGrantHandlers } from '@cyborg/conductor/grants/handlers';
 import { makeHostHandlers } from '@cyborg/conductor/hosts/handlers';
+import { makeInstanceHandlers } from '@cyborg/conductor/instances/handlers';
+import { makeServiceHandlers } from '@cyborg/conductor/services/handlers';
+import { makeBackendHandlers } from '@cyborg/conductor/backends/handlers';
+import { makeDeviceHandlers } from '@cyborg/conductor/devices/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
 import { forgetIdempotencyKeys } from '@cyborg/conductor/reconcilers/forget-idempotency-keys';
 import { numberEvents } from '@cyborg/conductor/reconcilers/number-events';
 
-import type { AgentApi } from './agent-api/handlers.ts';
+import type { AgentApi } from './agent-api/agent-api.ts';
 import type { V3Handlers } from './v3/handlers.ts';
 
 export interface Composed {
@@ -31,11 +36,15 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeCallerHandlers(),
       ...makeEventHandlers(deps),
       ...makeGrantHandlers(deps),
+      ...makeBackendHandlers(deps),
+      ...makeDeviceHandlers(deps),
+      ...makeInstanceHandlers(deps),
+      ...makeServiceHandlers(deps),
       ...makeHostHandlers(deps, () => authenticator.forget()),
     } as unknown as V3Handlers,
     agent: {
       authenticate: (credential) => authenticator.authenticateAgent(credential),
-      handlers: {} as never,
+      handlers: makeAgentHandlers(deps),
     },
     reconcilers: [...waiting, numberEvents(deps), forgetIdempotencyKeys(deps)],
     waiting,

@@ -1,17 +1,17 @@
 /** Puts the roles together: database, ledger, catalogue, work in the background, HTTP; and takes them apart again. */
 import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { registerBuiltinDrivers } from '@cyborg/conductor/ledger/builtin-drivers';
+import { openLedger } from '@cyborg/conductor/ledger/open-ledger';
 import { startReconcilers } from '@cyborg/conductor/runner';
 import type { RunningReconcilers } from '@cyborg/conductor/runner';
 import { makeWakeHub } from '@cyborg/conductor/wake';
 import type { Topic } from '@cyborg/conductor/wake';
-import { toId } from '@cyborg/model/ids';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';
 import type { Logger } from '@cyborg/service/logging';
 import { makeMetrics } from '@cyborg/service/metrics';
 import { OptionError } from '@cyborg/service/option-error';
 import type { Rng } from '@cyborg/service/rng';
-import { ensureLedger } from '@cyborg/store/ledger';
 import { startNotifier } from '@cyborg/store/notify';
 
 import type { Authenticator } from './auth/authenticator.ts';
@@ -26,7 +26,7 @@ import { toLimits, usersFileOf } from './options.ts';
 import type { ServerOptions } from './options.ts';
 import { makeReadiness } from './readiness.ts';
 import type { Readiness } from './readiness.ts';
-import { fillCatalogue } from './start/catalogue.ts';
+import { readBuiltinDrivers } from './start/catalogue.ts';
 import { openDatabase } from './start/database.ts';
 import type { OpenDatabase, Surroundings } from './start/database.ts';
 import { makeGauges } from './start/gauges.ts';
@@ -62,7 +62,7 @@ export async function startServer(
   const authenticator = await openAuthenticator(options, { clock, rng, log });
   const database = await openDatabase(options, { clock, log, stack });
   const deps = await openConductor({ options, database, rng }, { clock, log, stack });
-  await fillCatalogue(deps);
+  await registerBuiltinDrivers(deps, readBuiltinDrivers());
   const isAlone = database.isEmbedded && options.role !== 'api';
   stack.use(await startReplica({ deps, log, options, isAlone }));
   const composed = composeConductor(deps);
@@ -137,7 +137,6 @@ async function openConductor(
       },
     ),
   );
-  const ledger = await ensureLedger(connection.db, { id: rng.uuid(), now: clock.now() });
   return {
     db: connection.db,
     clock,
@@ -145,7 +144,7 @@ async function openConductor(
     log,
     wake,
     limits: toLimits(options),
-    ledger: { id: toId(ledger.id), incarnation: ledger.incarnation },
+    ledger: await openLedger(connection.db, rng, clock),
     replicaId,
   };
 }

@@ -2,6 +2,7 @@
 import { agentLimits, agentOperations } from '@cyborg/api-spec/agent';
 import type { AgentOperationName } from '@cyborg/api-spec/routes';
 import type { AgentHost } from '@cyborg/conductor/agents/credentials';
+import type { AgentInput } from '@cyborg/conductor/agents/handlers';
 import { ServiceError } from '@cyborg/model/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
@@ -10,6 +11,12 @@ import type { HttpDeps } from '../http/deps.ts';
 interface AgentDeps extends HttpDeps {
   readonly closing: AbortSignal;
 }
+
+/** Input was checked against the schema from which the handler has its types: the one place that joins the two. */
+type AnyHandler = (
+  host: AgentHost | null,
+  input: AgentInput<unknown, unknown, unknown>,
+) => Promise<unknown>;
 
 const reportBytesMax = 8 * 1024 * 1024;
 
@@ -26,8 +33,7 @@ export function registerAgentApi(app: FastifyInstance, deps: AgentDeps): void {
 
 function registerOperation(app: FastifyInstance, deps: AgentDeps, name: AgentOperationName): void {
   const { method, url, schema } = agentOperations[name];
-  const handle = deps.agent.handlers[name];
-  if (handle === undefined) return; // TEMPORARY
+  const handle = deps.agent.handlers[name] as AnyHandler;
   const status = '201' in schema.response ? 201 : '204' in schema.response ? 204 : 200;
   const bodyLimit = bodyLimits[name];
   const hosts = new WeakMap<FastifyRequest, AgentHost>();

@@ -1,10 +1,14 @@
+import {
+  newIncarnation as beginIncarnation,
+  openLedger,
+} from '@cyborg/conductor/ledger/open-ledger';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { helpText } from '@cyborg/service/option-help';
 import { defineProgram } from '@cyborg/service/option-schema';
 import { parseOptions } from '@cyborg/service/options';
-import { beginIncarnation } from '@cyborg/store/ledger';
-import { listLiveReplicas } from '@cyborg/store/replicas';
+import { systemRng } from '@cyborg/service/rng';
+import { listLiveReplicas } from '@cyborg/store/takeover';
 
 import { serverProgram } from '../options.ts';
 import { openDatabase } from '../start/database.ts';
@@ -40,11 +44,8 @@ export async function newIncarnation(argv: readonly string[]): Promise<number> {
     );
     return 1;
   }
-  const ledger = await beginIncarnation(db, now);
-  if (ledger === undefined) {
-    console.error('cyborg-server: this database has no ledger yet; there is nothing to do.');
-    return 1;
-  }
+  await openLedger(db, systemRng, database.clock);
+  const ledger = await beginIncarnation(db, database.clock);
   console.log(`Ledger ${ledger.id} is now at incarnation ${ledger.incarnation}.`);
   return 0;
 }

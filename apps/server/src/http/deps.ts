@@ -6,7 +6,7 @@ import type { Metrics } from '@cyborg/service/metrics';
 import type { Rng } from '@cyborg/service/rng';
 
 import type { Authenticator } from '../auth/authenticator.ts';
-import type { AgentApi } from '../agent-api/handlers.ts';
+import type { AgentApi } from '../agent-api/agent-api.ts';
 import type { Readiness } from '../readiness.ts';
 import type { V3Handlers } from '../v3/handlers.ts';
 

@@ -1,18 +1,14 @@
 /** This process among the services: a row that it renews while it lives. */
 import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { forgetReplica, registerReplica, renewReplica } from '@cyborg/conductor/ledger/replicas';
 import type { Logger } from '@cyborg/service/logging';
-import {
-  deleteDeadReplicas,
-  deleteReplica,
-  renewReplica,
-  takeOverAlone,
-} from '@cyborg/store/replicas';
+import { takeOverAlone } from '@cyborg/store/takeover';
 
 import type { ServerOptions } from '../options.ts';
 import { serverVersion } from '../version.ts';
 import { repeat } from './repeat.ts';
 
-export const replicaLimits = { leaseSeconds: 15, renewMs: 5000, forgetSeconds: 3600 } as const;
+const renewalsPerLease = 3;
 
 export interface ReplicaStart {
   readonly deps: ConductorDeps;
@@ -28,28 +24,23 @@ export async function startReplica({
   options,
   isAlone,
 }: ReplicaStart): Promise<AsyncDisposable> {
-  const { db, clock, replicaId } = deps;
-  if (isAlone) await takeOverAlone(db);
-  const replica = {
-    id: replicaId,
-    name: options.replicaName,
-    role: options.role,
-    version: serverVersion,
-  };
-  const renew = async (): Promise<void> => {
-    const now = clock.now();
-    await renewReplica(db, replica, { now, leaseSeconds: replicaLimits.leaseSeconds });
-    await deleteDeadReplicas(db, new Date(now.getTime() - replicaLimits.forgetSeconds * 1000));
-  };
-  await renew();
+  if (isAlone) await takeOverAlone(deps.db);
+  const replica = { name: options.replicaName, role: options.role, version: serverVersion };
+  await registerReplica(deps, replica);
   const renewal = repeat(
-    { clock, log },
-    { what: 'renewing the lease of this server', everyMs: replicaLimits.renewMs, run: renew },
+    { clock: deps.clock, log },
+    {
+      what: 'renewing the lease of this server',
+      everyMs: (deps.limits.leaseSeconds * 1000) / renewalsPerLease,
+      run: async () => {
+        if (!(await renewReplica(deps))) await registerReplica(deps, replica);
+      },
+    },
   );
   return {
     async [Symbol.asyncDispose]() {
       await renewal[Symbol.asyncDispose]();
-      await deleteReplica(db, replicaId).catch((error: unknown) =>
+      await forgetReplica(deps).catch((error: unknown) =>
         log.warn({ err: error }, 'the row of this server stays until its lease ends'),
       );
     },
