@@ -1,6 +1,7 @@
 import { describe, expectTypeOf, it } from 'vitest';
 
 import { helpText, optionsMarkdown } from './option-help.ts';
+import { optionsOrExitCode } from './option-main.ts';
 import { defineProgram } from './option-schema.ts';
 import { parseOptions } from './options.ts';
 
@@ -230,5 +231,38 @@ describe('the texts made from a schema', () => {
       | \`--listen\` | \`CYBORG_SERVER_LISTEN\` | \`listen\` | list, may be repeated | \`127.0.0.1:6680\` | Where to listen. |
       "
     `);
+  });
+});
+
+describe('optionsOrExitCode', () => {
+  const run = (argv: readonly string[]) => {
+    const written: string[] = [];
+    const outcome = optionsOrExitCode(program, {
+      argv,
+      env: {},
+      cwd: '/',
+      version: '1.2.3',
+      stdout: (text) => written.push(`out: ${text}`),
+      stderr: (text) => written.push(`err: ${text}`),
+    });
+    return { outcome, written };
+  };
+
+  it('ends with 2 and one line on stderr when an option is wrong', ({ expect }) => {
+    const { outcome, written } = run(['--pool-size', '0']);
+    expect(outcome).toEqual({ exitCode: 2 });
+    expect(written).toEqual([
+      'err: cyborg-server: --pool-size: "0" is not allowed; it must be an integer from 1 to 100.\n',
+    ]);
+  });
+
+  it('ends with 0 after the version', ({ expect }) => {
+    const { outcome, written } = run(['--version']);
+    expect(outcome).toEqual({ exitCode: 0 });
+    expect(written).toEqual(['out: cyborg-server 1.2.3\n']);
+  });
+
+  it('gives the options otherwise', ({ expect }) => {
+    expect(run([]).outcome).toHaveProperty('options.poolSize', 20);
   });
 });

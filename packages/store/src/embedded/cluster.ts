@@ -23,6 +23,8 @@ export interface ClusterOptions {
   readonly data: string;
   readonly way: Way;
   readonly log: StoreLog;
+  /** False: a crash of the machine may spoil the new files (tests). */
+  readonly isSynced: boolean;
 }
 
 const initTimeoutMs = 120_000;
@@ -39,7 +41,13 @@ export async function prepareCluster(options: ClusterOptions): Promise<void> {
 }
 
 /** Done beside and then renamed, so that a half-made folder is never taken for a database. */
-async function initializeCluster({ directory, data, way, log }: ClusterOptions): Promise<void> {
+async function initializeCluster({
+  directory,
+  data,
+  way,
+  log,
+  isSynced,
+}: ClusterOptions): Promise<void> {
   const partial = `${data}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { mode: 0o700 });
@@ -47,7 +55,11 @@ async function initializeCluster({ directory, data, way, log }: ClusterOptions):
   chownSync(partial, way.owner.uid, way.owner.gid);
   log.info({ directory, version: way.version }, 'creating the embedded database');
   const { status, output } = await runCommand(
-    [...way.prefix, join(way.binaries.native, 'bin', 'initdb'), ...initArguments(partial)],
+    [
+      ...way.prefix,
+      join(way.binaries.native, 'bin', 'initdb'),
+      ...initArguments(partial, isSynced),
+    ],
     { timeoutMs: initTimeoutMs, cwd: '/' },
   );
   if (status !== 0) {
@@ -61,9 +73,10 @@ async function initializeCluster({ directory, data, way, log }: ClusterOptions):
   renameSync(partial, data);
 }
 
-function initArguments(data: string): string[] {
+function initArguments(data: string, isSynced: boolean): string[] {
+  const sync = isSynced ? [] : ['--no-sync'];
   const where = ['-D', data, '-U', databaseRole, '-E', 'UTF8', '--locale=C.UTF-8'];
-  return [...where, '--auth-local=trust', '--auth-host=reject', '--no-instructions'];
+  return [...where, ...sync, '--auth-local=trust', '--auth-host=reject', '--no-instructions'];
 }
 
 /** @throws {EmbeddedPostgresError} `data-older` or `data-newer`, naming who can read it. */

@@ -12,6 +12,8 @@ export interface DirectoryLock {
   release(): void;
 }
 
+/** Of util-linux, as setpriv and unshare are. */
+const lockProgram = 'flock';
 const flockTimeoutMs = 10_000;
 /** flock's exit status when somebody else holds the lock. */
 const flockConflict = 1;
@@ -48,7 +50,7 @@ export async function lockDirectory(
 }
 
 function tryLock(fd: number): boolean {
-  const flock = spawnSync('flock', ['-n', '3'], {
+  const flock = spawnSync(lockProgram, ['-n', '3'], {
     stdio: ['ignore', 'ignore', 'pipe', fd],
     timeout: flockTimeoutMs,
     encoding: 'utf8',

@@ -138,12 +138,16 @@ async function answers(socketFolder: string): Promise<boolean> {
     await client.connect();
     await client.query('select 1');
     return true;
-  } catch {
-    return false; // no socket yet, or "the database system is starting up"
+  } catch (error) {
+    // No socket yet, or not ready; any other answer is one, and the next query will say what is wrong.
+    return error instanceof pg.DatabaseError && error.code !== startingUp;
   } finally {
     await client.end().catch(() => undefined);
   }
 }
+
+/** SQLSTATE cannot_connect_now */
+const startingUp = '57P03';
 
 /** A connection to the maintenance database. */
 export function adminClient(socketFolder: string): pg.Client {

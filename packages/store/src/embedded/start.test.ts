@@ -11,7 +11,12 @@ import { startEmbeddedPostgres } from './start.ts';
 import type { EmbeddedPostgres } from './start.ts';
 
 function start(directory: string): Promise<EmbeddedPostgres> {
-  return startEmbeddedPostgres({ directory, log: quietLog, clock: systemClock });
+  return startEmbeddedPostgres({
+    directory,
+    log: quietLog,
+    clock: systemClock,
+    settings: { fsync: 'off' },
+  });
 }
 
 async function query(url: string, text: string): Promise<unknown[]> {

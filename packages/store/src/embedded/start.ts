@@ -78,7 +78,7 @@ async function startLocked(
   refuseForeignData(data);
   await endOrphans({ data, clock, log });
   const way = await chooseWay({ directory, data, binaries, log });
-  await prepareCluster({ directory, data, way, log });
+  await prepareCluster({ directory, data, way, log, isSynced: settings['fsync'] !== 'off' });
   const socketFolder = makeSocketFolder({ directory, owner: way.owner });
   const postgresLog = openPostgresLog(join(directory, 'postgres.log'));
   const stopping = new AbortController();

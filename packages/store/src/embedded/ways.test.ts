@@ -42,7 +42,8 @@ function choose(directory: string, binaries = findBinaries()): Promise<Way> {
 /** Starts, stops, and starts again what is there by then. */
 async function startTwice(directory: string, binaries = findBinaries()): Promise<void> {
   for (let round = 0; round < 2; round++) {
-    const options = { directory, binaries, log: quietLog, clock: systemClock };
+    const settings = { fsync: 'off' };
+    const options = { directory, binaries, settings, log: quietLog, clock: systemClock };
     await (await startEmbeddedPostgres(options)).stop();
   }
 }

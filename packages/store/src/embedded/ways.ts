@@ -151,11 +151,16 @@ async function probe(
 }
 
 function noWay(directory: string, refusals: readonly string[]): EmbeddedPostgresError {
+  const tried = refusals.join('; ');
   return new EmbeddedPostgresError(
     'no-way-to-run',
-    `PostgreSQL does not run as root, and no other way works for ${directory} (${refusals.join('; ')}). ` +
-      'Start the server as a normal user, or give a --state-dir that other users may pass through ' +
-      '(such as /var/lib/cyborg), or allow user namespaces, or give --database-url.',
+    process.getuid?.() === 0
+      ? `PostgreSQL does not run as root, and no other way works for ${directory} (${tried}). ` +
+          'Start the server as a normal user, or give a --state-dir that other users may pass through ' +
+          '(such as /var/lib/cyborg), or allow user namespaces, or give --database-url.'
+      : `PostgreSQL cannot be started for ${directory} (${tried}). ` +
+          'Install util-linux (setpriv, unshare, flock), keep the directory off a disk mounted noexec, ' +
+          'or give --database-url.',
   );
 }
 
