@@ -1,10 +1,18 @@
+/** cyborg-agent: `run` (the default), `discover`. */
 import process from 'node:process';
 
-const [command, ...rest] = process.argv.slice(2);
-if (command === 'discover') {
-  const { runDiscover } = await import('./discover/command.ts');
-  process.exitCode = await runDiscover(rest);
-} else {
-  process.stderr.write('cyborg-agent: the commands are: discover\n');
+const commands: Readonly<Record<string, (argv: readonly string[]) => Promise<number>>> = {
+  run: async (argv) => (await import('./run.ts')).runCommand(argv),
+  discover: async (argv) => (await import('./discover/command.ts')).runDiscover([...argv]),
+};
+
+const [first, ...rest] = process.argv.slice(2);
+const isCommand = first !== undefined && !first.startsWith('-');
+const command = isCommand ? commands[first] : commands['run'];
+if (command === undefined) {
+  const known = Object.keys(commands).join(', ');
+  process.stderr.write(`cyborg-agent: there is no command "${first}"; the commands are ${known}\n`);
   process.exitCode = 2;
+} else {
+  process.exitCode = await command(isCommand ? rest : process.argv.slice(2));
 }

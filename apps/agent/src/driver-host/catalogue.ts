@@ -39,7 +39,7 @@ export async function findDrivers(folders: readonly string[], log: Log): Promise
       log.warn({ folder, reason: messageOf(error) }, 'the folder of drivers cannot be read');
       return [];
     });
-    for (const name of names.toSorted()) {
+    for (const name of names.toSorted((a, b) => a.localeCompare(b))) {
       const file = join(folder, name, 'package.json');
       if (!existsSync(file)) continue;
       try {

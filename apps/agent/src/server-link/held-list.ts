@@ -32,6 +32,7 @@ export class HeldList {
   #byAttachment = new Map<string, Held>();
   /** Own outcomes while pages are being read: they are newer than the pages. */
   #changes: Change[] | undefined;
+  readonly #changedAtMs = new Map<string, number>();
   #loads = 0;
   #waiting: (() => void)[] = [];
 
@@ -57,11 +58,18 @@ export class HeldList {
     return this.#byAttachment.values();
   }
 
+  /** Monotonic ms at which an own outcome last changed this one; -∞ when none did. */
+  changedAtMs(attachmentId: string): number {
+    return this.#changedAtMs.get(attachmentId) ?? Number.NEGATIVE_INFINITY;
+  }
+
   put(held: Held): void {
+    this.#changedAtMs.set(held.attachment_id, this.#deps.clock.monotonicMs());
     this.#apply({ attachmentId: held.attachment_id, held });
   }
 
   remove(attachmentId: string): void {
+    this.#changedAtMs.delete(attachmentId);
     this.#apply({ attachmentId, held: undefined });
   }
 
@@ -125,6 +133,7 @@ export class HeldList {
       } while (marker !== null);
       for (const change of changes) applyTo(found, change);
       this.#byAttachment = found;
+      for (const id of this.#changedAtMs.keys()) if (!found.has(id)) this.#changedAtMs.delete(id);
     } finally {
       this.#changes = undefined;
     }

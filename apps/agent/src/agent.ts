@@ -1,0 +1,341 @@
+/** The agent of one host: its parts, and what each tells the others. */
+import type { DesiredState, Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { Roots } from '@cyborg/driver-sdk/protocol';
+import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
+import { Acts } from './attachments/acts.ts';
+import { Fence } from './attachments/fence.ts';
+import { OrderBook } from './attachments/order-book.ts';
+import { toOutcome } from './attachments/outcome.ts';
+import { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
+import type { DriverPackage } from './driver-host/catalogue.ts';
+import { Installations } from './driver-host/installations.ts';
+import { launchDriver } from './driver-host/launch.ts';
+import { driverLimits, type DriverLimits } from './driver-host/limits.ts';
+import { probeWall } from './driver-host/wall.ts';
+import type { Hypervisor } from './hypervisors/hypervisor.ts';
+import { messageOf } from './hypervisors/node-error.ts';
+import { WatchedHypervisor } from './instances/hypervisors.ts';
+import { Observer } from './instances/observer.ts';
+import { InventoryPublisher } from './inventory/publisher.ts';
+import type { Log } from './log.ts';
+import { PrivilegedActs } from './privileged/acts.ts';
+import { Permits } from './privileged/permits.ts';
+import { DesiredPoll } from './server-link/desired-poll.ts';
+import { ensureCredential, renewCredential, type EnrolmentDeps } from './server-link/enrolment.ts';
+import { HeldList } from './server-link/held-list.ts';
+import { Lease } from './server-link/lease.ts';
+import { Reporter } from './server-link/reporter.ts';
+import { ServerLink } from './server-link/server-link.ts';
+import { LedgerMemory } from './state/ledger-memory.ts';
+
+export interface AgentSettings {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly hypervisor: Hypervisor | null;
+  readonly server: string;
+  readonly ca: string | undefined;
+  /** Exists; a real path. */
+  readonly stateDir: string;
+  readonly host: { readonly name: string; readonly nodeName: string };
+  readonly joinToken: string | undefined;
+  readonly joinTokenFile: string | undefined;
+  readonly facts: Readonly<Record<string, string>>;
+  readonly simulated: boolean;
+  readonly roots: Roots;
+  readonly driversDirs: readonly string[];
+  readonly uid: number;
+  readonly execPath: string;
+  readonly inventoryIntervalMs: number;
+  readonly instanceIntervalMs: number;
+  readonly attachDeadlineMs: number;
+  readonly stopGraceMs: number;
+  readonly driverLimits?: DriverLimits;
+}
+
+export interface RunningAgent extends AsyncDisposable {
+  /** Resolves with the error when a part has ended that must not. */
+  readonly failed: Promise<unknown>;
+}
+
+export async function startAgent(settings: AgentSettings): Promise<RunningAgent> {
+  const agent = await Agent.open(settings);
+  return agent.run();
+}
+
+class Agent {
+  readonly #settings: AgentSettings;
+  readonly #ledger: LedgerMemory;
+  readonly #fence: Fence;
+  readonly #link: ServerLink;
+  readonly #lease: Lease;
+  readonly #reporter: Reporter;
+  readonly #held: HeldList;
+  readonly #poll: DesiredPoll;
+  readonly #publisher: InventoryPublisher;
+  readonly #drivers: Installations;
+  readonly #hypervisor: WatchedHypervisor;
+  readonly #observer: Observer;
+  readonly #book: OrderBook;
+  readonly #unclaimed: UnclaimedReleases;
+  readonly #ending = new AbortController();
+  #packages: readonly DriverPackage[] = [];
+  #isRefreshingHeld = false;
+
+  static async open(settings: AgentSettings): Promise<Agent> {
+    const ledger = await LedgerMemory.open(settings.stateDir);
+    const fence = await Fence.open(settings.stateDir);
+    const wall = await probeWall(settings.uid, settings.log);
+    const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
+      launchDriver(pkg, { ...settings, wall });
+    const agent = new Agent(settings, { ledger, fence, launch });
+    agent.#packages = await agent.#drivers.listPackages();
+    return agent;
+  }
+
+  private constructor(
+    settings: AgentSettings,
+    opened: {
+      ledger: LedgerMemory;
+      fence: Fence;
+      launch: (pkg: DriverPackage) => ReturnType<typeof launchDriver>;
+    },
+  ) {
+    const { clock, rng, log } = settings;
+    const { ledger, fence, launch } = opened;
+    const permits = new Permits();
+    this.#settings = settings;
+    this.#ledger = ledger;
+    this.#fence = fence;
+    this.#link = new ServerLink({ baseUrl: settings.server, ca: settings.ca, clock, rng });
+    const link = this.#link;
+    this.#lease = new Lease({
+      link,
+      ledger,
+      clock,
+      rng,
+      log,
+      describe: () => this.#describe(),
+      renewCredential: async (signal) => {
+        const isNew = await renewCredential(this.#enrolment(), signal);
+        if (isNew) this.#ledgerChanged();
+        return isNew;
+      },
+      onNewLedger: () => this.#ledgerChanged(),
+    });
+    const base = { link, ledger, lease: this.#lease, clock, rng, log };
+    this.#reporter = new Reporter({
+      ...base,
+      onAccepted: (outcomes) => this.#book.accepted(outcomes),
+    });
+    this.#held = new HeldList({ ...base, onLoaded: (held) => this.#noteHeld(held) });
+    this.#poll = new DesiredPoll({
+      ...base,
+      onDesired: (desired, askedAtMs) => this.#wanted(desired, askedAtMs),
+      onForeign: async (desired, verdict) => this.#refuseAll(desired, verdict),
+      onNewLedger: () => this.#ledgerChanged(),
+    });
+    this.#publisher = new InventoryPublisher(base);
+    const privileged = new PrivilegedActs({ ...settings, permits, lease: this.#lease });
+    this.#drivers = new Installations({
+      clock,
+      rng,
+      log,
+      launch,
+      publisher: this.#publisher,
+      limits: settings.driverLimits ?? driverLimits,
+      host: { name: settings.host.name, node_name: settings.host.nodeName },
+      simulated: settings.simulated,
+      driversDirs: settings.driversDirs,
+      stateDir: settings.stateDir,
+      reportInstallation: (report) => this.#reporter.installation(report),
+      reportBackend: (report) => this.#reporter.backend(report),
+      privileged: async (method, params, backend) => privileged.do(method, params, backend),
+    });
+    this.#hypervisor = new WatchedHypervisor({
+      clock,
+      log,
+      hypervisor: settings.hypervisor,
+      instanceIntervalMs: settings.instanceIntervalMs,
+      onListing: (kind, listing, beganAtMs) => this.#observer.listed(kind, listing, beganAtMs),
+      onHealth: () => this.#lease.renewSoon(),
+    });
+    const { world } = this.#hypervisor;
+    const isOrdered = (attachmentId: string): boolean => this.#book.isOrdered(attachmentId);
+    this.#observer = new Observer({
+      clock,
+      world,
+      isOrdered,
+      reporter: this.#reporter,
+      held: this.#held,
+      refreshHeld: () => this.#refreshHeld(),
+      isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
+    });
+    const acts = new Acts({
+      clock,
+      fence,
+      permits,
+      drivers: this.#drivers,
+      hypervisor: this.#hypervisor,
+      untraceable: () => this.#observer.untraceable,
+    });
+    this.#book = new OrderBook({
+      clock,
+      rng,
+      log,
+      fence,
+      lease: this.#lease,
+      attachDeadlineMs: settings.attachDeadlineMs,
+      tryOrder: async (attempt) => acts.try(attempt),
+      isOutdated: (order) => this.#isOutdated(order),
+      report: (outcome) => this.#reporter.outcome(outcome),
+      onSettled: (order, outcome) => this.#settled(order, outcome),
+    });
+    this.#unclaimed = new UnclaimedReleases({
+      clock,
+      log,
+      lease: this.#lease,
+      hypervisor: this.#hypervisor,
+      isExplained: (attachmentId) =>
+        isOrdered(attachmentId) || this.#held.find(attachmentId) !== undefined,
+      isHeldKnown: () => this.#held.isLoaded,
+    });
+  }
+
+  run(): RunningAgent {
+    const { signal } = this.#ending;
+    const failed = Promise.withResolvers<unknown>();
+    const ended = this.#runAll(signal).catch((error: unknown) => {
+      if (!signal.aborted) failed.resolve(error);
+    });
+    return {
+      failed: failed.promise,
+      [Symbol.asyncDispose]: async () => {
+        await this.#leave();
+        this.#ending.abort(new Error('the agent is stopping'));
+        await ended;
+        await this.#drivers.stop();
+        await this.#fence.close();
+        await this.#settings.hypervisor?.[Symbol.asyncDispose]();
+        this.#link.close();
+      },
+    };
+  }
+
+  async #runAll(signal: AbortSignal): Promise<void> {
+    const looking = this.#hypervisor.run(signal);
+    await Promise.all([looking, this.#serve(signal)]);
+  }
+
+  async #serve(signal: AbortSignal): Promise<void> {
+    await ensureCredential(this.#enrolment(), signal);
+    await Promise.all([
+      this.#lease.run(signal),
+      this.#held.run(signal),
+      this.#poll.run(signal),
+      this.#reporter.run(signal),
+      this.#publisher.run(signal),
+      this.#lookAtHardware(signal),
+    ]);
+  }
+
+  /** Finishes what runs, tells what became of it, and gives the lease back. */
+  async #leave(): Promise<void> {
+    const { clock, log, stopGraceMs } = this.#settings;
+    const limit = AbortSignal.timeout(stopGraceMs + 5_000);
+    await this.#book.stop(stopGraceMs);
+    try {
+      if (this.#lease.isHeld()) {
+        await Promise.race([this.#reporter.drained(), clock.sleep(2_000, limit)]);
+      }
+      await this.#lease.leave(limit);
+    } catch (error) {
+      log.warn({ reason: messageOf(error) }, 'left without saying goodbye');
+    }
+  }
+
+  async #lookAtHardware(signal: AbortSignal): Promise<void> {
+    const { clock, rng, inventoryIntervalMs } = this.#settings;
+    while (!signal.aborted) {
+      const jitter = 0.9 + rng.fraction() / 5;
+      await clock.sleep(inventoryIntervalMs * jitter, signal).catch(() => undefined);
+      if (!signal.aborted) this.#drivers.rediscover();
+    }
+  }
+
+  #describe(): ReturnType<ConstructorParameters<typeof Lease>[0]['describe']> {
+    return {
+      facts: { ...this.#settings.facts },
+      hypervisors: this.#hypervisor.describe(),
+      builtin_drivers: this.#packages.slice(0, 32).map(({ id, version }) => ({ id, version })),
+    };
+  }
+
+  #enrolment(): EnrolmentDeps {
+    return { ...this.#settings, link: this.#link, ledger: this.#ledger };
+  }
+
+  #wanted(desired: DesiredState, askedAtMs: number): 'again' | 'wait' {
+    this.#drivers.apply(desired.installations);
+    this.#unclaimed.apply(desired.release_unclaimed);
+    return this.#book.apply(desired.orders, { hasMore: desired.more, askedAtMs });
+  }
+
+  /** Told to the server that sent them, in case it listens: whose orders these are, they are not carried out. */
+  async #refuseAll(desired: DesiredState, verdict: 'foreign' | 'older'): Promise<void> {
+    const message = `This host obeys another ledger; the one of these orders (${desired.ledger.id}, incarnation ${desired.ledger.incarnation}) is ${verdict}.`;
+    const ledger = this.#ledger.current;
+    if (ledger === undefined || desired.orders.length === 0) return;
+    const outcomes = desired.orders.map((order) =>
+      toOutcome(order, { outcome: 'refused', message }),
+    );
+    const nothing = { installations: [], backends: [], listings: [], observations: [] };
+    const body = { instance: this.#link.instance, ledger, outcomes, ...nothing, unclaimed: null };
+    await this.#link.client.report({ body }).catch((error: unknown) => {
+      this.#settings.log.debug({ reason: messageOf(error) }, 'the refusal was not taken');
+    });
+  }
+
+  /** A new incarnation, or enrolled anew: it knows nothing of what the last one was told. */
+  #ledgerChanged(): void {
+    this.#held.reset();
+    this.#poll.forgetRevision();
+    this.#observer.reset();
+    this.#drivers.repeatReports();
+  }
+
+  #noteHeld(held: Iterable<Held>): void {
+    for (const { accelerator_id: accelerator, epoch, attachment_id: attachment } of held) {
+      this.#fence.note(accelerator, epoch, attachment);
+    }
+  }
+
+  #refreshHeld(): void {
+    if (this.#isRefreshingHeld) return;
+    this.#isRefreshingHeld = true;
+    this.#held
+      .refreshed(this.#ending.signal)
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isRefreshingHeld = false;
+      });
+  }
+
+  /** The hypervisor has a device that was plugged by a later order about the same attachment. */
+  #isOutdated(order: Order): boolean {
+    if (order.attachment_id === null) return false;
+    const devices = this.#hypervisor.world.devicesOf(order.attachment_id);
+    return devices.some(({ epoch }) => epoch > order.epoch);
+  }
+
+  #settled(order: Order, { outcome }: OrderOutcome): void {
+    const { attachment_id, instance_id } = order;
+    if (attachment_id === null) return;
+    if (outcome === 'released') this.#held.remove(attachment_id);
+    if (outcome !== 'attached' || instance_id === null) return;
+    const { accelerator_id, accelerator_key, backend_id, epoch, device_epoch, plugged_by } = order;
+    const what = { accelerator_id, accelerator_key, backend_id, epoch, device_epoch, plugged_by };
+    this.#held.put({ attachment_id, instance_id, ...what });
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * One try of each kind of order. Every step is idempotent: after a crash at any point the order comes again, and the same
+ * steps end the same. Between two steps the right to go on is checked anew.
+ */
+import type { Order } from '@cyborg/api-spec/agent';
+import { deviceName } from '@cyborg/model/epoch';
+import type { Clock } from '@cyborg/service/clock';
+import { DriverCallError, isLasting } from '../driver-host/driver-error.ts';
+import type { Installations } from '../driver-host/installations.ts';
+import { HypervisorError } from '../hypervisors/hypervisor.ts';
+import { messageOf } from '../hypervisors/node-error.ts';
+import type { WatchedHypervisor } from '../instances/hypervisors.ts';
+import { agentDefaults } from '../limits.ts';
+import type { Fence } from './fence.ts';
+import type { Try } from './outcome.ts';
+import type { Permits } from '../privileged/permits.ts';
+
+export interface ActsDeps {
+  readonly clock: Clock;
+  readonly fence: Fence;
+  readonly drivers: Installations;
+  readonly hypervisor: WatchedHypervisor;
+  readonly permits: Permits;
+  /** Names of devices that nothing explains and that may be any accelerator's. */
+  readonly untraceable: () => string | undefined;
+}
+
+export interface Attempt {
+  readonly order: Order;
+  readonly signal: AbortSignal;
+  /** Monotonic ms after which an attach that does not succeed has failed. */
+  readonly deadlineMs: number;
+  /** @throws when the order was withdrawn or superseded, or the lease has run out. */
+  readonly mayGoOn: () => void;
+}
+
+export class Acts {
+  readonly #deps: ActsDeps;
+
+  constructor(deps: ActsDeps) {
+    this.#deps = deps;
+  }
+
+  async try(attempt: Attempt): Promise<Try> {
+    const { order } = attempt;
+    const { permits } = this.#deps;
+    using _permit = permits.grant(order.backend_id, order.accelerator_key);
+    switch (order.kind) {
+      case 'attach':
+        return await this.#attach(attempt);
+      case 'detach':
+        return await this.#detach(attempt);
+      case 'clean':
+        return await this.#clean(attempt);
+    }
+  }
+
+  async #attach(attempt: Attempt): Promise<Try> {
+    const { order, mayGoOn, signal, deadlineMs } = attempt;
+    const { clock, hypervisor } = this.#deps;
+    const { attachment_id: attachment, instance_id: instance } = order;
+    if (attachment === null || instance === null) return refused('An attach names both ends.');
+    const other = this.#otherDevice(order, attachment);
+    if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
+    try {
+      const plan = await this.#prepare(attempt, { attachment, instance });
+      mayGoOn();
+      if (order.plugged_by === 'agent') {
+        const name = deviceName(attachment, order.device_epoch);
+        await hypervisor.plug({ instanceId: instance, deviceName: name, plan }, signal);
+      }
+      return { is: 'done', outcome: 'attached' };
+    } catch (error) {
+      signal.throwIfAborted();
+      mayGoOn();
+      const isLate = clock.monotonicMs() >= deadlineMs;
+      if (isFinal(error)) return { is: 'done', outcome: 'failed', message: messageOf(error) };
+      if (!isLate) return { is: 'again', outcome: 'retrying', message: messageOf(error) };
+      const message = `Not attached within the time allowed; the last reason: ${messageOf(error)}`;
+      return { is: 'done', outcome: 'failed', message };
+    }
+  }
+
+  async #prepare(
+    { order, signal, deadlineMs }: Attempt,
+    ends: { attachment: string; instance: string },
+  ) {
+    const { clock, drivers, hypervisor } = this.#deps;
+    const known = hypervisor.world.instance(ends.instance);
+    const plugs = [...(known?.plugs ?? hypervisor.plugs)];
+    const { plan } = await drivers.call(
+      order.backend_id,
+      {
+        method: 'prepare',
+        params: (backend) => ({
+          backend,
+          accelerator: order.accelerator_key,
+          epoch: order.epoch,
+          ...ends,
+          plugs,
+        }),
+      },
+      { signal, deadlineMs: Math.max(1_000, Math.min(60_000, deadlineMs - clock.monotonicMs())) },
+    );
+    return plan;
+  }
+
+  /** A device of this attachment that is not the one to be plugged: it would be attached twice. */
+  #otherDevice(order: Order, attachment: string): string | undefined {
+    const own = deviceName(attachment, order.device_epoch);
+    const other = this.#deps.hypervisor.world
+      .devicesOf(attachment)
+      .find(({ name, instanceId }) => name !== own || instanceId !== order.instance_id);
+    if (other === undefined || order.plugged_by !== 'agent') return undefined;
+    return `Instance ${other.instanceId} still has ${other.name}: detach it first.`;
+  }
+
+  /** Never gives up: what is attached stays the ledger's until it is known to be gone. */
+  async #detach({ order, signal, mayGoOn }: Attempt): Promise<Try> {
+    const { attachment_id: attachment, instance_id: instance } = order;
+    if (attachment === null) return refused('A detach names its attachment.');
+    try {
+      if (order.plugged_by === 'agent' && instance !== null) {
+        await this.#unplugAll(order, { attachment, instance, signal, mayGoOn });
+      }
+      mayGoOn();
+      await this.#release(order, attachment, signal);
+      return { is: 'done', outcome: 'released' };
+    } catch (error) {
+      signal.throwIfAborted();
+      mayGoOn();
+      return { is: 'again', outcome: 'retrying', message: messageOf(error) };
+    }
+  }
+
+  async #unplugAll(
+    order: Order,
+    {
+      attachment,
+      instance,
+      signal,
+      mayGoOn,
+    }: { attachment: string; instance: string; signal: AbortSignal; mayGoOn: () => void },
+  ): Promise<void> {
+    const { hypervisor } = this.#deps;
+    const seen = hypervisor.world
+      .devicesOf(attachment)
+      .filter(({ instanceId, epoch }) => instanceId === instance && epoch <= order.epoch);
+    const names = new Set([
+      deviceName(attachment, order.device_epoch),
+      ...seen.map(({ name }) => name),
+    ]);
+    for (const name of names) {
+      mayGoOn();
+      await hypervisor.unplug({ instanceId: instance, deviceName: name }, signal);
+    }
+  }
+
+  async #release(order: Order, attachment: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.drivers.call(
+        order.backend_id,
+        {
+          method: 'release',
+          params: (backend) => ({
+            backend,
+            accelerator: order.accelerator_key,
+            epoch: order.epoch,
+            attachment,
+          }),
+        },
+        { signal },
+      );
+    } catch (error) {
+      // What is no longer there has nothing to undo.
+      if (!(error instanceof DriverCallError && error.failure === 'gone')) throw error;
+    }
+  }
+
+  async #clean({ order, signal, mayGoOn, deadlineMs }: Attempt): Promise<Try> {
+    const { clock, drivers } = this.#deps;
+    try {
+      const holder = await this.#findHolder(order);
+      if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
+      mayGoOn();
+      const { evidence } = await drivers.call(
+        order.backend_id,
+        {
+          method: 'clean',
+          params: (backend) => ({
+            backend,
+            accelerator: order.accelerator_key,
+            epoch: order.epoch,
+          }),
+        },
+        { signal },
+      );
+      return { is: 'done', outcome: 'cleaned', evidence };
+    } catch (error) {
+      signal.throwIfAborted();
+      mayGoOn();
+      if (error instanceof HypervisorError) {
+        return { is: 'again', outcome: 'held', message: messageOf(error) };
+      }
+      if (!isLasting(error) && clock.monotonicMs() < deadlineMs) {
+        return { is: 'again', outcome: 'retrying', message: messageOf(error) };
+      }
+      return { is: 'done', outcome: 'clean_failed', message: messageOf(error) };
+    }
+  }
+
+  /** Who holds the accelerator, as far as a healthy hypervisor can say; not knowing counts as held. */
+  async #findHolder(order: Order): Promise<string | undefined> {
+    const { clock, fence, hypervisor, untraceable } = this.#deps;
+    const { world } = hypervisor;
+    const oldestMs = clock.monotonicMs() - agentDefaults.listingAgeMsMax;
+    const isFresh =
+      hypervisor.isHealthy && (world.seenAtMs ?? Number.NEGATIVE_INFINITY) >= oldestMs;
+    if (!isFresh) await hypervisor.lookedAgain();
+    for (const attachment of fence.attachmentsOf(order.accelerator_id)) {
+      const [device] = world.devicesOf(attachment);
+      if (device !== undefined) {
+        return `Instance ${device.instanceId} has it as ${device.name}.`;
+      }
+    }
+    const stranger = untraceable();
+    if (stranger === undefined) return undefined;
+    return `${stranger} is plugged and nobody knows which accelerator it is: adopt or release it (unclaimed-list).`;
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  if (error instanceof HypervisorError) return error.code !== 'unavailable';
+  return isLasting(error);
+}
+
+function refused(message: string): Try {
+  return { is: 'done', outcome: 'refused', message };
+}

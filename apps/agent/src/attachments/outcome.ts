@@ -1,0 +1,37 @@
+import type { Order, OrderOutcome } from '@cyborg/api-spec/agent';
+
+export type OutcomeKind = OrderOutcome['outcome'];
+
+/** How one try of an order ended. */
+export type Try =
+  | {
+      readonly is: 'done';
+      readonly outcome: OutcomeKind;
+      readonly message?: string;
+      readonly evidence?: readonly string[];
+    }
+  /** Tried again after a pause; the outcome tells the server what keeps it. */
+  | { readonly is: 'again'; readonly outcome: 'retrying' | 'held'; readonly message: string };
+
+const textMax = 2048;
+const evidenceMax = 32;
+
+export function toOutcome(
+  { kind, attachment_id, accelerator_id, epoch }: Order,
+  { outcome, message, evidence = [] }: Omit<Extract<Try, { is: 'done' }>, 'is'>,
+): OrderOutcome {
+  return {
+    kind,
+    attachment_id,
+    accelerator_id,
+    epoch,
+    outcome,
+    message: message === undefined ? null : clean(message),
+    evidence: evidence.slice(0, evidenceMax).map(clean),
+  };
+}
+
+/** As the agent API takes texts: no NUL, a limited length. */
+function clean(text: string): string {
+  return text.replaceAll('\0', '').slice(0, textMax);
+}

@@ -1,0 +1,119 @@
+/** One backend on this host: what is wanted of it, what its driver last said, and what the server was told. */
+import type { BackendReport, DesiredBackend } from '@cyborg/api-spec/agent';
+import type { BackendSpec, Inventory } from '@cyborg/driver-sdk/protocol';
+
+type BackendState = BackendReport['state'];
+
+export interface KnownFunction {
+  readonly address: string | null;
+  readonly hostUse: string | null;
+}
+
+export class Backend {
+  wanted: DesiredBackend;
+  /** Generation that the driver has been given; undefined after a start of the agent. */
+  installedGeneration: number | undefined;
+  discoveryDone = 0;
+  /** Asked for by the driver, or needed after it came back. */
+  needsDiscovery = true;
+  inventory: Inventory | undefined;
+  /** Monotonic ms after which a failed step is tried again. */
+  retryAtMs = 0;
+  failures = 0;
+  #state: BackendState | undefined;
+  #reason: string | null = null;
+  #byAccelerator: Map<string, KnownFunction> | undefined;
+  readonly #report: (report: BackendReport) => void;
+  #lastReport = '';
+
+  constructor(wanted: DesiredBackend, report: (report: BackendReport) => void) {
+    this.wanted = wanted;
+    this.#report = report;
+  }
+
+  get spec(): BackendSpec {
+    const { name, kind, config, additions } = this.wanted;
+    if (additions.length === 0) return { name, kind, config };
+    const given = config['additional'];
+    const additional = [...(Array.isArray(given) ? given : []), ...additions];
+    return { name, kind, config: { ...config, additional } };
+  }
+
+  get state(): BackendState | undefined {
+    return this.#state;
+  }
+
+  /** What there is to do for it, if it were done now. */
+  get isPending(): boolean {
+    return (
+      this.installedGeneration !== this.wanted.generation ||
+      this.needsDiscovery ||
+      this.discoveryDone < this.wanted.discovery
+    );
+  }
+
+  setInventory(inventory: Inventory): void {
+    this.inventory = inventory;
+    this.#byAccelerator = undefined;
+  }
+
+  /** Functions of the last inventory at this PCI address. */
+  functionsAt(address: string): KnownFunction[] {
+    this.#byAccelerator ??= indexOf(this.inventory);
+    return [...this.#byAccelerator.values()].filter((known) => known.address === address);
+  }
+
+  acceleratorsAt(address: string): string[] {
+    this.#byAccelerator ??= indexOf(this.inventory);
+    return [...this.#byAccelerator]
+      .filter(([, known]) => known.address === address)
+      .map(([key]) => key);
+  }
+
+  become(state: BackendState, reason: string | null = null): void {
+    this.#state = state;
+    this.#reason = reason;
+    this.tell();
+  }
+
+  /** Reports again what was reported before: the ledger may not have it. */
+  repeat(): void {
+    this.#lastReport = '';
+    this.tell();
+  }
+
+  tell(): void {
+    if (this.#state === undefined) return;
+    const report: BackendReport = {
+      backend_id: this.wanted.id,
+      generation: this.installedGeneration ?? this.wanted.generation,
+      discovery: this.discoveryDone,
+      state: this.#state,
+      reason: this.#reason?.slice(0, 2048) ?? null,
+    };
+    const text = JSON.stringify(report);
+    if (text === this.#lastReport) return;
+    this.#lastReport = text;
+    this.#report(report);
+  }
+}
+
+function indexOf(inventory: Inventory | undefined): Map<string, KnownFunction> {
+  const index = new Map<string, KnownFunction>();
+  for (const device of inventory?.devices ?? []) {
+    for (const { accelerators } of device.deployables) {
+      for (const { key, host_use: hostUse, attach_info: info } of accelerators) {
+        const address = toAddress(info) ?? device.address;
+        index.set(key, { address, hostUse });
+      }
+    }
+  }
+  return index;
+}
+
+/** A virtual function has an address of its own, in the handle that v2 shows. */
+function toAddress(info: Readonly<Record<string, string>>): string | undefined {
+  const { domain, bus, device, function: fn } = info;
+  if (bus === undefined || device === undefined || fn === undefined) return undefined;
+  return `${(domain ?? '0000').padStart(4, '0')}:${bus}:${device}.${fn}`;
+}

@@ -1,0 +1,385 @@
+/**
+ * One driver on this host, made what it should be: the version, its backends, their inventories. Compares, does a
+ * bounded amount, can be repeated; runs one pass at a time.
+ */
+import type {
+  BackendReport,
+  DesiredBackend,
+  DesiredInstallation,
+  InstallationReport,
+} from '@cyborg/api-spec/agent';
+import type { AgentMethod, DriverResult } from '@cyborg/driver-sdk/protocol';
+import { backoffMs } from '@cyborg/service/backoff';
+import { messageOf } from '../hypervisors/node-error.ts';
+import { contentHash } from '../inventory/content-hash.ts';
+import type { InventoryPublisher } from '../inventory/publisher.ts';
+import { Waker } from '../server-link/waker.ts';
+import { Backend } from './backend.ts';
+import type { DriverPackage } from './catalogue.ts';
+import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
+
+export interface InstallationDeps extends DriverDeps {
+  readonly publisher: InventoryPublisher;
+  readonly reportInstallation: (report: InstallationReport) => void;
+  readonly reportBackend: (report: BackendReport) => void;
+  readonly findPackage: (id: string, version: string) => Promise<DriverPackage | string>;
+  /** Whether this driver was ever started here, by this run of the agent or an earlier one. */
+  readonly wasStarted: (driverId: string) => boolean;
+  readonly privileged: (
+    method: AgentMethod,
+    params: Record<string, unknown>,
+    backend: Backend,
+  ) => Promise<void>;
+}
+
+type State = InstallationReport['state'];
+
+const retryBounds = { firstMs: 1_000, maxMs: 60_000 } as const;
+const idleMs = 3_600_000;
+const backendsAtOnceMax = 4;
+
+export class Installation {
+  readonly #deps: InstallationDeps;
+  readonly #wake = new Waker();
+  readonly #stopping = new AbortController();
+  readonly #backends = new Map<string, Backend>();
+  #wanted: DesiredInstallation;
+  #wantedText = '';
+  #driver: SupervisedDriver | undefined;
+  #failures = 0;
+  #failedGeneration: number | undefined;
+  #lastReport: InstallationReport | undefined;
+  #isRemoved = false;
+  readonly #finished: Promise<void>;
+
+  constructor(wanted: DesiredInstallation, deps: InstallationDeps) {
+    this.#wanted = wanted;
+    this.#deps = deps;
+    this.want(wanted);
+    this.#finished = this.#run();
+  }
+
+  get isRemoved(): boolean {
+    return this.#isRemoved;
+  }
+
+  get driver(): SupervisedDriver | undefined {
+    return this.#driver;
+  }
+
+  get backends(): Iterable<Backend> {
+    return this.#backends.values();
+  }
+
+  want(wanted: DesiredInstallation): void {
+    const text = JSON.stringify(wanted);
+    if (text === this.#wantedText) return;
+    this.#wantedText = text;
+    this.#wanted = wanted;
+    for (const backend of wanted.backends) this.#putBackend(backend);
+    for (const backend of wanted.removed_backends) this.#putBackend(backend);
+    this.#driver?.liftQuarantine();
+    this.#wake.wake();
+  }
+
+  /** Looks at all hardware again; the interval of the inventory. */
+  rediscover(): void {
+    for (const backend of this.#backends.values()) backend.needsDiscovery = true;
+    this.#wake.wake();
+  }
+
+  /** Says everything again: the ledger is another one than was told before. */
+  repeatReports(): void {
+    if (this.#lastReport !== undefined) this.#deps.reportInstallation(this.#lastReport);
+    for (const backend of this.#backends.values()) backend.repeat();
+    this.rediscover();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the agent is stopping'));
+    this.#wake.wake();
+    await this.#finished;
+    await this.#driver?.stop();
+  }
+
+  #putBackend(wanted: DesiredBackend): void {
+    const known = this.#backends.get(wanted.id);
+    if (known === undefined) {
+      this.#backends.set(wanted.id, new Backend(wanted, this.#deps.reportBackend));
+      return;
+    }
+    if (
+      known.wanted.generation !== wanted.generation ||
+      known.wanted.discovery < wanted.discovery
+    ) {
+      known.retryAtMs = 0;
+      known.failures = 0;
+    }
+    known.wanted = wanted;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#deps;
+    const { signal } = this.#stopping;
+    while (!signal.aborted && !this.#isRemoved) {
+      let pauseMs = idleMs;
+      try {
+        pauseMs = await this.#pass(signal);
+        this.#failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failures += 1;
+        log.warn(
+          { driver: this.#wanted.driver_id, reason: messageOf(error) },
+          'installation failed',
+        );
+        this.#tell('failed', messageOf(error));
+        pauseMs = this.#pauseAfterFailure();
+      }
+      if (!this.#isRemoved) await this.#wake.wait(clock, pauseMs, signal);
+    }
+  }
+
+  #pauseAfterFailure(): number {
+    const { rng, limits } = this.#deps;
+    // After that many tries it is quarantined: a new generation or a discovery wakes it.
+    if (this.#failures >= limits.crashesMax) return idleMs;
+    return backoffMs(this.#failures, retryBounds, rng);
+  }
+
+  /** @returns the pause to the next pass, in ms. */
+  async #pass(signal: AbortSignal): Promise<number> {
+    const wanted = this.#wanted;
+    if (wanted.wanted === 'removed') {
+      await this.#remove(wanted, signal);
+      return idleMs;
+    }
+    if (this.#failedGeneration !== wanted.generation) this.#failures = 0;
+    this.#failedGeneration = wanted.generation;
+    await this.#ensureDriver(wanted, signal);
+    await this.#removeBackends(wanted, signal);
+    await this.#ensureBackends(signal);
+    this.#tellWhole();
+    return this.#nextRetryMs();
+  }
+
+  /** Runs the wanted version; another version that runs is replaced only when the new one is ready. */
+  async #ensureDriver(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
+    const current = this.#driver;
+    if (current?.package.version === wanted.version) return;
+    this.#tell('fetching');
+    const pkg = await this.#deps.findPackage(wanted.driver_id, wanted.version);
+    if (typeof pkg === 'string') throw new Error(pkg);
+    this.#tell(current === undefined ? 'starting' : 'updating');
+    const next = this.#makeDriver(pkg);
+    try {
+      await next.start();
+      if (current !== undefined) await this.#installAll(next, signal);
+    } catch (error) {
+      await next.stop();
+      throw error;
+    }
+    this.#driver = next;
+    for (const backend of this.#backends.values()) {
+      if (current === undefined) backend.installedGeneration = undefined;
+      backend.needsDiscovery = true;
+    }
+    await current?.stop();
+  }
+
+  #makeDriver(pkg: DriverPackage): SupervisedDriver {
+    const driver = new SupervisedDriver(pkg, this.#deps, {
+      backends: () => [...this.#backends.values()].map(({ spec }) => spec),
+      onUp: () => {
+        if (driver === this.#driver) this.rediscover();
+      },
+      onDown: (reason, isQuarantined) => {
+        if (driver === this.#driver) this.#wentDown(reason, isQuarantined);
+      },
+      onInventoryChanged: (name) => this.#inventoryChanged(name),
+      onRequest: async (method, params) => this.#privileged(method, params),
+    });
+    return driver;
+  }
+
+  /** The new version must take every backend that the old one had. */
+  async #installAll(driver: SupervisedDriver, signal: AbortSignal): Promise<void> {
+    for (const backend of this.#wantedBackends()) {
+      const { generation } = backend.wanted;
+      await driver.call('install', { backend: backend.spec, dry_run: false }, { signal });
+      backend.installedGeneration = generation;
+    }
+  }
+
+  async #removeBackends(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
+    for (const { id } of wanted.removed_backends) {
+      const backend = this.#backends.get(id);
+      if (backend === undefined || backend.state === 'removed') continue;
+      await this.#uninstall(backend, signal);
+      backend.become('removed');
+    }
+    const keep = new Set([...wanted.backends, ...wanted.removed_backends].map(({ id }) => id));
+    for (const [id, backend] of this.#backends) {
+      if (!keep.has(id) && backend.state === 'removed') this.#backends.delete(id);
+    }
+  }
+
+  async #uninstall(backend: Backend, signal: AbortSignal): Promise<void> {
+    this.#deps.publisher.forget(backend.wanted.id);
+    const driver = this.#driver;
+    if (driver === undefined) return;
+    const { name } = backend.wanted;
+    const answer = await driver.call('uninstall', { backend: name, dry_run: false }, { signal });
+    const needed = toNeeded(answer);
+    if (needed !== undefined)
+      throw new Error(`backend ${name} cannot be taken away yet: ${needed}`);
+  }
+
+  async #ensureBackends(signal: AbortSignal): Promise<void> {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const due = this.#wantedBackends().filter(
+      (backend) => backend.isPending && backend.retryAtMs <= nowMs,
+    );
+    const work = due.values();
+    const worker = async (): Promise<void> => {
+      for (const backend of work) await this.#ensureBackend(backend, signal);
+    };
+    await Promise.all(Array.from({ length: backendsAtOnceMax }, worker));
+  }
+
+  async #ensureBackend(backend: Backend, signal: AbortSignal): Promise<void> {
+    const driver = this.#driver;
+    if (driver?.isUp !== true) return;
+    const { discovery, generation } = backend.wanted;
+    try {
+      if (backend.installedGeneration !== generation) {
+        const answer = await driver.call(
+          'install',
+          { backend: backend.spec, dry_run: false },
+          { signal },
+        );
+        const needed = toNeeded(answer);
+        if (needed !== undefined) return this.#postpone(backend, 'blocked', needed);
+        backend.installedGeneration = generation;
+      }
+      backend.needsDiscovery = false;
+      const inventory = await driver.call('discover', { backend: backend.wanted.name }, { signal });
+      backend.setInventory(inventory);
+      backend.failures = 0;
+      this.#publish(backend, discovery);
+    } catch (error) {
+      if (signal.aborted) return;
+      backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
+      const state = backend.inventory === undefined ? 'failed' : 'stale';
+      this.#postpone(backend, state, messageOf(error));
+    }
+  }
+
+  #publish(backend: Backend, discovery: number): void {
+    const { inventory, wanted } = backend;
+    if (inventory === undefined) return;
+    this.#deps.publisher.offer({
+      backendId: wanted.id,
+      generation: backend.installedGeneration ?? wanted.generation,
+      hash: contentHash(inventory),
+      inventory,
+      onAccepted: () => {
+        backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
+        if (backend.state !== 'removed') backend.become('ready');
+      },
+    });
+  }
+
+  #postpone(backend: Backend, state: 'blocked' | 'failed' | 'stale', reason: string): void {
+    const { clock, rng } = this.#deps;
+    backend.failures += 1;
+    backend.needsDiscovery = true;
+    backend.retryAtMs = clock.monotonicMs() + backoffMs(backend.failures + 1, retryBounds, rng);
+    backend.become(state, reason);
+  }
+
+  #nextRetryMs(): number {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#driver?.isUp !== true) return idleMs; // its coming up wakes us
+    const pending = this.#wantedBackends().filter((backend) => backend.isPending);
+    const waits = pending.map((backend) => Math.max(50, backend.retryAtMs - nowMs));
+    return Math.min(idleMs, ...waits);
+  }
+
+  /** Undoes everything that the driver prepared, stops it, and says so. */
+  async #remove(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
+    if (this.#driver === undefined && this.#deps.wasStarted(wanted.driver_id)) {
+      await this.#ensureDriver(wanted, signal);
+    }
+    for (const backend of this.#backends.values()) {
+      if (backend.state === 'removed') continue;
+      await this.#uninstall(backend, signal);
+      backend.become('removed');
+    }
+    await this.#driver?.stop();
+    this.#driver = undefined;
+    this.#tell('removed');
+    this.#isRemoved = true;
+  }
+
+  #wantedBackends(): Backend[] {
+    return this.#wanted.backends
+      .map(({ id }) => this.#backends.get(id))
+      .filter((backend) => backend !== undefined);
+  }
+
+  #wentDown(reason: string, isQuarantined: boolean): void {
+    for (const backend of this.#wantedBackends()) {
+      const state = backend.inventory === undefined || isQuarantined ? 'failed' : 'stale';
+      // Asked to discover and could not: that is an answer too.
+      backend.discoveryDone = Math.max(backend.discoveryDone, backend.wanted.discovery);
+      backend.become(state, reason);
+    }
+    if (isQuarantined) this.#tell('failed', reason);
+  }
+
+  #inventoryChanged(name: string): void {
+    for (const backend of this.#backends.values()) {
+      if (backend.wanted.name !== name) continue;
+      backend.needsDiscovery = true;
+      this.#wake.wake();
+    }
+  }
+
+  async #privileged(method: AgentMethod, params: Record<string, unknown>): Promise<void> {
+    const name = params['backend'];
+    const backend = [...this.#backends.values()].find(({ wanted }) => wanted.name === name);
+    if (backend === undefined) throw new Error(`there is no backend ${JSON.stringify(name)}`);
+    await this.#deps.privileged(method, params, backend);
+  }
+
+  #tellWhole(): void {
+    const driver = this.#driver;
+    if (driver?.isQuarantined === true) return this.#tell('failed', driver.downReason);
+    const backends = this.#wantedBackends();
+    const blocked = backends.filter(({ state }) => state === 'blocked');
+    if (blocked.length > 0 && blocked.length === backends.length) {
+      return this.#tell('blocked', 'every backend waits for a person; see the backends');
+    }
+    this.#tell('ready');
+  }
+
+  #tell(state: State, reason: string | null = null): void {
+    const report: InstallationReport = {
+      installation_id: this.#wanted.id,
+      generation: this.#wanted.generation,
+      state,
+      running_version: this.#driver?.package.version ?? null,
+      reason: reason?.slice(0, 2048) ?? null,
+    };
+    if (JSON.stringify(report) === JSON.stringify(this.#lastReport)) return;
+    this.#lastReport = report;
+    this.#deps.reportInstallation(report);
+  }
+}
+
+function toNeeded(answer: DriverResult<'install'>): string | undefined {
+  if (answer.status === 'ready') return undefined;
+  if (answer.status === 'reboot_required') return `the host must be restarted: ${answer.why}`;
+  return answer.steps.join('; ');
+}

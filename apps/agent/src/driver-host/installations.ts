@@ -1,0 +1,99 @@
+/** All drivers of this host. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DesiredInstallation } from '@cyborg/api-spec/agent';
+import type { DriverMethod, DriverParams, DriverResult } from '@cyborg/driver-sdk/protocol';
+import type { Log } from '../log.ts';
+import type { Backend } from './backend.ts';
+import { findDrivers, type DriverPackage } from './catalogue.ts';
+import { DriverCallError } from './driver-error.ts';
+import type { CallOptions } from './driver-process.ts';
+import { Installation, type InstallationDeps } from './installation.ts';
+
+export interface InstallationsOptions extends Omit<InstallationDeps, 'findPackage' | 'wasStarted'> {
+  readonly driversDirs: readonly string[];
+  readonly stateDir: string;
+}
+
+export class Installations {
+  readonly #options: InstallationsOptions;
+  readonly #byId = new Map<string, Installation>();
+  readonly #log: Log;
+
+  constructor(options: InstallationsOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  async listPackages(): Promise<DriverPackage[]> {
+    return await findDrivers(this.#options.driversDirs, this.#log);
+  }
+
+  /** Makes it so, in the background. What is not listed is left alone: absence is not an order. */
+  apply(wanted: readonly DesiredInstallation[]): void {
+    for (const one of wanted) {
+      const known = this.#byId.get(one.id);
+      if (known !== undefined && !known.isRemoved) known.want(one);
+      else this.#byId.set(one.id, new Installation(one, this.#deps()));
+    }
+    const listed = new Set(wanted.map(({ id }) => id));
+    for (const [id, installation] of this.#byId) {
+      if (installation.isRemoved && !listed.has(id)) this.#byId.delete(id);
+    }
+  }
+
+  rediscover(): void {
+    for (const installation of this.#byId.values()) installation.rediscover();
+  }
+
+  repeatReports(): void {
+    for (const installation of this.#byId.values()) installation.repeatReports();
+  }
+
+  findBackend(backendId: string): { backend: Backend; installation: Installation } | undefined {
+    for (const installation of this.#byId.values()) {
+      for (const backend of installation.backends) {
+        if (backend.wanted.id === backendId) return { backend, installation };
+      }
+    }
+    return undefined;
+  }
+
+  /** @throws DriverCallError; `down` when there is no such backend here, or its driver does not run. */
+  async call<M extends DriverMethod>(
+    backendId: string,
+    { method, params }: { method: M; params: (backendName: string) => DriverParams<M> },
+    options: CallOptions,
+  ): Promise<DriverResult<M>> {
+    const found = this.findBackend(backendId);
+    const driver = found?.installation.driver;
+    if (found === undefined || driver === undefined) {
+      throw new DriverCallError('down', `Backend ${backendId} is not running on this host.`);
+    }
+    return await driver.call(method, params(found.backend.wanted.name), options);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#byId.values()].map((installation) => installation.stop()));
+  }
+
+  #deps(): InstallationDeps {
+    const { stateDir } = this.#options;
+    return {
+      ...this.#options,
+      findPackage: async (id, version) => this.#find(id, version),
+      wasStarted: (driverId) => existsSync(join(stateDir, 'driver-state', driverId)),
+    };
+  }
+
+  /** @returns the package, or a sentence that says why there is none. */
+  async #find(id: string, version: string): Promise<DriverPackage | string> {
+    const packages = await this.listPackages();
+    const found = packages.find((pkg) => pkg.id === id && pkg.version === version);
+    if (found !== undefined) return found;
+    const versions = packages.filter((pkg) => pkg.id === id).map((pkg) => pkg.version);
+    const known =
+      versions.length > 0 ? `this host has ${versions.join(', ')}` : 'this host has none';
+    return `Driver ${id} ${version} is not on this host (${known}) and cannot be fetched: it is not built in.`;
+  }
+}

@@ -1,0 +1,151 @@
+/** Turns healthy looks at the hypervisor into reports: instances, what became of held attachments, unclaimed devices. */
+import type { InstanceListing as ListingReport, Report } from '@cyborg/api-spec/agent';
+import { deviceName } from '@cyborg/model/epoch';
+import type { Clock } from '@cyborg/service/clock';
+import type { InstanceListing } from '../hypervisors/hypervisor.ts';
+import { agentDefaults } from '../limits.ts';
+import type { HeldList } from '../server-link/held-list.ts';
+import type { Reporter } from '../server-link/reporter.ts';
+import type { SeenDevice, World } from './world.ts';
+
+export interface ObserverDeps {
+  readonly clock: Clock;
+  readonly reporter: Reporter;
+  readonly held: HeldList;
+  readonly world: World;
+  /** Whether an order that is known and not settled is about this attachment. */
+  readonly isOrdered: (attachmentId: string) => boolean;
+  /** Whether it is known which accelerator the attachment is about. */
+  readonly isTraceable: (attachmentId: string) => boolean;
+  /** The held list must be read again before a device is called unclaimed. */
+  readonly refreshHeld: () => void;
+}
+
+type Unclaimed = NonNullable<Report['unclaimed']>;
+
+export class Observer {
+  readonly #deps: ObserverDeps;
+  #lastListing = '';
+  #lastListingAtMs = Number.NEGATIVE_INFINITY;
+  #observed = new Map<string, string>();
+  /** Unexplained devices, with the number of readings of the held list when they were first seen. */
+  #unexplained = new Map<string, number>();
+  #lastUnclaimed: string | undefined;
+  #untraceable: string | undefined;
+
+  constructor(deps: ObserverDeps) {
+    this.#deps = deps;
+  }
+
+  /** The name of an unexplained device that may be any accelerator. */
+  get untraceable(): string | undefined {
+    return this.#untraceable;
+  }
+
+  /** Everything is said again. */
+  reset(): void {
+    this.#lastListing = '';
+    this.#observed.clear();
+    this.#unexplained.clear();
+    this.#lastUnclaimed = undefined;
+  }
+
+  listed(hypervisor: string, listing: InstanceListing, beganAtMs: number): void {
+    this.#reportListing(hypervisor, listing);
+    this.#observeHeld(beganAtMs);
+    this.#findUnclaimed();
+  }
+
+  #reportListing(hypervisor: string, listing: InstanceListing): void {
+    const { clock, reporter } = this.#deps;
+    const report: ListingReport = {
+      hypervisor,
+      instances: listing.instances.map(({ id, name, projectId, state, plugs }) => ({
+        id,
+        name: name.slice(0, 255),
+        project_id: projectId,
+        state,
+        plugs: [...plugs],
+      })),
+      unknown_ids: [...listing.unknownIds],
+      unknown_count: listing.unknownCount,
+    };
+    const text = JSON.stringify(report);
+    const nowMs = clock.monotonicMs();
+    const isDue = nowMs - this.#lastListingAtMs >= agentDefaults.listingReportMs;
+    if (text === this.#lastListing && !isDue) return;
+    this.#lastListing = text;
+    this.#lastListingAtMs = nowMs;
+    reporter.listing(report);
+  }
+
+  #observeHeld(beganAtMs: number): void {
+    const { held, world, reporter, isOrdered } = this.#deps;
+    if (!held.isLoaded) return;
+    const observed = new Map<string, string>();
+    for (const {
+      attachment_id: id,
+      instance_id,
+      epoch,
+      device_epoch,
+      plugged_by,
+    } of held.values()) {
+      if (plugged_by !== 'agent') continue;
+      const before = this.#observed.get(id);
+      if (isOrdered(id) || held.changedAtMs(id) > beganAtMs) {
+        if (before !== undefined) observed.set(id, before);
+        continue;
+      }
+      const name = deviceName(id, device_epoch);
+      const what = observe(world, { attachmentId: id, instanceId: instance_id, name });
+      const key = `${epoch}/${what}`;
+      observed.set(id, key);
+      if (key !== before) reporter.observation({ attachment_id: id, epoch, observed: what });
+    }
+    this.#observed = observed;
+  }
+
+  /** Only what stays unexplained after the held list was read again: everything else would be a false alarm. */
+  #findUnclaimed(): void {
+    const { held, world, reporter, refreshHeld, isTraceable } = this.#deps;
+    if (!held.isLoaded) return;
+    const unexplained = new Map<string, number>();
+    this.#untraceable = undefined;
+    const unclaimed: Unclaimed = [];
+    for (const device of world.devices()) {
+      if (this.#isExplained(device)) continue;
+      if (!isTraceable(device.attachmentId)) this.#untraceable ??= device.name;
+      const key = `${device.instanceId}/${device.name}`;
+      const since = this.#unexplained.get(key) ?? held.loads;
+      unexplained.set(key, since);
+      if (held.loads > since) {
+        unclaimed.push({ instance_id: device.instanceId, device_name: device.name });
+      } else refreshHeld();
+    }
+    this.#unexplained = unexplained;
+    if (unexplained.size > unclaimed.length) return; // the next look knows more
+    const text = JSON.stringify(unclaimed);
+    if (text === this.#lastUnclaimed) return;
+    this.#lastUnclaimed = text;
+    reporter.unclaimed(unclaimed.slice(0, 4096));
+  }
+
+  #isExplained({ attachmentId, instanceId, epoch }: SeenDevice): boolean {
+    const { held, isOrdered } = this.#deps;
+    if (isOrdered(attachmentId)) return true;
+    const known = held.find(attachmentId);
+    return known?.instance_id === instanceId && known.device_epoch === epoch;
+  }
+}
+
+function observe(
+  world: World,
+  { attachmentId, instanceId, name }: Omit<SeenDevice, 'epoch'>,
+): 'plugged' | 'missing' | 'unknown' {
+  const isThere = world
+    .devicesOf(attachmentId)
+    .some((device) => device.instanceId === instanceId && device.name === name);
+  if (isThere) return 'plugged';
+  // An instance that is not there is the listing's to tell.
+  return world.instance(instanceId) === undefined ? 'unknown' : 'missing';
+}

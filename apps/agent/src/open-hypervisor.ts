@@ -1,0 +1,78 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hostname } from 'node:os';
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+import type { Clock } from '@cyborg/service/clock';
+import type { Hypervisor, InstanceState } from './hypervisors/hypervisor.ts';
+import { messageOf } from './hypervisors/node-error.ts';
+import type { SeedInstance } from './hypervisors/simulated/simulated.ts';
+import { toHostName, type AgentOptions } from './options.ts';
+
+const SeedsSchema = Type.Array(
+  Type.Object(
+    {
+      name: Type.String({ minLength: 1, maxLength: 255 }),
+      state: Type.Optional(Type.String()),
+      project_id: Type.Optional(Type.Union([Type.String({ minLength: 1 }), Type.Null()])),
+    },
+    { additionalProperties: false },
+  ),
+  { maxItems: 1024 },
+);
+
+const states: readonly InstanceState[] = [
+  'ACTIVE',
+  'PAUSED',
+  'SHUTOFF',
+  'SUSPENDED',
+  'ERROR',
+  'UNKNOWN',
+];
+
+/** Adapters are loaded when they are used: at rest an agent should be small. */
+export async function openHypervisor(
+  options: AgentOptions,
+  clock: Clock,
+): Promise<Hypervisor | null> {
+  const { stateDir } = options;
+  if (options.hypervisor === 'none') return null;
+  if (options.hypervisor === 'qemu') {
+    const { openQemuHypervisor } = await import('./hypervisors/qemu/qemu.ts');
+    return await openQemuHypervisor({
+      directory: options.qmpDir,
+      clock,
+      memoryFile: join(stateDir, 'qemu-instances.json'),
+      procRoot: options.procRoot === '/proc' || !options.simulated ? options.procRoot : '/proc',
+    });
+  }
+  const { openSimulatedHypervisor } = await import('./hypervisors/simulated/simulated.ts');
+  const directory = options.simulatedDir ?? join(stateDir, 'hypervisor');
+  await mkdir(directory, { recursive: true });
+  return await openSimulatedHypervisor({
+    directory,
+    clock,
+    hostName: options.hostName ?? toHostName(hostname()),
+    seedInstances: await readSeeds(options.simulatedInstances),
+  });
+}
+
+async function readSeeds(file: string | undefined): Promise<SeedInstance[]> {
+  if (file === undefined) return [];
+  try {
+    const seeds = Value.Parse(SeedsSchema, JSON.parse(await readFile(file, 'utf8')));
+    return seeds.map(({ name, state, project_id: projectId }) => ({
+      name,
+      state: toState(state ?? 'ACTIVE'),
+      projectId: projectId ?? null,
+    }));
+  } catch (error) {
+    throw new Error(`--simulated-instances ${file}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function toState(text: string): InstanceState {
+  const state = states.find((known) => known === text);
+  if (state === undefined) throw new Error(`state "${text}" is none of ${states.join(', ')}`);
+  return state;
+}

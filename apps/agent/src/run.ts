@@ -1,0 +1,96 @@
+/** `cyborg-agent run`: options, the lock, the signals, the end. */
+import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { hostname, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import process from 'node:process';
+import { systemClock } from '@cyborg/service/clock';
+import { makeLogger } from '@cyborg/service/logging';
+import { OptionError } from '@cyborg/service/option-error';
+import { helpText } from '@cyborg/service/option-help';
+import { parseOptions } from '@cyborg/service/options';
+import { systemRng } from '@cyborg/service/rng';
+import { makeShutdown } from '@cyborg/service/shutdown';
+import { startAgent } from './agent.ts';
+import { lockHost } from './state/host-lock.ts';
+import { messageOf } from './hypervisors/node-error.ts';
+import { openHypervisor } from './open-hypervisor.ts';
+import { agentProgram, toHostName, type AgentOptions } from './options.ts';
+import { agentVersion } from './version.ts';
+
+/** Runs until a signal ends it. @returns the exit status of a start that failed. */
+export async function runCommand(argv: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseOptions(agentProgram, { argv, env: process.env, cwd: process.cwd() });
+    if (parsed.kind === 'help') process.stdout.write(helpText(agentProgram));
+    else if (parsed.kind === 'version') process.stdout.write(`cyborg-agent ${agentVersion}\n`);
+    else return await run(parsed.options);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`cyborg-agent: ${messageOf(error)}\n`);
+    return error instanceof OptionError ? error.exitCode : 1;
+  }
+}
+
+async function run(options: AgentOptions): Promise<number> {
+  const { logLevel: level, logFormat: format } = options;
+  const log = makeLogger({ name: 'cyborg-agent', level, format, clock: systemClock });
+  await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+  const stateDir = await realpath(options.stateDir);
+  const lock = await lockHost(stateDir, process.pid);
+  const ended = Promise.withResolvers<number>();
+  const shutdown = makeShutdown({
+    clock: systemClock,
+    log,
+    timeLimitMs: (options.stopGrace + 15) * 1000,
+    exit: (code) => process.exit(code),
+  });
+  shutdown.listen(process);
+  shutdown.add('host lock', async () => lock[Symbol.asyncDispose]());
+  const hypervisor = await openHypervisor({ ...options, stateDir }, systemClock);
+  const agent = await startAgent({
+    clock: systemClock,
+    rng: systemRng,
+    log,
+    hypervisor,
+    server: options.server,
+    ca: options.caFile === undefined ? undefined : await readFile(options.caFile, 'utf8'),
+    stateDir,
+    host: {
+      name: options.hostName ?? toHostName(hostname()),
+      nodeName: options.nodeName ?? hostname(),
+    },
+    joinToken: options.joinToken,
+    joinTokenFile: options.joinTokenFile,
+    facts: factsOf(options),
+    simulated: options.simulated,
+    roots: { sysfs: options.sysfsRoot, proc: options.procRoot, dev: options.devRoot },
+    driversDirs: [builtInDrivers(), ...options.driversDir],
+    uid: process.getuid?.() ?? 0,
+    execPath: process.execPath,
+    inventoryIntervalMs: options.inventoryInterval * 1000,
+    instanceIntervalMs: options.instanceInterval * 1000,
+    attachDeadlineMs: options.attachDeadline * 1000,
+    stopGraceMs: options.stopGrace * 1000,
+  });
+  shutdown.add('agent', async () => agent[Symbol.asyncDispose]());
+  agent.failed.then(
+    (error) => shutdown.begin(messageOf(error), 1),
+    () => undefined,
+  );
+  log.info({ version: agentVersion, stateDir }, 'the agent runs');
+  return await ended.promise;
+}
+
+function builtInDrivers(): string {
+  return fileURLToPath(new URL('../../../drivers', import.meta.url));
+}
+
+function factsOf({ simulated, hypervisor }: AgentOptions): Record<string, string> {
+  return {
+    architecture: process.arch,
+    hypervisor,
+    kernel: release(),
+    node: process.versions.node,
+    simulated: String(simulated),
+  };
+}
