@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +51,32 @@ async function booted(...more: string[]): Promise<Guest> {
 async function ask(command: string, args = {}): Promise<void> {
   using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
   await qmp.execute(command, args);
+}
+
+const child = `
+  import { openQemuHypervisor } from '@cyborg/agent/hypervisors/qemu/qemu';
+  import { systemClock } from '@cyborg/service/clock';
+  const [directory, act, order] = process.argv.slice(1);
+  const hypervisor = await openQemuHypervisor({ directory, clock: systemClock });
+  console.log('begin');
+  await hypervisor[act](JSON.parse(order), new AbortController().signal);`;
+
+/** Another process begins the act and is killed a moment later. */
+async function killWhile(
+  act: 'plug' | 'unplug',
+  what: typeof order,
+  afterMs: number,
+): Promise<void> {
+  const args = ['--input-type=module', '-e', child, directory, act, JSON.stringify(what)];
+  const agent = spawn(process.execPath, args, {
+    cwd: import.meta.dirname,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(agent, 'exit');
+  await once(agent.stdout, 'data');
+  await systemClock.sleep(afterMs);
+  agent.kill('SIGKILL');
+  await ended;
 }
 
 async function deviceNames(): Promise<string[]> {
@@ -158,6 +186,25 @@ describe.skipIf(problem !== null)('a real guest', () => {
     using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
     const objects = await qmp.execute('qom-list', { path: '/objects' });
     expect(JSON.stringify(objects)).not.toContain(order.deviceName);
+  });
+
+  it('is plugged and unplugged to the end after the agent was killed at any step', async ({
+    expect,
+  }) => {
+    await using guest = await booted();
+    for (const [n, killAfterMs] of [1, 3, 6, 10, 15, 25, 40].entries()) {
+      const again = { ...order, deviceName: `ua-cyborg-33333333-${n}` };
+      await killWhile('plug', again, killAfterMs);
+      await hypervisor.plug(again, never);
+      expect(await deviceNames()).toEqual([again.deviceName]);
+      await killWhile('unplug', again, killAfterMs);
+      await hypervisor.unplug(again, never);
+      expect(await deviceNames()).toEqual([]);
+    }
+    await guest.says(/^CYBORG-HWRNG ok/);
+    using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
+    const objects = await qmp.execute('qom-list', { path: '/objects' });
+    expect(JSON.stringify(objects)).not.toContain('ua-cyborg');
   });
 
   it('that is paused refuses within the deadline, and lets go when it runs again', async ({
