@@ -113,6 +113,8 @@ it.runIf(process.env['CI'] === 'true' && !hasQemu)(
   },
 );
 
+if (!hasQemu) console.warn(`skipped: ${qemu} is not installed: run labs/guest/install-packages`);
+
 describe('the QEMU adapter and sockets that are not QEMU', () => {
   it('tells a silent socket from a stale one and from another protocol', async ({ expect }) => {
     await listen('silent.sock', () => {});
