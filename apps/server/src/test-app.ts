@@ -1,0 +1,100 @@
+/** For tests: the real application on a real database, with a user of every role in a real users file. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { ConductorDeps } from '@cyborg/conductor/deps';
+import { makeTestDeps } from '@cyborg/conductor/test-deps';
+import type { Role } from '@cyborg/model/caller';
+import { systemClock } from '@cyborg/service/clock';
+import { makeLogger } from '@cyborg/service/logging';
+import type { Logger } from '@cyborg/service/logging';
+import { makeMetrics } from '@cyborg/service/metrics';
+import { systemRng } from '@cyborg/service/rng';
+import { openTestDatabase } from '@cyborg/testing/database';
+import type { FastifyInstance } from 'fastify';
+
+import { openHttpBasic } from './auth/http-basic.ts';
+import { hashPassword } from './auth/password.ts';
+import { putUsers } from './auth/write-users-file.ts';
+import { composeConductor } from './compose.ts';
+import { makeHttpApp } from './http/app.ts';
+import { makeReadiness } from './readiness.ts';
+
+export interface TestUser {
+  readonly name: string;
+  readonly role: Role;
+  readonly project: string;
+}
+
+export const testUsers: readonly TestUser[] = [
+  { name: 'admin', role: 'admin', project: 'operators' },
+  { name: 'manager', role: 'manager', project: 'tenants' },
+  { name: 'member', role: 'member', project: 'tenants' },
+  { name: 'reader', role: 'reader', project: 'tenants' },
+  { name: 'service', role: 'service', project: 'services' },
+  { name: 'stranger', role: 'member', project: 'others' },
+];
+export const testPassword = 'correct horse';
+
+export interface TestApp extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  readonly deps: ConductorDeps;
+  readonly usersFile: string;
+  readonly databaseUrl: string;
+}
+
+export const silentLog: Logger = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
+
+/** Writes a users file of `testUsers`; the hash is computed once, which is slow by design. */
+export async function writeTestUsers(path: string): Promise<void> {
+  const hash = await hashPassword(testPassword, systemRng);
+  await putUsers(
+    path,
+    testUsers.map(({ name, role, project }) => ({
+      name,
+      password_hash: hash,
+      roles: [role],
+      project_id: project,
+    })),
+  );
+}
+
+export async function openTestApp(): Promise<TestApp> {
+  const database = await openTestDatabase();
+  const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
+  const usersFile = join(folder, 'users.yaml');
+  await writeTestUsers(usersFile);
+  const deps = makeTestDeps({ db: database.db, clock: systemClock });
+  const composed = composeConductor(deps);
+  const surroundings = { clock: systemClock, rng: systemRng, log: silentLog };
+  const app = makeHttpApp({
+    ...surroundings,
+    conductor: deps,
+    authenticator: await openHttpBasic({ ...surroundings, usersFile }),
+    v3: composed.v3,
+    agent: composed.agent,
+    servesApi: true,
+    readiness: makeReadiness(),
+    metrics: makeMetrics(),
+    collectMetrics: async () => {},
+    bodyLimitBytes: 1024 * 1024,
+    isBehindProxy: false,
+  });
+  await app.ready();
+  return {
+    app,
+    deps,
+    usersFile,
+    databaseUrl: database.url,
+    async [Symbol.asyncDispose]() {
+      await app.close();
+      await database[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export function basicAuth(name: string, password = testPassword): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
+}
