@@ -12,8 +12,8 @@ interface StringFlag extends FlagBase {
   readonly type: 'string';
   readonly placeholder: string;
   readonly choices?: readonly string[];
-  /** Also `--no-NAME`, which gives null: "take it away". */
-  readonly nullable?: true;
+  /** Help of `--no-NAME`, which gives null: "take it away". */
+  readonly nullable?: string;
 }
 interface StringsFlag extends FlagBase {
   readonly type: 'strings';
@@ -45,7 +45,7 @@ export type Args = Readonly<Record<string, Arg>>;
 type FlagValue<F extends Flag> = F extends { type: 'string' }
   ?
       | (F extends { choices: readonly (infer Choice)[] } ? Choice : string)
-      | (F extends { nullable: true } ? null : never)
+      | (F extends { nullable: string } ? null : never)
       | undefined
   : F extends { type: 'strings' }
     ? readonly string[]

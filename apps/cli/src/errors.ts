@@ -88,8 +88,9 @@ function wayOut(error: ApiError): string[] {
     ];
   }
   if (error.code === 'choice-needed') return ['Choose with --accelerator, --profile or --driver.'];
-  if (error.status >= 500 && error.requestId !== undefined) {
-    return [`The server's log has it as request ${error.requestId}.`];
+  const { requestId } = error;
+  if (error.status === 500 && requestId !== undefined && !error.detail.includes(requestId)) {
+    return [`The server's log has it as request ${requestId}.`];
   }
   return [];
 }

@@ -122,8 +122,8 @@ function toOptions(name: string, flag: Flag): Option[] {
       const option = new Option(`--${long} <${flag.placeholder}>`, flag.help);
       if (flag.choices !== undefined) option.choices([...flag.choices]);
       else option.argParser(parseText);
-      const negation = new Option(`--no-${long}`, `none: ${flag.help}`);
-      return flag.nullable === true ? [option, negation] : [option];
+      if (flag.nullable === undefined) return [option];
+      return [option, new Option(`--no-${long}`, flag.nullable)];
     }
     default:
       return flag;
@@ -166,7 +166,7 @@ function nonEmpty(name: string, commander: Commander, at: number): string | unde
 function flagValue(flag: Flag, given: unknown): unknown {
   if (flag.type === 'boolean') return given === true;
   if (flag.type === 'strings') return given ?? [];
-  if (flag.type !== 'string' || flag.nullable !== true) return given;
+  if (flag.type !== 'string' || flag.nullable === undefined) return given;
   // commander gives `true` for a `--no-x` pair of which neither was given, `false` for `--no-x`.
   if (given === false) return null;
   return given === true ? undefined : given;

@@ -66,7 +66,12 @@ export const acceleratorUpdate = defineCommand({
   args: { id: { help: 'id of the accelerator, or a name that is unique' } },
   flags: {
     name: { type: 'string', placeholder: 'NAME', help: 'its new name' },
-    description: { type: 'string', placeholder: 'TEXT', help: 'a description', nullable: true },
+    description: {
+      type: 'string',
+      placeholder: 'TEXT',
+      help: 'a description',
+      nullable: 'take it away',
+    },
     label: {
       type: 'strings',
       placeholder: 'KEY=VALUE',
@@ -84,7 +89,7 @@ export const acceleratorUpdate = defineCommand({
       type: 'string',
       placeholder: 'PROJECT',
       help: 'only this project may have it (admins)',
-      nullable: true,
+      nullable: 'everybody may have it again (admins)',
     },
     dryRun: dryRunFlag,
   },

@@ -18,11 +18,11 @@ export function withLabel(name: string, simulated: boolean): string {
   return simulated ? `${name} (simulated)` : name;
 }
 
-/** `2 of 8`: the free ones of all. */
+/** `2 of 8`: the free ones of all; nothing for what has none. */
 export const freeColumn = {
   key: 'accelerators_free',
   text: (item: { accelerators_free: number; accelerators_total: number }): string =>
-    `${item.accelerators_free} of ${item.accelerators_total}`,
+    item.accelerators_total === 0 ? '-' : `${item.accelerators_free} of ${item.accelerators_total}`,
 } as const;
 
 export const totalColumn = { key: 'accelerators_total', hidden: true } as const;

@@ -65,7 +65,7 @@ export const hostUpdate = defineCommand({
       type: 'string',
       placeholder: 'NAME',
       help: "Nova's name of its compute service",
-      nullable: true,
+      nullable: 'forget it',
     },
     dryRun: dryRunFlag,
   },

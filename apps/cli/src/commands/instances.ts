@@ -57,7 +57,7 @@ export const instanceUpdate = defineCommand({
       type: 'string',
       placeholder: 'ID',
       help: 'the project it belongs to (admins)',
-      nullable: true,
+      nullable: 'to none: only admins see it',
     },
   },
   examples: [

@@ -139,8 +139,13 @@ async function follow(operation: Operation, context: Context): Promise<Operation
   }
 }
 
+const spinnerColumnsMin = 40;
+
 async function startProgress(operation: Operation, { io, out, warn }: Context): Promise<Progress> {
-  if (io.stderr.isTTY && out.format === 'table') return spinnerProgress(io.stderr, operation);
+  const { isTTY, columns, rows } = io.stderr;
+  // A terminal without a size (a bare pty of a CI system) would show nothing, or one letter a line.
+  const canSpin = isTTY && columns >= spinnerColumnsMin && rows > 1;
+  if (canSpin && out.format === 'table') return spinnerProgress(io.stderr, operation);
   const progress = lineProgress(warn);
   progress.update(operation);
   return progress;
