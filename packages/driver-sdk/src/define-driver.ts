@@ -112,11 +112,8 @@ export interface Driver {
   /** The version of the driver's package. */
   readonly version: string;
   readonly kinds: Readonly<Record<string, Kind>>;
-  /**
-   * Called before the process ends. The answer `stuck` says that a thread hangs in a read that cannot be ended, so the
-   * process must be: joining it would take for ever.
-   */
-  readonly close?: () => Promise<'clean' | 'stuck'>;
+  /** Called before the process ends in good order. */
+  readonly close?: () => Promise<void> | void;
 }
 
 /** One kind of backend. The handlers' `config` has the type that the schema describes. */

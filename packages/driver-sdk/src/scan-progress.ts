@@ -1,4 +1,4 @@
-/** Shared memory by which a scanning thread says what it is reading, readable also while that read hangs. */
+/** Shared memory by which a scan says what it is reading, readable by another thread also while that read hangs. */
 import type { ReadWatch } from './sysfs.ts';
 
 const headerBytes = 8;
@@ -10,7 +10,7 @@ export function makeProgress(): SharedArrayBuffer {
   return new SharedArrayBuffer(headerBytes + pathBytesMax);
 }
 
-/** The scanning thread's side. */
+/** The scan's side. */
 export class ProgressWriter implements ReadWatch {
   readonly #header: Int32Array;
   readonly #path: Uint8Array;

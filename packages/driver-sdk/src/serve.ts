@@ -42,8 +42,8 @@ export async function serve(driver: Driver): Promise<void> {
   connection.listen();
   await ended;
   closing.abort();
-  const state = (await driver.close?.()) ?? 'clean';
-  await endProcess(output, state);
+  await driver.close?.();
+  await endProcess(output);
 }
 
 /** Keeps stdout for the protocol and moves console and stray writes to stderr. */
@@ -119,12 +119,10 @@ function toResponseError(error: unknown, method: string): ResponseError<unknown>
 }
 
 /** Ends when all is written. */
-async function endProcess(output: Writable, state: 'clean' | 'stuck'): Promise<void> {
+async function endProcess(output: Writable): Promise<void> {
   await new Promise<void>((resolve) => {
     if (output.destroyed) resolve();
     else output.end(() => resolve());
   });
-  // process.exit joins every thread, also one that hangs in a read of a dead file: then only a signal helps.
-  if (state === 'stuck') process.kill(process.pid, 'SIGKILL');
   process.exit(0);
 }

@@ -1,10 +1,10 @@
 /**
  * Reads kernel trees (sysfs, proc, recorded copies) that may be damaged: what is missing, unreadable, too large or not
  * text is `undefined`, never an error. Synchronous, because a tree has thousands of small files and each asynchronous
- * read costs ten times as much; run it in a {@link ScanThread}, which survives a file that blocks.
+ * read costs ten times as much; run it in a {@link ScanProcess}, which survives a file that blocks.
  */
 import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from 'node:fs';
-import { readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 
 export const sysfsLimits = {
   /** A sysfs attribute is at most one page; what is longer is not an attribute. */
@@ -47,9 +47,16 @@ export class TreeReader {
   /** The text of an attribute without surrounding white space. */
   text(path: string, bytesMax: number = sysfsLimits.attributeBytesMax): string | undefined {
     const length = this.#read(path, bytesMax);
-    if (length === undefined || length > bytesMax) return undefined;
-    const text = this.#buffer.toString('utf8', 0, length).trim();
-    return garbage.test(text) ? undefined : text;
+    return length === undefined ? undefined : this.#toText(length, bytesMax);
+  }
+
+  /**
+   * The same for a file that a listing has just shown to be plain, which saves a system call.
+   * A FIFO put in its place meanwhile does not block either.
+   */
+  plainText(path: string): string | undefined {
+    const length = this.#read(path, sysfsLimits.attributeBytesMax, true);
+    return length === undefined ? undefined : this.#toText(length, sysfsLimits.attributeBytesMax);
   }
 
   /** The lines of a table such as /proc/self/mountinfo. */
@@ -60,9 +67,7 @@ export class TreeReader {
 
   /** A number in decimal, or in hexadecimal with 0x. */
   integer(path: string): number | undefined {
-    const text = this.text(path);
-    if (text === undefined || !/^(?:-?\d{1,15}|0x[0-9a-f]{1,12})$/iu.test(text)) return undefined;
-    return Number(text);
+    return toInteger(this.text(path));
   }
 
   /** The first bytes of a binary attribute; fewer when the file, or what we may read of it, is shorter. */
@@ -90,6 +95,11 @@ export class TreeReader {
     return this.exists(path) ? this.#attempt(path, () => realpathSync(path)) : undefined;
   }
 
+  /** Changes when the kernel makes the file or folder anew, as when a card was swapped. */
+  inode(path: string): number | undefined {
+    return this.#attempt(path, () => statSync(path).ino);
+  }
+
   /** Follows links: a dangling link does not exist. */
   exists(path: string): boolean {
     return this.#attempt(path, () => existsSync(path)) ?? false;
@@ -97,14 +107,12 @@ export class TreeReader {
 
   /** The names in a folder; undefined when it cannot be listed. */
   names(path: string): string[] | undefined {
-    if (!this.exists(path)) return undefined; // cheaper than the exception
     const names = this.#attempt(path, () => readdirSync(path));
     return names?.slice(0, sysfsLimits.directoryEntriesMax);
   }
 
   /** The names in a folder with what they are, links not followed; undefined when it cannot be listed. */
   entries(path: string): Map<string, EntryKind> | undefined {
-    if (!this.exists(path)) return undefined;
     const list = this.#attempt(path, () => readdirSync(path, { withFileTypes: true }));
     if (list === undefined) return undefined;
     const entries = new Map<string, EntryKind>();
@@ -117,14 +125,14 @@ export class TreeReader {
   }
 
   /** Fills the buffer with up to `bytesMax + 1` bytes, so that the caller can tell "all" from "more". */
-  #read(path: string, bytesMax: number): number | undefined {
+  #read(path: string, bytesMax: number, isPlain = false): number | undefined {
     return this.#attempt(path, () => {
       const file = openSync(path, openFlags);
       try {
         if (bytesMax >= this.#buffer.length) {
           this.#buffer = Buffer.allocUnsafeSlow(bytesMax + 1);
         }
-        if (!fstatSync(file).isFile()) return undefined;
+        if (!isPlain && !fstatSync(file).isFile()) return undefined;
         return this.#fill(file, bytesMax + 1);
       } finally {
         closeSync(file);
@@ -144,6 +152,12 @@ export class TreeReader {
     return length;
   }
 
+  #toText(length: number, bytesMax: number): string | undefined {
+    if (length > bytesMax) return undefined;
+    const text = this.#buffer.toString('utf8', 0, length).trim();
+    return garbage.test(text) ? undefined : text;
+  }
+
   #attempt<T>(path: string, act: () => T): T | undefined {
     if (this.#skip.size > 0 && this.#skip.has(path)) return undefined;
     this.#watch.before(path);
@@ -155,4 +169,10 @@ export class TreeReader {
       this.#watch.after();
     }
   }
+}
+
+/** A number as the kernel writes it: decimal, or hexadecimal with 0x. */
+export function toInteger(text: string | undefined): number | undefined {
+  if (text === undefined || !/^(?:-?\d{1,15}|0x[0-9a-f]{1,12})$/iu.test(text)) return undefined;
+  return Number(text);
 }

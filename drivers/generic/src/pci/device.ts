@@ -172,13 +172,13 @@ function modelOf(
   { identity, names }: { identity: Identity; names: PciIds },
 ): string | null {
   const known = vendor === undefined || device === undefined ? null : names.device(vendor, device);
-  return known ?? identity.vpd.get('id') ?? null;
+  return known ?? identity.vpd['id'] ?? null;
 }
 
-/** A card that fell off the bus reads as all ones. */
+/** A card that fell off the bus has a vendor of all ones. Its configuration space is not read: that would wake it. */
 function healthOf(fn: PciFunction): DriverDevice['health'] {
-  const isGone = fn.config?.subarray(0, 4).every((byte) => byte === 0xff) ?? false;
-  if (isGone) return { status: 'failed', reason: 'the card does not answer on the bus' };
+  if (fn.vendor === 0xffff)
+    return { status: 'failed', reason: 'the card does not answer on the bus' };
   return { status: 'healthy', reason: null };
 }
 
@@ -201,7 +201,7 @@ function infoOf(fn: PciFunction, { vpd }: Identity): Record<string, string> {
     const text = fn.text(name);
     if (text !== undefined && text !== '') info[name] = text.slice(0, 1024);
   }
-  for (const [key, text] of vpd) info[`vpd_${key.toLowerCase()}`] = text;
+  for (const [key, text] of Object.entries(vpd)) info[`vpd_${key.toLowerCase()}`] = text;
   if (fn.physicalFunction !== undefined) info['physical_function'] = fn.physicalFunction;
   return info;
 }

@@ -1,11 +1,12 @@
 /** One PCI function as sysfs shows it. Attributes are read when first asked for, and once. */
+import { join } from 'node:path';
 import {
   comparePciAddresses,
   formatPciAddress,
   parsePciAddress,
   type PciAddress,
 } from '@cyborg/driver-sdk/pci';
-import type { EntryKind, TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { toInteger, type EntryKind, type TreeReader } from '@cyborg/driver-sdk/sysfs';
 
 /** A configuration space that a user who is not root may read ends here; what the kernel keeps ends at 4096. */
 const configBytesMax = 4096;
@@ -93,12 +94,11 @@ export class PciFunction {
   /** Undefined also for a name that is there but is no plain file: a FIFO is not even opened. */
   text(name: string): string | undefined {
     if (this.entries.get(name) !== 'file') return undefined;
-    return this.#reader.text(`${this.path}/${name}`);
+    return this.#once(`text ${name}`, () => this.#reader.plainText(`${this.path}/${name}`));
   }
 
   integer(name: string): number | undefined {
-    if (this.entries.get(name) !== 'file') return undefined;
-    return this.#reader.integer(`${this.path}/${name}`);
+    return toInteger(this.text(name));
   }
 
   linkName(name: string): string | undefined {
@@ -158,8 +158,18 @@ interface Folder {
 function findFolders(reader: TreeReader, sysfs: string): Folder[] {
   const bus = `${sysfs}/bus/pci/devices`;
   const names = reader.names(bus);
-  if (names !== undefined) return names.map((name) => ({ name, path: `${bus}/${name}` }));
+  if (names !== undefined) {
+    return names.map((name) => ({
+      name,
+      path: follow(bus, reader.link(`${bus}/${name}`)) ?? `${bus}/${name}`,
+    }));
+  }
   return walkBridges(reader, `${sysfs}/devices`); // a tree that was copied without /sys/bus
+}
+
+/** Where a relative link leads, in text: the kernel finds a file faster by the path without links. */
+function follow(folder: string, target: string | undefined): string | undefined {
+  return target === undefined || target.startsWith('/') ? undefined : join(folder, target);
 }
 
 /** Deeper than any real hierarchy: the bus number has eight bits, and each bridge takes one. */

@@ -6,15 +6,39 @@ import type { PciFunction } from './function.ts';
 export interface Identity {
   readonly serial: string | null;
   /** Vital product data, where the card has it and we may read it. */
-  readonly vpd: ReadonlyMap<string, string>;
+  readonly vpd: Readonly<Record<string, string>>;
 }
+
+/**
+ * What was read before, by {@link slotKey}. Reading a card's configuration space wakes it from sleep, so it is done
+ * once for as long as the kernel's folder for the card is the same.
+ */
+export type KnownIdentities = Readonly<Record<string, Identity & { readonly inode: number }>>;
 
 /** Cards read their VPD slowly, some at 100 bytes a second; names and numbers come first. */
 const vpdBytesMax = 1024;
 const serialPattern = /^[!-~](?:[ -~]{0,126}[!-~])?$/u;
 
+/** The identities of these functions by address, and all that is known now. */
+export function readIdentities(
+  functions: readonly PciFunction[],
+  { reader, known }: { reader: TreeReader; known: KnownIdentities },
+): { identities: Map<string, Identity>; known: KnownIdentities } {
+  const identities = new Map<string, Identity>();
+  const next: Record<string, Identity & { readonly inode: number }> = {};
+  for (const fn of functions) {
+    const slot = slotKey(fn);
+    const inode = reader.inode(fn.path) ?? 0;
+    const before = known[slot];
+    const identity = before?.inode === inode ? before : readIdentity(fn, reader);
+    identities.set(fn.address, identity);
+    next[slot] = { serial: identity.serial, vpd: identity.vpd, inode };
+  }
+  return { identities, known: next };
+}
+
 /** The card's own serial number: of its VPD, its configuration space, or its NVMe controller. */
-export function readIdentity(fn: PciFunction, reader: TreeReader): Identity {
+function readIdentity(fn: PciFunction, reader: TreeReader): Identity {
   const data = fn.has('vpd') ? fn.bytes('vpd', vpdBytesMax) : undefined;
   const vpd = data === undefined ? new Map<string, string>() : parseVpd(data);
   const config = fn.config;
@@ -23,7 +47,7 @@ export function readIdentity(fn: PciFunction, reader: TreeReader): Identity {
     config === undefined ? undefined : findSerialNumber(config),
     readNvmeSerial(fn, reader),
   ];
-  return { serial: candidates.find(isSerial) ?? null, vpd };
+  return { serial: candidates.find(isSerial) ?? null, vpd: Object.fromEntries(vpd) };
 }
 
 function isSerial(text: string | undefined): text is string {
@@ -36,26 +60,21 @@ function readNvmeSerial(fn: PciFunction, reader: TreeReader): string | undefined
   return controller === undefined ? undefined : reader.text(`${fn.path}/nvme/${controller}/serial`);
 }
 
-/**
- * Keys of devices by address. A serial number that two cards share (a maker's mistake) identifies neither of them, and
- * one that was read before and cannot be read now (the card sleeps) is remembered.
- *
- * @param known  serial numbers seen before, by {@link slotKey}; what is found is added.
- */
+/** Keys of devices by address. A serial number that two cards share (a maker's mistake) identifies neither of them. */
 export function assignKeys(
-  functions: readonly { readonly fn: PciFunction; readonly identity: Identity }[],
-  known: Map<string, string>,
+  functions: readonly PciFunction[],
+  identities: ReadonlyMap<string, Identity>,
 ): Map<string, string> {
   const bySerial = new Map<string, string[]>();
   const keys = new Map<string, string>();
-  for (const { fn, identity } of functions) {
-    const slot = slotKey(fn);
-    const serial = identity.serial ?? known.get(slot);
-    keys.set(fn.address, slot);
-    if (serial === undefined) continue;
-    if (known.size < serialsMax) known.set(slot, serial);
-    const key = `pci-${idsOf(fn)}-${serial}-f${fn.parsed.function}`.slice(0, 200);
-    bySerial.set(key, [...(bySerial.get(key) ?? []), fn.address]);
+  for (const fn of functions) {
+    keys.set(fn.address, slotKey(fn));
+    const serial = identities.get(fn.address)?.serial ?? null;
+    if (serial === null) continue;
+    const key = `pci-${idsOf(fn)}-${serial}-f${fn.parsed.function}`.slice(0, keyCharactersMax);
+    const sharing = bySerial.get(key) ?? [];
+    sharing.push(fn.address);
+    bySerial.set(key, sharing);
   }
   for (const [key, [address, ...others]] of bySerial) {
     if (address !== undefined && others.length === 0) keys.set(address, key);
@@ -63,7 +82,8 @@ export function assignKeys(
   return keys;
 }
 
-const serialsMax = 16_384;
+/** Leaves room in the protocol's 255 for what deployables and accelerators append. */
+const keyCharactersMax = 200;
 
 function idsOf({ vendor = 0, device = 0 }: PciFunction): string {
   return `${formatPciId(vendor).slice(2)}-${formatPciId(device).slice(2)}`;

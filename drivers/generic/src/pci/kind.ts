@@ -2,27 +2,28 @@
 import { defineKind, type BackendContext, type Kind } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
-import { ScanThread } from '@cyborg/driver-sdk/scan-thread';
+import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import { pciConfig, type PciConfig } from './config.ts';
+import type { KnownIdentities } from './identity.ts';
 import type { ScanInput, ScanOutput } from './scan.ts';
 
 type Context = BackendContext<PciConfig>;
 
 export interface PciKind {
   readonly kind: Kind;
-  /** Ends the scanning thread. */
-  close(): Promise<'clean' | 'stuck'>;
+  /** Ends the scanning process. */
+  close(): void;
 }
 
 /** What is remembered of one backend between calls. A restart forgets it, and nothing is lost by that. */
 interface Memory {
-  serials: ReadonlyMap<string, string>;
+  known: KnownIdentities;
   inventory: Inventory | undefined;
 }
 
 export function openPciKind(): PciKind {
   let log: Context['log'] | undefined;
-  const thread = new ScanThread<ScanInput, ScanOutput>({
+  const scanner = new ScanProcess<ScanInput, ScanOutput>({
     module: new URL('./scan.ts', import.meta.url),
     onBlocked: (path) => log?.('warn', `${path} does not answer: taken for unreadable from now on`),
   });
@@ -30,9 +31,9 @@ export function openPciKind(): PciKind {
 
   async function discover(context: Context): Promise<Inventory> {
     log = context.log;
-    const memory = memories.get(context.backend) ?? { serials: new Map(), inventory: undefined };
-    const { inventory, serials } = await thread.run(toScanInput(context, memory), context.signal);
-    memories.set(context.backend, { serials, inventory });
+    const memory = memories.get(context.backend) ?? { known: {}, inventory: undefined };
+    const { inventory, known } = await scanner.run(toScanInput(context, memory), context.signal);
+    memories.set(context.backend, { known, inventory });
     return inventory;
   }
 
@@ -47,7 +48,7 @@ export function openPciKind(): PciKind {
     config: pciConfig,
     delegable: [], // what hardware is listed and given out is an admin's business
     install: (_context, { dryRun }) => {
-      if (!dryRun) thread.warm();
+      if (!dryRun) scanner.warm();
       return { status: 'ready' };
     },
     uninstall: ({ backend }, { dryRun }) => {
@@ -65,7 +66,7 @@ export function openPciKind(): PciKind {
       return ['simulated'];
     },
   });
-  return { kind, close: async () => await thread.close() };
+  return { kind, close: () => scanner.close() };
 }
 
 function toScanInput(context: Context, memory: Memory): ScanInput {
@@ -76,7 +77,7 @@ function toScanInput(context: Context, memory: Memory): ScanInput {
     hostName: context.host.name,
     config: context.config,
     boundByUs: [], // binding comes with VFIO
-    serials: memory.serials,
+    known: memory.known,
   };
 }
 

@@ -1,4 +1,4 @@
-/** Reads the tree and says what is there: runs in a thread of its own (see ScanThread), on its arguments alone. */
+/** Reads the tree and says what is there: runs in a process of its own (see ScanProcess), on its arguments alone. */
 import { PciIds } from '@cyborg/driver-sdk/pci-ids';
 import type { Inventory } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
@@ -8,7 +8,7 @@ import { toDevice, type DeviceTools, type Listed } from './device.ts';
 import { listFunctions, type PciFunction } from './function.ts';
 import { HolderFinder } from './holder-finder.ts';
 import { HostTables } from './host-tables.ts';
-import { assignKeys, readIdentity } from './identity.ts';
+import { assignKeys, readIdentities, type KnownIdentities } from './identity.ts';
 import { compileMatcher } from './match.ts';
 
 export interface ScanInput {
@@ -18,15 +18,15 @@ export interface ScanInput {
   readonly config: PciConfig;
   /** Addresses that this agent bound to vfio-pci itself. */
   readonly boundByUs: readonly string[];
-  /** Serial numbers seen before. */
-  readonly serials: ReadonlyMap<string, string>;
+  /** What the last scan said that it knows. */
+  readonly known: KnownIdentities;
   /** Where pci.ids may be; the system's places when absent. */
   readonly pciIdsPaths?: readonly string[];
 }
 
 export interface ScanOutput {
   readonly inventory: Inventory;
-  readonly serials: ReadonlyMap<string, string>;
+  readonly known: KnownIdentities;
 }
 
 export function scan(input: ScanInput, reader: TreeReader): ScanOutput {
@@ -39,11 +39,10 @@ export function scan(input: ScanInput, reader: TreeReader): ScanOutput {
     isEvidenceOfTreeAlone: input.isSimulated,
     boundByUs: input.boundByUs,
   });
-  const cards = [...listed.values()]
-    .filter(({ fn }) => !isListedBelow(fn, listed))
-    .map((item) => ({ listed: item, fn: item.fn, identity: readIdentity(item.fn, reader) }));
-  const serials = new Map(input.serials);
-  const keys = assignKeys(cards, serials);
+  const cards = [...listed.values()].filter(({ fn }) => !isListedBelow(fn, listed));
+  const functionsOfCards = cards.map(({ fn }) => fn);
+  const { identities, known } = readIdentities(functionsOfCards, { reader, known: input.known });
+  const keys = assignKeys(functionsOfCards, identities);
   const tools: DeviceTools = {
     hostName: input.hostName,
     config: input.config,
@@ -51,11 +50,13 @@ export function scan(input: ScanInput, reader: TreeReader): ScanOutput {
     holders: new HolderFinder(functions, tables),
     names: new PciIds(reader, input.pciIdsPaths),
   };
-  const devices = cards.map(({ listed: card, fn, identity }) => {
+  const devices = cards.map((card) => {
+    const { fn } = card;
     const key = keys.get(fn.address) ?? fn.address;
+    const identity = identities.get(fn.address) ?? { serial: null, vpd: {} };
     return toDevice({ listed: card, virtual: virtualOf(fn, listed), key, identity }, tools);
   });
-  return { inventory: { devices, services: servicesOf(devices) }, serials };
+  return { inventory: { devices, services: servicesOf(devices) }, known };
 }
 
 function selectListed(
