@@ -1,5 +1,6 @@
 /** Keyset pages: a marker is the sort key of the last row, so that every page costs the same. */
 import { ServiceError } from '@cyborg/model/errors';
+import { isUuid } from '@cyborg/model/ids';
 
 export interface Page<Item> {
   readonly items: readonly Item[];
@@ -47,6 +48,13 @@ export function fromMarker(marker: string | undefined, parts: number): string[] 
   const key = parseKey(marker);
   if (key === undefined || key.length !== parts) throw badMarker(marker);
   return key;
+}
+
+/** Reads a marker that is one id. */
+export function idFromMarker(marker: string | undefined): string | undefined {
+  const id = fromMarker(marker, 1)?.[0];
+  if (marker !== undefined && (id === undefined || !isUuid(id))) throw badMarker(marker);
+  return id;
 }
 
 export function badMarker(marker: string): ServiceError {

@@ -2,6 +2,7 @@
 import type { PluggedBy } from '@cyborg/model/attachment-lifecycle';
 import { sql, type Kysely } from 'kysely';
 
+import type { AttachmentRow } from './holdings.ts';
 import type { Database } from './schema.ts';
 
 /** The agent API's `Order`. */
@@ -84,13 +85,10 @@ export async function listHostHeld(
   return rows;
 }
 
-export interface ObservableRow {
-  readonly id: string;
-  readonly accelerator_id: string;
-  readonly state: string;
-  readonly observed: string;
-  readonly epoch: number;
-}
+export type ObservableRow = Pick<
+  AttachmentRow,
+  'id' | 'state' | 'observed' | 'epoch' | 'plugged_by'
+> & { readonly accelerator_id: string };
 
 /** Attachments of this host among the given ones: what an observation may be about. */
 export async function listObservable(
@@ -98,7 +96,7 @@ export async function listObservable(
   { hostId, attachmentIds }: { readonly hostId: string; readonly attachmentIds: readonly string[] },
 ): Promise<ObservableRow[]> {
   const { rows } = await sql<ObservableRow>`
-    select id, accelerator_id, state, observed, epoch from attachment
+    select id, accelerator_id, state, observed, epoch, plugged_by from attachment
     where id = any(${attachmentIds}::uuid[]) and host_id = ${hostId} and accelerator_id is not null
       and state <> 'released'`.execute(db);
   return rows;

@@ -44,6 +44,8 @@ export interface Draft {
 export interface DraftOptions extends LockOptions {
   readonly ledger: Ledger;
   readonly userId?: string | null;
+  /** The act ends no operation, so it need not wait for one. */
+  readonly withoutOperations?: boolean;
   /** Operations to lock beside those that the accelerators and attachments name. */
   readonly operationIds?: readonly string[];
 }
@@ -70,11 +72,12 @@ export async function openDraft(act: Act, options: DraftOptions): Promise<Draft>
   const held = [...draft.accelerators.keys()];
   const live = held.length === 0 ? [] : await listLiveAttachments(act.tx, held);
   for (const row of live) draft.attachments.set(row.id, row);
+  if (options.withoutOperations === true || options.withoutLock === true) return draft;
   const waiting = [
     ...(options.operationIds ?? []),
     ...[...draft.accelerators.values(), ...live].flatMap((row) => row.operation_id ?? []),
   ];
-  if (waiting.length > 0 && options.withoutLock !== true) {
+  if (waiting.length > 0) {
     for (const row of await lockOpenOperations(act.tx, [...new Set(waiting)])) {
       draft.operations.set(row.id, row);
     }

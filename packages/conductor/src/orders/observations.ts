@@ -48,23 +48,23 @@ export async function applyObservations(
 
 function isNews(
   observation: Observation | undefined,
-  row: { readonly epoch: number; readonly observed: string; readonly state: string },
+  row: Pick<AttachmentRow, 'epoch' | 'observed' | 'state' | 'plugged_by'>,
 ): boolean {
   if (observation === undefined || observation.epoch !== row.epoch) return false;
-  return (
-    observation.observed !== row.observed ||
-    (observation.observed === 'missing' && row.state === 'attached')
-  );
+  return observation.observed !== row.observed || isLost(observation, row);
 }
 
-function applyObservation(
-  draft: Draft,
+/** For `nova` we only look: Nova plugs again by itself. */
+function isLost(
   { observed }: Observation,
-  attachment: AttachmentRow,
-): void {
-  const isLost =
-    observed === 'missing' && attachment.state === 'attached' && attachment.plugged_by === 'agent';
-  if (isLost) {
+  row: Pick<AttachmentRow, 'state' | 'plugged_by'>,
+): boolean {
+  return observed === 'missing' && row.state === 'attached' && row.plugged_by === 'agent';
+}
+
+function applyObservation(draft: Draft, observation: Observation, attachment: AttachmentRow): void {
+  const { observed } = observation;
+  if (isLost(observation, attachment)) {
     // The same epoch, so the same device name: it is the same giving, made true again.
     moveAttachment(draft, attachment, {
       event: 'lost',

@@ -8,7 +8,7 @@ import {
 } from '@cyborg/store/orders';
 
 import type { Db } from '../deps.ts';
-import { fromMarker, toPage, type Page } from '../page.ts';
+import { idFromMarker, toPage, type Page } from '../page.ts';
 
 export type OrderView = OrderRow;
 export type HeldView = HeldRow;
@@ -39,7 +39,7 @@ export async function listHeld(
   hostId: string,
   marker: string | undefined,
 ): Promise<Page<HeldView>> {
-  const after = fromMarker(marker, 1)?.[0];
+  const after = idFromMarker(marker);
   const rows = await listHostHeld(db, { hostId, after, limit: heldPerPage + 1 });
   return toPage(
     rows,

@@ -1,0 +1,214 @@
+/** attach-instance: one transaction from the wish to the reservation (DESIGN §7). */
+import type { Caller } from '@cyborg/model/caller';
+import { nextEpoch } from '@cyborg/model/epoch';
+import { ServiceError } from '@cyborg/model/errors';
+import type { OperationRow } from '@cyborg/store/operations';
+
+import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Input } from '../handler.ts';
+import { idempotently } from '../idempotency.ts';
+import { toOperationView, type OperationView } from '../operations/read-operations.ts';
+import {
+  addAttachment,
+  addOperation,
+  commitDraft,
+  emptyDraft,
+  moveAccelerator,
+  type Draft,
+} from '../orders/draft.ts';
+import { newOperation } from '../orders/new-operation.ts';
+import { act, type Act } from '../transaction.ts';
+import { checkReady, readInstance, type AttachContext } from './attach-context.ts';
+import { pick, Shortage, type Picked } from './pick.ts';
+import { readWishes, type AttachBody, type Wishes } from './wishes.ts';
+
+export type CreateAttachmentsInput = Input<
+  { readonly instance_id: string },
+  DryRunQuery,
+  AttachBody
+>;
+
+interface Plan {
+  readonly context: AttachContext;
+  readonly wishes: Wishes;
+  readonly picks: readonly Picked[];
+}
+
+/** PostgreSQL's lock_not_available. */
+const lockTimeoutCode = '55P03';
+
+export async function createAttachments(
+  deps: ConductorDeps,
+  caller: Caller,
+  input: CreateAttachmentsInput,
+): Promise<OperationView | DryRunView> {
+  if (input.query.dry_run === true) {
+    return dryRun(deps, async (current) => {
+      const plan = await planAttach(current, deps, { caller, input, locking: 'none' });
+      return plan.picks.map(({ row }) => ({
+        subject_kind: 'accelerator',
+        subject_id: row.id,
+        change: `attach ${row.name} to instance ${plan.context.instance.name} (${plan.context.instance.id})`,
+      }));
+    });
+  }
+  try {
+    return await attach(deps, caller, { input, locking: 'skip-locked' });
+  } catch (error) {
+    if (!(error instanceof Shortage)) throw error;
+    return await attachWaiting(deps, caller, input);
+  }
+}
+
+/** The second look, which waits for rows that others have locked: what it refuses is truly short. */
+async function attachWaiting(
+  deps: ConductorDeps,
+  caller: Caller,
+  input: CreateAttachmentsInput,
+): Promise<OperationView> {
+  try {
+    return await attach(deps, caller, { input, locking: 'wait' });
+  } catch (error) {
+    if (!isLockTimeout(error)) throw error;
+    throw new ServiceError(
+      'unavailable',
+      'Others are taking the same accelerators at this moment: try again shortly.',
+      { cause: error },
+    );
+  }
+}
+
+interface PlanOptions {
+  readonly caller: Caller;
+  readonly input: CreateAttachmentsInput;
+  readonly locking: 'skip-locked' | 'wait' | 'none';
+}
+
+function attach(
+  deps: ConductorDeps,
+  caller: Caller,
+  { input, locking }: Omit<PlanOptions, 'caller'>,
+): Promise<OperationView> {
+  const request = {
+    caller,
+    method: 'POST',
+    path: `/v3/instances/${input.params.instance_id}/attachments`,
+    key: input.idempotencyKey,
+    body: input.body,
+  };
+  return act(deps, (current) =>
+    idempotently(current, request, async () => {
+      const plan = await planAttach(current, deps, { caller, input, locking });
+      return reserve(current, deps, { caller, plan });
+    }),
+  );
+}
+
+async function planAttach(
+  current: Act,
+  deps: ConductorDeps,
+  { caller, input, locking }: PlanOptions,
+): Promise<Plan> {
+  const context = await readInstance(current.tx, caller, {
+    instance: input.params.instance_id,
+    lock: locking !== 'none',
+  });
+  checkReady(context, current.now);
+  const wishes = await readWishes(current.tx, input.body, context);
+  const picks = await pick(current, deps, { wishes, context, locking });
+  return { context, wishes, picks };
+}
+
+async function reserve(
+  current: Act,
+  deps: ConductorDeps,
+  { caller, plan }: { readonly caller: Caller; readonly plan: Plan },
+): Promise<OperationView> {
+  const draft = emptyDraft(current, { ledger: deps.ledger, userId: caller.userId });
+  const operationId = deps.rng.uuid();
+  const given = plan.picks.map((one) => ({ ...one, attachmentId: deps.rng.uuid() }));
+  const operation = attachOperation(current, deps, { caller, plan, operationId, given });
+  for (const one of given) giveOne(draft, one, { caller, plan, operationId });
+  addOperation(draft, operation);
+  await commitDraft(draft);
+  return toOperationView(operation);
+}
+
+type Given = Picked & { readonly attachmentId: string };
+
+function attachOperation(
+  current: Act,
+  deps: ConductorDeps,
+  made: {
+    readonly caller: Caller;
+    readonly plan: Plan;
+    readonly operationId: string;
+    readonly given: readonly Given[];
+  },
+): OperationRow {
+  const { context } = made.plan;
+  return newOperation(current, {
+    id: made.operationId,
+    kind: 'attach-instance',
+    subject: {
+      instance_id: context.instance.id,
+      attachment_ids: made.given.map((one) => one.attachmentId),
+      accelerator_ids: made.given.map((one) => one.row.id),
+    },
+    host: { id: context.hostId, name: context.host },
+    acceleratorIds: made.given.map((one) => one.row.id),
+    userId: made.caller.userId,
+    projectId: context.projectId,
+    deadlineSeconds: deps.limits.attachDeadlineSeconds,
+  });
+}
+
+function giveOne(
+  draft: Draft,
+  { row, attachmentId, profileGroup }: Given,
+  { caller, plan, operationId }: { caller: Caller; plan: Plan; operationId: string },
+): void {
+  const { context, wishes } = plan;
+  const epoch = nextEpoch(row.epoch, draft.ledger.incarnation);
+  moveAccelerator(draft, row, {
+    event: 'reserve',
+    changes: {
+      epoch,
+      attachment_id: attachmentId,
+      instance_id: context.instance.id,
+      project_id: context.projectId,
+      operation_id: null,
+    },
+  });
+  addAttachment(draft, {
+    id: attachmentId,
+    accelerator_id: row.id,
+    host_id: context.hostId,
+    instance_id: context.instance.id,
+    project_id: context.projectId,
+    user_id: caller.userId,
+    origin: 'cyborg',
+    state: 'reserved',
+    reason: null,
+    plugged_by: 'agent',
+    observed: 'unknown',
+    epoch,
+    device_epoch: epoch,
+    profile_id: wishes.profileId,
+    profile_group: profileGroup,
+    operation_id: operationId,
+    next_attempt_at: null,
+    attempts: 0,
+    claimed_by: null,
+    claim_expires_at: null,
+    created_at: draft.act.now,
+    updated_at: null,
+  });
+}
+
+function isLockTimeout(error: unknown): boolean {
+  return (
+    typeof error === 'object' && error !== null && 'code' in error && error.code === lockTimeoutCode
+  );
+}

@@ -1,0 +1,171 @@
+/**
+ * Whether an accelerator fits a wish: one table of conditions, each as SQL for picking and as a function for saying why
+ * not. A property test compares the two.
+ */
+import { sql, type RawBuilder, type SqlBool } from 'kysely';
+import type { CandidateRow } from '@cyborg/store/candidates';
+
+/** What the instance's host allows, and whose request it is. */
+export interface FitContext {
+  readonly projectId: string;
+  readonly hostId: string;
+  readonly host: string;
+  readonly hypervisor: string;
+  /** Kinds of attach plan that the instance's hypervisor can plug now. */
+  readonly plugs: readonly string[];
+  /** True when the caller may be told whose instance holds an accelerator. */
+  readonly mayName: (projectId: string | null) => boolean;
+}
+
+/** What is wished of each of `count` accelerators. Absent = anything. */
+export interface Wish {
+  readonly count: number;
+  readonly acceleratorId?: string;
+  readonly driverId?: string;
+  readonly type?: string;
+  readonly resourceClass?: string;
+  readonly traits?: { readonly required: readonly string[]; readonly forbidden: readonly string[] };
+  /** Index of the profile's group. */
+  readonly profileGroup?: number;
+}
+
+interface Condition {
+  readonly sql: (wish: Wish, context: FitContext) => RawBuilder<SqlBool> | undefined;
+  readonly whyNot: (row: CandidateRow, wish: Wish, context: FitContext) => string | undefined;
+}
+
+/** Types that a resource class of v2's grammar stands for, when a deployable names none of its own. */
+const typeOfClass: Readonly<Record<string, string>> = {
+  FPGA: 'FPGA',
+  GPU: 'GPU',
+  PGPU: 'GPU',
+  CUSTOM_QAT: 'CRYPTO',
+  CUSTOM_NIC: 'NIC',
+  CUSTOM_SSD: 'SSD',
+};
+const namedClasses = [...Object.keys(typeOfClass), 'VGPU'];
+const unusableBackends = ['stale', 'failed', 'blocked', 'removing'];
+
+const conditions = {
+  host: {
+    sql: (_wish, { hostId }) => sql`a.host_id = ${hostId}`,
+    whyNot: (row, _wish, { host, hostId }) =>
+      row.host_id === hostId ? undefined : `on host ${row.host}, the instance is on ${host}`,
+  },
+  state: {
+    sql: () => sql`a.state = 'available'`,
+    whyNot: (row, _wish, context) => whyNotFree(row, context),
+  },
+  reservedFor: {
+    sql: (_wish, { projectId }) => sql`(a.reserved_for is null or a.reserved_for = ${projectId})`,
+    whyNot: ({ reserved_for: project }, _wish, { projectId }) =>
+      project === null || project === projectId ? undefined : 'reserved for another project',
+  },
+  presence: {
+    sql: () => sql`a.presence = 'present'`,
+    whyNot: (row) => (row.presence === 'present' ? undefined : 'absent'),
+  },
+  backend: {
+    sql: () => sql`(b.status = 'enabled' and b.state <> all(${unusableBackends}))`,
+    whyNot: (row) => {
+      if (row.backend_status === 'disabled') return `backend ${row.backend} is disabled`;
+      const isUsable = !unusableBackends.includes(row.backend_state);
+      return isUsable ? undefined : `backend ${row.backend} is ${row.backend_state}`;
+    },
+  },
+  plugs: {
+    sql: (_wish, { plugs }) => sql`a.plans ?| ${plugs}::text[]`,
+    whyNot: (row, _wish, { hypervisor, plugs }) =>
+      row.plans.some((plan) => plugs.includes(plan))
+        ? undefined
+        : `hypervisor ${hypervisor} cannot plug ${row.plans.join(' or ') || 'it'}`,
+  },
+  accelerator: {
+    sql: ({ acceleratorId }) =>
+      acceleratorId === undefined ? undefined : sql`a.id = ${acceleratorId}::uuid`,
+    whyNot: (row, { acceleratorId }) =>
+      acceleratorId === undefined || row.id === acceleratorId ? undefined : 'not the one asked for',
+  },
+  driver: {
+    sql: ({ driverId }) => (driverId === undefined ? undefined : sql`a.driver_id = ${driverId}`),
+    whyNot: (row, { driverId }) =>
+      driverId === undefined || row.driver_id === driverId
+        ? undefined
+        : `driver is ${row.driver_id}, not ${driverId}`,
+  },
+  type: {
+    sql: ({ type }) => (type === undefined ? undefined : sql`a.type = ${type}`),
+    whyNot: (row, { type }) =>
+      type === undefined || row.type === type ? undefined : `type is ${row.type}, not ${type}`,
+  },
+  resourceClass: {
+    sql: ({ resourceClass: wanted }) => {
+      if (wanted === undefined) return undefined;
+      const type = typeOfClass[wanted];
+      if (type === undefined) return sql`a.resource_class = ${wanted}`;
+      return sql`(a.resource_class = ${wanted}
+        or (a.resource_class <> all(${namedClasses}) and a.type = ${type}))`;
+    },
+    whyNot: (row, { resourceClass: wanted }) => {
+      if (wanted === undefined || row.resource_class === wanted) return undefined;
+      const isOfType =
+        !namedClasses.includes(row.resource_class) && typeOfClass[wanted] === row.type;
+      return isOfType ? undefined : `type is ${row.type} (${row.resource_class}), not ${wanted}`;
+    },
+  },
+  requiredTraits: {
+    sql: ({ traits }) =>
+      traits === undefined || traits.required.length === 0
+        ? undefined
+        : sql`a.traits ?& ${traits.required}::text[]`,
+    whyNot: (row, { traits }) => {
+      const missing = (traits?.required ?? []).filter((trait) => !row.traits.includes(trait));
+      return missing.length === 0 ? undefined : `lacks trait ${missing.join(', ')}`;
+    },
+  },
+  forbiddenTraits: {
+    sql: ({ traits }) =>
+      traits === undefined || traits.forbidden.length === 0
+        ? undefined
+        : sql`not (a.traits ?| ${traits.forbidden}::text[])`,
+    whyNot: (row, { traits }) => {
+      const unwanted = (traits?.forbidden ?? []).filter((trait) => row.traits.includes(trait));
+      return unwanted.length === 0 ? undefined : `has forbidden trait ${unwanted.join(', ')}`;
+    },
+  },
+} as const satisfies Record<string, Condition>;
+
+/** For a query on `accelerator a join backend b`. */
+export function fits(wish: Wish, context: FitContext): RawBuilder<SqlBool> {
+  const parts = Object.values<Condition>(conditions).flatMap(
+    (condition) => condition.sql(wish, context) ?? [],
+  );
+  return sql<SqlBool>`(${sql.join(parts, sql` and `)})`;
+}
+
+/** Everything that keeps it from fitting, in the words of an operator; empty when it fits. */
+export function whyNot(row: CandidateRow, wish: Wish, context: FitContext): string[] {
+  return Object.values<Condition>(conditions).flatMap(
+    (condition) => condition.whyNot(row, wish, context) ?? [],
+  );
+}
+
+function whyNotFree(row: CandidateRow, { mayName }: FitContext): string | undefined {
+  switch (row.state) {
+    case 'available':
+      return undefined;
+    case 'withheld':
+    case 'cleaning_failed':
+      return `${row.state.replace('_', ' ')}: ${row.reason ?? 'no reason given'}`;
+    case 'reserved':
+    case 'attached':
+    case 'orphaned':
+      return mayName(row.project_id)
+        ? `held by instance ${row.instance_id ?? 'unknown'}`
+        : 'held by another project';
+    case 'cleaning':
+      return 'being cleaned';
+    case 'updating':
+      return 'being updated';
+  }
+}

@@ -1,0 +1,39 @@
+import { listInstanceAttachments } from '@cyborg/store/attachments';
+
+import type { ConductorDeps } from '../deps.ts';
+import type { DryRunView } from '../dry-run.ts';
+import type { Handler, Input } from '../handler.ts';
+import type { OperationView } from '../operations/read-operations.ts';
+import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
+import { readInstance } from './attach-context.ts';
+import { createAttachments, type CreateAttachmentsInput } from './create-attachments.ts';
+import { deleteAttachments, type DeleteAttachmentsInput } from './delete-attachments.ts';
+import { toAttachmentView, type AttachmentView } from './view.ts';
+
+export interface AttachmentHandlers {
+  readonly listAttachments: Handler<
+    Input<{ readonly instance_id: string }, PageQuery>,
+    Page<AttachmentView>
+  >;
+  readonly createAttachments: Handler<CreateAttachmentsInput, OperationView | DryRunView>;
+  readonly deleteAttachments: Handler<DeleteAttachmentsInput, OperationView | DryRunView>;
+}
+
+export function makeAttachmentHandlers(deps: ConductorDeps): AttachmentHandlers {
+  return {
+    async listAttachments(caller, { params, query }) {
+      const { instance } = await readInstance(deps.db, caller, {
+        instance: params.instance_id,
+        lock: false,
+      });
+      const rows = await listInstanceAttachments(deps.db, {
+        instanceId: instance.id,
+        after: idFromMarker(query.marker),
+        limit: rowsWanted(query),
+      });
+      return toPage(rows, query, { keyOf: (row) => [row.id], toItem: toAttachmentView });
+    },
+    createAttachments: (caller, input) => createAttachments(deps, caller, input),
+    deleteAttachments: (caller, input) => deleteAttachments(deps, caller, input),
+  };
+}

@@ -1,0 +1,45 @@
+import { listReservedAcceleratorIds } from '@cyborg/store/holdings';
+
+import type { ConductorDeps } from '../deps.ts';
+import { attachmentOf, commitDraft, moveAttachment, openDraft } from '../orders/draft.ts';
+import type { Reconciler } from '../reconciler.ts';
+import { act } from '../transaction.ts';
+
+/**
+ * Lets hosts see what is reserved for their instances. One transaction that touches nothing outside, so it needs no
+ * claim: a conductor that dies in it has done nothing.
+ */
+export function dispatchAttachments(deps: ConductorDeps): Reconciler {
+  const most = deps.limits.workItemsPerPass;
+  return {
+    name: 'dispatch-attachments',
+    periodMs: deps.limits.recheckMs,
+    topics: ['work'],
+    async pass() {
+      const ids = await listReservedAcceleratorIds(deps.db, most);
+      if (ids.length === 0) return { found: 0, full: false };
+      const dispatched = await act(deps, async (current) => {
+        const draft = await openDraft(current, {
+          ids,
+          skipLocked: true,
+          withoutOperations: true,
+          ledger: deps.ledger,
+        });
+        const reserved = [...draft.accelerators.keys()]
+          .map((id) => attachmentOf(draft, id))
+          .filter(
+            (attachment) => attachment?.state === 'reserved' && attachment.origin === 'cyborg',
+          )
+          .filter((attachment) => attachment !== undefined);
+        for (const attachment of reserved) moveAttachment(draft, attachment, { event: 'dispatch' });
+        await commitDraft(draft);
+        return reserved.length;
+      });
+      return {
+        found: ids.length,
+        full: dispatched > 0 && ids.length === most,
+        notes: { dispatched },
+      };
+    },
+  };
+}

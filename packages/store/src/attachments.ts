@@ -1,0 +1,37 @@
+import { sql, type Kysely } from 'kysely';
+
+import type { AttachmentRow } from './holdings.ts';
+import type { Database } from './schema.ts';
+
+export type ListedAttachmentRow = AttachmentRow & {
+  readonly accelerator_name: string | null;
+  readonly accelerator_type: string | null;
+  readonly host: string | null;
+};
+
+const listed = sql`select t.*, a.name as accelerator_name, a.type as accelerator_type, h.name as host
+  from attachment t left join accelerator a on a.id = t.accelerator_id left join host h on h.id = t.host_id`;
+
+/** What an instance holds or is being given or loses, in id order. */
+export async function listInstanceAttachments(
+  db: Kysely<Database>,
+  {
+    instanceId,
+    after,
+    limit,
+  }: { readonly instanceId: string; readonly after?: string | undefined; readonly limit: number },
+): Promise<ListedAttachmentRow[]> {
+  const { rows } = await sql<ListedAttachmentRow>`${listed}
+    where t.instance_id = ${instanceId} and t.state <> 'released'
+      and t.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
+    order by t.id limit ${limit}`.execute(db);
+  return rows;
+}
+
+export async function findListedAttachment(
+  db: Kysely<Database>,
+  id: string,
+): Promise<ListedAttachmentRow | undefined> {
+  const { rows } = await sql<ListedAttachmentRow>`${listed} where t.id = ${id}`.execute(db);
+  return rows[0];
+}

@@ -1,0 +1,79 @@
+import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
+
+import type { HeldAcceleratorRow } from './holdings.ts';
+import type { Database } from './schema.ts';
+
+/** An accelerator that might be given out, with what its backend and host say. */
+export type CandidateRow = HeldAcceleratorRow & {
+  readonly backend: string;
+  readonly backend_status: 'enabled' | 'disabled';
+  readonly host: string;
+};
+
+export type Locking = 'skip-locked' | 'wait' | 'none';
+
+export interface CandidateQuery {
+  /** On `accelerator a join backend b`. */
+  readonly fits: RawBuilder<SqlBool>;
+  readonly limit: number;
+  readonly locking: Locking;
+}
+
+const lockings: Readonly<Record<Locking, RawBuilder<unknown>>> = {
+  'skip-locked': sql`for update of a skip locked`,
+  wait: sql`for update of a`,
+  none: sql``,
+};
+
+/**
+ * In id order, locked. With `wait`, rows that others hold are waited for, at most the transaction's lock timeout, and
+ * left out when they no longer fit.
+ */
+export async function pickCandidates(
+  tx: Kysely<Database>,
+  { fits, limit, locking }: CandidateQuery,
+): Promise<CandidateRow[]> {
+  const { rows } = await sql<CandidateRow>`
+    select a.*, b.state as backend_state, b.status as backend_status, b.name as backend, h.name as host
+    from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
+    where ${fits} order by a.id limit ${limit} ${lockings[locking]}`.execute(tx);
+  return rows;
+}
+
+/** From here on the transaction waits at most so long for a lock; then PostgreSQL says 55P03. */
+export async function setLockTimeout(tx: Kysely<Database>, timeoutMs: number): Promise<void> {
+  await sql`select set_config('lock_timeout', ${`${Math.round(timeoutMs)}ms`}, true)`.execute(tx);
+}
+
+export interface KindRow {
+  readonly driver_id: string;
+  readonly type: string;
+  readonly backend: string;
+  readonly free: number;
+}
+
+/** Kinds that fit, by driver, type and backend. */
+export async function listKinds(
+  db: Kysely<Database>,
+  fits: RawBuilder<SqlBool>,
+): Promise<KindRow[]> {
+  const { rows } = await sql<KindRow>`
+    select a.driver_id, a.type, concat(h.name, '@', b.name) as backend, count(*) as free
+    from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
+    where ${fits} group by a.driver_id, a.type, h.name, b.name
+    order by a.driver_id, a.type, h.name, b.name`.execute(db);
+  return rows;
+}
+
+/** What a host has at all, for saying why nothing fits; at most 500 are looked at. */
+export function listNeighbours(
+  db: Kysely<Database>,
+  where: RawBuilder<SqlBool>,
+): Promise<CandidateRow[]> {
+  return pickCandidates(db, { fits: where, limit: 500, locking: 'none' });
+}
+
+export async function driverIds(db: Kysely<Database>): Promise<string[]> {
+  const rows = await db.selectFrom('driver').select('id').orderBy('id').limit(1000).execute();
+  return rows.map((row) => row.id);
+}
