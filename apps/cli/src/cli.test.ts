@@ -26,6 +26,8 @@ interface Call {
 interface StreamAnswer {
   readonly stream: readonly Operation[];
   readonly cut?: boolean;
+  /** Keeps the connection open and says nothing more. */
+  readonly hold?: boolean;
 }
 type Answer = { readonly status: number; readonly body: unknown } | StreamAnswer | 'hang-up';
 type Handler = (call: Call) => Answer;
@@ -110,7 +112,7 @@ class ApiServer {
     response.end(answer.status === 204 ? '' : JSON.stringify(answer.body));
   }
 
-  #stream({ stream, cut }: StreamAnswer, response: ServerResponse): void {
+  #stream({ stream, cut, hold }: StreamAnswer, response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.flushHeaders();
     for (const [at, operation] of stream.entries()) {
@@ -118,7 +120,7 @@ class ApiServer {
       response.write(`id: ${at}\nevent: operation\ndata: ${JSON.stringify(operation)}\n\n`);
     }
     if (cut === true) response.socket?.destroySoon();
-    else response.end();
+    else if (hold !== true) response.end();
   }
 }
 
@@ -217,8 +219,12 @@ interface Ended {
 
 const launcher = resolve(import.meta.dirname, '../../../bin/cyborg');
 
-/** Runs `cyborg` as a user would; `env` replaces what names the server. */
-async function cyborg(args: readonly string[], env?: Record<string, string>): Promise<Ended> {
+/** Runs `cyborg` as a user would; `env` replaces what names the server; sends SIGINT at that text. */
+async function cyborg(
+  args: readonly string[],
+  env?: Record<string, string>,
+  interruptOn?: string,
+): Promise<Ended> {
   const child = spawn(launcher, args, {
     env: { PATH: process.env['PATH'], HOME: server.home, ...(env ?? { CYBORG_URL: server.url }) },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -227,7 +233,12 @@ async function cyborg(args: readonly string[], env?: Record<string, string>): Pr
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => (stdout += String(chunk)));
-  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
+  child.stderr.on('data', (chunk) => {
+    stderr += String(chunk);
+    if (interruptOn !== undefined && !child.killed && stderr.includes(interruptOn)) {
+      child.kill('SIGINT');
+    }
+  });
   const code = await new Promise<number | null>((done) => child.on('close', done));
   return { code, stdout, stderr };
 }
@@ -382,6 +393,16 @@ describe('attach-instance', () => {
     expect(stderr).toContain(`while waiting for operation ${id(7)}`);
     expect(performance.now() - began).toBeLessThan(14_000);
     expect(performance.now() - began).toBeGreaterThan(8_000);
+  });
+
+  it('tells on Ctrl-C that the operation goes on', async () => {
+    server.current.handlers = {
+      createAttachments: () => ok(operation, 202),
+      showOperation: () => ({ stream: [running], hold: true }),
+    };
+    const ended = await cyborg(['attach-instance', 'vm-1'], undefined, 'running');
+    expect(ended.code).toBe(130);
+    expect(ended.stderr).toContain(`cyborg: Operation ${id(7)} goes on.`);
   });
 
   it('tells with --dry-run why not, with the nearest misses, and ends 1', async () => {

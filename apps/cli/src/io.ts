@@ -8,6 +8,8 @@ export interface Io {
   readonly workingDirectory: string;
   readonly clock: CliClock;
   readonly rng: CliRng;
+  /** Until disposed, Ctrl-C prints this before the process ends. */
+  readonly onInterrupt: (describe: () => string) => Disposable;
 }
 
 /** Fits `Clock` of @cyborg/service, and what the HTTP client asks for. */

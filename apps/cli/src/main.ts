@@ -7,6 +7,8 @@ import { runCli } from './cli.ts';
 import type { Io } from './io.ts';
 
 const fractionSteps = 2 ** 47;
+/** 128 + SIGINT, as shells report it. */
+const interruptedExitCode = 130;
 
 const io: Io = {
   stdout: process.stdout,
@@ -21,6 +23,14 @@ const io: Io = {
   rng: {
     uuid: () => randomUUID(),
     fraction: () => randomInt(fractionSteps) / fractionSteps,
+  },
+  onInterrupt: (describe) => {
+    const listener = (): void => {
+      process.stderr.write(`cyborg: ${describe()}\n`);
+      process.exit(interruptedExitCode);
+    };
+    process.on('SIGINT', listener);
+    return { [Symbol.dispose]: () => void process.off('SIGINT', listener) };
   },
 };
 

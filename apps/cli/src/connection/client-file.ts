@@ -9,7 +9,7 @@ import { requireHttpUrl, type Lookup, type Source } from './source.ts';
 
 /** Where `npm start` writes it for its user. */
 export function defaultFilePath({ env, home }: Lookup['io']): string {
-  const base = env['XDG_CONFIG_HOME'] || resolve(home, '.config');
+  const base = env['XDG_CONFIG_HOME'] ?? resolve(home, '.config');
   return resolve(base, 'cyborg', 'client.yaml');
 }
 

@@ -32,7 +32,7 @@ const ann = { kind: 'basic', user: 'ann', password: 'pw' };
 
 describe('findConnection', () => {
   it('goes to the default address without credentials when nothing is set', async () => {
-    expect(await find()).toEqual({
+    expect(await find({ CYBORG_URL: '', OS_CLOUD: '', CYBORG_CONFIG: '' })).toEqual({
       url: 'http://127.0.0.1:6680',
       auth: { kind: 'none' },
       ca: undefined,

@@ -25,8 +25,9 @@ export type ConnectionFlags = Pick<CommonFlags, 'url' | 'user' | 'password' | 'o
  */
 export async function findConnection(
   flags: ConnectionFlags,
-  { io, warn }: Lookup,
+  { io: given, warn }: Lookup,
 ): Promise<Connection> {
+  const io = { ...given, env: withoutEmpty(given.env) };
   const source = await findSource(flags, { io, warn });
   const url = flags.url ?? io.env['CYBORG_URL'] ?? source?.url ?? defaultUrl;
   requireHttpUrl(url);
@@ -36,13 +37,17 @@ export async function findConnection(
   return { url, auth, ca: await readCa(stored?.caFile) };
 }
 
+/** A variable that is set to nothing counts as not set. */
+function withoutEmpty(env: Lookup['io']['env']): Lookup['io']['env'] {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+}
+
 async function findSource(
   flags: ConnectionFlags,
   { io, warn }: Lookup,
 ): Promise<Source | undefined> {
   const named = io.env['CYBORG_CONFIG'];
-  if (named !== undefined && named !== '')
-    return readClientFile(named, { isNamed: true, io, warn });
+  if (named !== undefined) return readClientFile(named, { isNamed: true, io, warn });
   const openStack = await readOpenStack(flags.osCloud, io);
   if (openStack.kind === 'found') return openStack.source;
   const own = await readClientFile(defaultFilePath(io), { isNamed: false, io, warn });

@@ -30,7 +30,7 @@ export async function readOpenStack(
   io: Lookup['io'],
 ): Promise<OpenStackLookup> {
   const cloud = cloudFlag ?? io.env['OS_CLOUD'];
-  if (cloud !== undefined && cloud !== '') {
+  if (cloud !== undefined) {
     const lookup = toLookup(await readCloud(cloud, io));
     // Who names a cloud by flag means it.
     if (lookup.kind === 'unusable' && cloudFlag !== undefined) throw new CliError(lookup.message);
@@ -62,7 +62,7 @@ function toLookup(settings: Settings): OpenStackLookup {
         'Use auth type http_basic or none, or --url with --user, or CYBORG_CONFIG.',
     };
   }
-  if (endpoint === undefined || endpoint === '') {
+  if (endpoint === undefined) {
     throw new CliError(
       `${origin} is '${authType}', which needs the server's address: set OS_ENDPOINT (or 'endpoint' under 'auth').`,
     );
@@ -109,8 +109,8 @@ async function readCloud(cloud: string, io: Lookup['io']): Promise<Settings> {
 
 function cloudFiles({ env, home, workingDirectory }: Lookup['io']): string[] {
   const named = env['OS_CLIENT_CONFIG_FILE'];
-  if (named !== undefined && named !== '') return [resolve(workingDirectory, named)];
-  const base = env['XDG_CONFIG_HOME'] || resolve(home, '.config');
+  if (named !== undefined) return [resolve(workingDirectory, named)];
+  const base = env['XDG_CONFIG_HOME'] ?? resolve(home, '.config');
   return [workingDirectory, resolve(base, 'openstack'), '/etc/openstack'].map((folder) =>
     resolve(folder, 'clouds.yaml'),
   );

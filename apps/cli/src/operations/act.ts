@@ -131,8 +131,12 @@ async function follow(operation: Operation, context: Context): Promise<Operation
     latest = next;
     progress.update(next);
   };
+  const { http, io } = context;
+  using _interrupt = io.onInterrupt(
+    () =>
+      `Operation ${operation.id} goes on. Look with 'cyborg operation-show ${operation.id}', or stop it with 'cyborg operation-cancel ${operation.id}'.`,
+  );
   try {
-    const { http, io } = context;
     return await waitForOperation(operation, { http, clock: io.clock, rng: io.rng, onChange });
   } finally {
     await progress.end(latest);
