@@ -107,7 +107,10 @@ export async function eventually<T>(
       lastError = error;
     }
     if (systemClock.monotonicMs() - startedMs > timeoutMs) {
-      const why = lastError === undefined ? '' : ` Last error: ${String(lastError)}.`;
+      const why =
+        lastError === undefined
+          ? ''
+          : ` Last error: ${lastError instanceof Error ? lastError.message : JSON.stringify(lastError)}.`;
       throw new Error(`Not within ${timeoutMs} ms: ${what}.${why}\n${context?.() ?? ''}`);
     }
     await systemClock.sleep(pauseMs);
