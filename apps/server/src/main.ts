@@ -1,7 +1,7 @@
 /** cyborg-server: `run` (the default), `user-set`, `new-incarnation`. */
 import { OptionError } from '@cyborg/service/option-error';
-import { EmbeddedPostgresError } from '@cyborg/store/embedded/failure';
-import { DowngradeRefused } from '@cyborg/store/migrate';
+
+import { describeFailure, exitCodeOf } from './failure.ts';
 
 const commands = {
   run: async () => (await import('./commands/run.ts')).run,
@@ -27,21 +27,10 @@ async function main(argv: readonly string[]): Promise<number | undefined> {
   return command(argv.slice(1));
 }
 
-/** What an operator can act on is one sentence; anything else is a fault, with its stack. */
-function describe(error: unknown): string {
-  const isExpected =
-    error instanceof OptionError ||
-    error instanceof EmbeddedPostgresError ||
-    error instanceof DowngradeRefused ||
-    (error instanceof Error && 'cause' in error && error.message.startsWith('Cannot '));
-  if (isExpected) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
-}
-
 try {
   const status = await main(process.argv.slice(2));
   if (status !== undefined) process.exit(status);
 } catch (error) {
-  console.error(`cyborg-server: ${describe(error)}`);
-  process.exit(error instanceof OptionError ? error.exitCode : 1);
+  console.error(`cyborg-server: ${describeFailure(error)}`);
+  process.exit(exitCodeOf(error));
 }

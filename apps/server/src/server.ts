@@ -32,6 +32,7 @@ import type { OpenDatabase, Surroundings } from './start/database.ts';
 import { makeGauges } from './start/gauges.ts';
 import { repeat } from './start/repeat.ts';
 import { startReplica } from './start/replica.ts';
+import type { V3Handlers } from './v3/handlers.ts';
 
 export interface ServerSurroundings {
   readonly clock: Clock;
@@ -42,6 +43,7 @@ export interface ServerSurroundings {
 export interface RunningServer {
   readonly urls: readonly string[];
   readonly deps: ConductorDeps;
+  readonly v3: V3Handlers;
   readonly readiness: Readiness;
   /** Finishes requests in flight, ends polls and streams, stops the work, the database last. */
   stop(): Promise<void>;
@@ -97,7 +99,13 @@ export async function startServer(
   stack.defer(() => listening.stop());
   log.info({ urls: listening.urls, role: options.role, ledger: deps.ledger }, 'ready to serve');
   const owned = stack.move();
-  return { urls: listening.urls, deps, readiness, stop: () => owned.disposeAsync() };
+  return {
+    urls: listening.urls,
+    deps,
+    v3: composed.v3,
+    readiness,
+    stop: () => owned.disposeAsync(),
+  };
 }
 
 async function openAuthenticator(

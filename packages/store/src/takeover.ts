@@ -32,3 +32,16 @@ export async function listLiveReplicas(db: Kysely<Database>, now: Date): Promise
     .execute();
   return rows.map(({ name }) => name);
 }
+
+/** For agents that are known to have died with their server: the next ones need not wait for the leases to end. */
+export async function releaseLeases(
+  db: Kysely<Database>,
+  hostNames: readonly string[],
+): Promise<void> {
+  if (hostNames.length === 0) return;
+  await db
+    .updateTable('host')
+    .set({ agent_instance: null, lease_expires_at: null })
+    .where('name', 'in', hostNames)
+    .execute();
+}

@@ -41,8 +41,9 @@ export async function run(argv: readonly string[]): Promise<number | undefined> 
     exit: (code) => process.exit(code),
   });
   shutdown.listen(process);
-  const server = await startServer(options, { clock, rng: systemRng, log });
-  // A signal during the start waits for it: what half-started could not be stopped in order.
-  shutdown.add('the server', () => server.stop());
+  const starting = startServer(options, { clock, rng: systemRng, log });
+  // A signal during the start waits for its end: what half-started is then stopped in order.
+  shutdown.add('the server', async () => (await starting).stop());
+  await starting;
   return undefined;
 }

@@ -9,6 +9,7 @@ import { systemRng } from '@cyborg/service/rng';
 
 import { Check } from 'typebox/value';
 
+import { makePassword } from '../auth/make-password.ts';
 import { hashPassword } from '../auth/password.ts';
 import { UserEntrySchema, UsersFileError } from '../auth/users-file.ts';
 import { putUsers } from '../auth/write-users-file.ts';
@@ -45,7 +46,6 @@ const program = defineProgram({
 });
 
 const passwordCharsMin = 8;
-const passwordBytes = 18;
 
 export async function userSet(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
@@ -67,7 +67,7 @@ export async function userSet(argv: readonly string[]): Promise<number> {
   }
   const { options } = parsed;
   const path = usersFileOf(options);
-  const password = options.passwordStdin ? await readPassword() : makePassword();
+  const password = options.passwordStdin ? await readPassword() : makePassword(systemRng);
   try {
     await putUsers(path, [
       {
@@ -93,8 +93,4 @@ async function readPassword(): Promise<string> {
   throw new OptionError(
     `The password on standard input is shorter than ${passwordCharsMin} characters.`,
   );
-}
-
-export function makePassword(): string {
-  return systemRng.bytes(passwordBytes).toString('base64url');
 }

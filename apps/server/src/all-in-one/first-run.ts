@@ -1,0 +1,72 @@
+/** What a new installation gets once: later an operator's changes stay as they are. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { V3Body } from '@cyborg/api-spec/v3';
+import Type, { type Static } from 'typebox';
+import { Check } from 'typebox/value';
+
+import { writePrivateFile } from '../auth/write-users-file.ts';
+import { starter } from './hosts.ts';
+import type { LocalHost, Server } from './hosts.ts';
+
+type Backend = NonNullable<NonNullable<V3Body<'installDriver'>>['backends']>[number];
+
+const DoneSchema = Type.Object({ installed: Type.Array(Type.String()) });
+
+export interface FirstInstall {
+  /** Remembered under this name. */
+  readonly name: string;
+  readonly backends: readonly Backend[];
+}
+
+export function ownBackends({ name }: LocalHost): FirstInstall {
+  return {
+    name: 'own',
+    backends: [
+      { name: 'pci', kind: 'pci', hosts: [name] },
+      { name: 'virtual', kind: 'virtual', hosts: [name] },
+    ],
+  };
+}
+
+export function demoBackends(hosts: readonly LocalHost[]): FirstInstall {
+  const names = hosts.map(({ name }) => name);
+  return {
+    name: 'demo',
+    backends: [
+      { name: 'demo-pci', kind: 'pci', hosts: names, config: { offer: 'all' } },
+      { name: 'demo-virtual', kind: 'virtual', hosts: names },
+    ],
+  };
+}
+
+/** Installs what was not installed in an earlier start. The hosts must have enrolled. */
+export async function installOnce(
+  { v3 }: Pick<Server, 'v3'>,
+  stateDir: string,
+  installs: readonly FirstInstall[],
+): Promise<void> {
+  const path = join(stateDir, 'first-run.json');
+  const done = readDone(path);
+  for (const { name, backends } of installs) {
+    if (done.installed.includes(name)) continue;
+    // Again after a crash before the note: installing what is installed is a success.
+    await v3.installDriver(starter, {
+      params: { driver_id: 'generic' },
+      query: {},
+      body: { backends: [...backends] },
+    });
+    done.installed.push(name);
+    await writePrivateFile(path, `${JSON.stringify(done)}\n`);
+  }
+}
+
+function readDone(path: string): Static<typeof DoneSchema> {
+  if (!existsSync(path)) return { installed: [] };
+  const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  if (Check(DoneSchema, content)) return content;
+  throw new Error(
+    `Cannot read ${path}: it must hold {"installed": [...]}; remove it to begin anew.`,
+  );
+}

@@ -1,0 +1,197 @@
+/** Server, database and agents of one machine, started and stopped together. */
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Clock } from '@cyborg/service/clock';
+import type { Logger } from '@cyborg/service/logging';
+import type { Rng } from '@cyborg/service/rng';
+import { readHostProgress } from '@cyborg/store/host-progress';
+import { releaseLeases } from '@cyborg/store/takeover';
+
+import type { ServerOptions } from '../options.ts';
+import { startServer } from '../server.ts';
+import type { RunningServer } from '../server.ts';
+import { startAgentProcess } from './agent-process.ts';
+import { layOutDemo } from './demo.ts';
+import { demoBackends, installOnce, ownBackends } from './first-run.ts';
+import { agentArguments, hostsReady, thisHost } from './hosts.ts';
+import type { LocalHost, Server } from './hosts.ts';
+import { openLogFile } from './log-file.ts';
+import { defaultClientFile, defaultStateDir } from './options.ts';
+import type { AllInOneOptions } from './options.ts';
+import { ensureUsers, tenantProject, writeClientFiles, writeDefaultClientFile } from './users.ts';
+
+export interface AllInOneSurroundings {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface AllInOne {
+  readonly url: string;
+  readonly stateDir: string;
+  readonly qmpDir: string;
+  /** The one to show: the default place when it was written, else that of the state directory. */
+  readonly clientFile: string;
+  readonly notes: readonly string[];
+  /** Resolves when /readyz is 200. */
+  untilReady(signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const lookAgainMs = 100;
+
+export async function prepareStateDir(
+  options: AllInOneOptions,
+  env: AllInOneSurroundings['env'],
+): Promise<string> {
+  const given = options.stateDir ?? defaultStateDir(env);
+  await mkdir(given, { recursive: true, mode: 0o700 });
+  return realpath(given);
+}
+
+export async function startAllInOne(
+  options: AllInOneOptions,
+  stateDir: string,
+  { clock, rng, log, env }: AllInOneSurroundings,
+): Promise<AllInOne> {
+  await using stack = new AsyncDisposableStack();
+  const usersFile = join(stateDir, 'users.yaml');
+  const logins = await ensureUsers(stateDir, usersFile);
+  const serverOptions: ServerOptions = {
+    ...options,
+    stateDir,
+    usersFile,
+    role: 'all',
+    auth: 'http_basic',
+  };
+  const running = await startServer(serverOptions, { clock, rng, log });
+  stack.defer(() => running.stop());
+  const server: Server = {
+    url: localUrl(running.urls),
+    caFile: options.tlsCert,
+    deps: running.deps,
+    v3: running.v3,
+  };
+  const target = { url: server.url, caFile: server.caFile, stateDir };
+  await writeClientFiles(logins, target);
+  const [admin] = logins;
+  const notes: string[] = [];
+  let clientFile = join(stateDir, 'client.yaml');
+  if (options.stateDir === undefined && admin !== undefined) {
+    const path = defaultClientFile(env);
+    const refusal = await writeDefaultClientFile(path, admin, target);
+    if (refusal === undefined) clientFile = path;
+    else notes.push(refusal);
+  }
+  const qmpDir = join(stateDir, 'qmp');
+  await mkdir(qmpDir, { recursive: true, mode: 0o700 });
+  const own = thisHost(stateDir, qmpDir);
+  const demo = options.demo ? await layOutDemo(stateDir, tenantProject) : [];
+  const hosts = [own, ...demo];
+  running.readiness.add(hostsReady(running.deps, { hosts, since: running.deps.clock.now() }));
+  const firstRun = makeFirstRun(server, { stateDir, own, demo, clock });
+  running.readiness.add({ name: 'first run', check: async () => firstRun.trouble() });
+  if (options.databaseUrl === undefined) {
+    // Agents of the start before died with it, or still hold the lock of their state directory.
+    await releaseLeases(
+      running.deps.db,
+      hosts.map(({ name }) => name),
+    );
+  }
+  for (const host of hosts) stack.use(await startHost(server, host, { clock, rng, log, stateDir }));
+  stack.use(firstRun.start(log));
+  const owned = stack.move();
+  return {
+    url: server.url,
+    stateDir,
+    qmpDir,
+    clientFile,
+    notes,
+    untilReady: (signal) => untilReady(running, clock, signal),
+    stop: () => owned.disposeAsync(),
+  };
+}
+
+async function startHost(
+  server: Server,
+  host: LocalHost,
+  { clock, rng, log, stateDir }: Omit<AllInOneSurroundings, 'env'> & { stateDir: string },
+): Promise<AsyncDisposable> {
+  const output = openLogFile(join(stateDir, 'log', `agent-${host.name}.log`));
+  const argv = await agentArguments(server, host);
+  const agent = startAgentProcess({ name: host.name, argv, clock, rng, log, output });
+  return {
+    async [Symbol.asyncDispose]() {
+      await agent.stop();
+      output[Symbol.dispose]();
+    },
+  };
+}
+
+interface FirstRunParts {
+  readonly stateDir: string;
+  readonly own: LocalHost;
+  readonly demo: readonly LocalHost[];
+  readonly clock: Clock;
+}
+
+/** Installs the driver as soon as the hosts have enrolled. */
+function makeFirstRun(
+  server: Server,
+  { stateDir, own, demo, clock }: FirstRunParts,
+): { trouble(): string | undefined; start(log: Pick<Logger, 'warn'>): AsyncDisposable } {
+  let trouble: string | undefined = 'the generic driver is not installed yet';
+  const names = [own, ...demo].map(({ name }) => name);
+  const installs = [ownBackends(own), ...(demo.length > 0 ? [demoBackends(demo)] : [])];
+  const attempt = async (): Promise<void> => {
+    const enrolled = await readHostProgress(server.deps.db, names);
+    if (enrolled.length < names.length) return;
+    await installOnce(server, stateDir, installs);
+    trouble = undefined;
+  };
+  return {
+    trouble: () => trouble,
+    start(log) {
+      const stopping = new AbortController();
+      const loop = async (): Promise<void> => {
+        while (trouble !== undefined && !stopping.signal.aborted) {
+          await attempt().catch((error: unknown) => {
+            trouble = `the generic driver cannot be installed: ${messageOf(error)}`;
+            log.warn({ err: error }, 'the first run is not done; trying again');
+          });
+          if (trouble !== undefined)
+            await clock.sleep(lookAgainMs, stopping.signal).catch(() => {});
+        }
+      };
+      const ended = loop();
+      return {
+        async [Symbol.asyncDispose]() {
+          stopping.abort();
+          await ended;
+        },
+      };
+    },
+  };
+}
+
+async function untilReady(
+  { readiness }: RunningServer,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted && !(await readiness.report()).ready) {
+    await clock.sleep(lookAgainMs, signal).catch(() => {});
+  }
+}
+
+/** What a process of this machine connects to. */
+function localUrl(urls: readonly string[]): string {
+  const local = urls.find((url) => /\/\/(127\.|localhost|\[::1\])/.test(url)) ?? urls[0] ?? '';
+  return local.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,36 @@
+/** How far hosts have come since a start: what `npm start` waits for. */
+import type { Kysely } from 'kysely';
+
+import type { Database } from './schema.ts';
+
+export interface HostProgress {
+  readonly name: string;
+  /** Of the agent that holds the lease now; null when none does. */
+  readonly agentSince: Date | null;
+  readonly hasInventory: boolean;
+  readonly hasInstances: boolean;
+}
+
+export async function readHostProgress(
+  db: Kysely<Database>,
+  names: readonly string[],
+): Promise<HostProgress[]> {
+  if (names.length === 0) return [];
+  const rows = await db
+    .selectFrom('host')
+    .select([
+      'name',
+      'agent_instance',
+      'agent_since',
+      'first_inventory_at',
+      'instances_reported_at',
+    ])
+    .where('name', 'in', names)
+    .execute();
+  return rows.map((row) => ({
+    name: row.name,
+    agentSince: row.agent_instance === null ? null : row.agent_since,
+    hasInventory: row.first_inventory_at !== null,
+    hasInstances: row.instances_reported_at !== null,
+  }));
+}
