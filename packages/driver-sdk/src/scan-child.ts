@@ -4,17 +4,21 @@ import { makeProgress, ProgressWriter } from './scan-progress.ts';
 import type { Scan, ScanAnswer, ScanOrder } from './scan-process.ts';
 import { TreeReader } from './sysfs.ts';
 
+const [, , module = '', readMsMax = ''] = process.argv;
 const progress = makeProgress();
 const watch = new ProgressWriter(progress);
-let watchdog: Worker | undefined;
+const watchdog = new Worker(new URL('./scan-watchdog.ts', import.meta.url), {
+  workerData: { progress, readMsMax: Number(readMsMax) },
+});
+watchdog.unref();
 
-async function answer({ module, input, skip, readMsMax }: ScanOrder): Promise<ScanAnswer> {
-  watchdog ??= new Worker(new URL('./scan-watchdog.ts', import.meta.url), {
-    workerData: { progress, readMsMax },
-    execArgv: [],
-  });
+// Loaded before it is asked for, so that the first scan does not wait for it.
+const loading = import(module) as Promise<{ scan: Scan<unknown, unknown> }>;
+loading.catch(() => undefined); // each order reports it
+
+async function answer({ input, skip }: ScanOrder): Promise<ScanAnswer> {
   try {
-    const { scan } = (await import(module)) as { scan: Scan<unknown, unknown> };
+    const { scan } = await loading;
     return { json: JSON.stringify(scan(input, new TreeReader({ watch, skip }))) };
   } catch (error) {
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };

@@ -34,10 +34,8 @@ export interface ScanProcessOptions {
 
 /** From and to scan-child.ts. */
 export interface ScanOrder {
-  readonly module: string;
   readonly input: unknown;
   readonly skip: readonly string[];
-  readonly readMsMax: number;
 }
 /** The output is sent as text: cloning a thousand small objects takes three times as long. */
 export type ScanAnswer = { readonly json: string } | { readonly error: string };
@@ -115,12 +113,7 @@ export class ScanProcess<Input, Output> {
     const child = (this.#child ??= this.#start());
     child.ref();
     child.channel?.ref();
-    const order: ScanOrder = {
-      module: this.#module.href,
-      input,
-      skip: [...this.#blocked],
-      readMsMax: this.#limits.readMsMax,
-    };
+    const order: ScanOrder = { input, skip: [...this.#blocked] };
     try {
       const outcome = outcomeOf<Output>(child, signal);
       child.send(order, () => undefined); // a child that cannot be written to has ended, which is listened for
@@ -139,7 +132,8 @@ export class ScanProcess<Input, Output> {
     const entry = fileURLToPath(new URL('./scan-child.ts', import.meta.url));
     // Its stdout must not be ours: that is the protocol's.
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'] as const;
-    const child = fork(entry, [], { stdio: [...stdio], serialization: 'advanced' });
+    const words = [this.#module.href, String(this.#limits.readMsMax)];
+    const child = fork(entry, words, { stdio: [...stdio], serialization: 'advanced' });
     child.on('error', () => undefined); // also when nobody waits for it any more
     child.on('exit', () => {
       if (this.#child === child) this.#child = undefined;

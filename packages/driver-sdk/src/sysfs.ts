@@ -95,6 +95,11 @@ export class TreeReader {
     return this.exists(path) ? this.#attempt(path, () => realpathSync(path)) : undefined;
   }
 
+  /** Any other look at a path, under the same care; undefined when it throws, or the path is to be skipped. */
+  probe<T>(path: string, look: () => T): T | undefined {
+    return this.#attempt(path, look);
+  }
+
   /** Changes when the kernel makes the file or folder anew, as when a card was swapped. */
   inode(path: string): number | undefined {
     return this.#attempt(path, () => statSync(path).ino);

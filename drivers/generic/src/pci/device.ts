@@ -115,7 +115,8 @@ function toAccelerator(
   const use = tools.holders.find(fn);
   const approval = isApproved(listed, tools.config) ? null : 'not approved';
   const obstacle = tools.isSimulated || fn.iommuGroup !== undefined ? null : 'no IOMMU group';
-  const held = use === undefined ? null : `in use by the host: ${use.text}`.slice(0, 1024);
+  const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
+  const held = use === undefined ? null : `${claim}: ${use.text}`.slice(0, 1024);
   // What somebody holds is said first; that evidence is missing matters to who would offer it.
   const reason = use?.certainty === 'seen' ? held : (approval ?? held ?? obstacle);
   const type = typeOf(listed);
