@@ -4,6 +4,8 @@
  */
 export type Topic =
   | 'work'
+  /** Wishes for drivers and discoveries, and what hosts report of them. */
+  | 'deployments'
   /** Events were written and want their numbers: the sequencer's. */
   | 'events-written'
   /** Events got their numbers: readers'. */

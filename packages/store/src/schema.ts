@@ -142,11 +142,18 @@ export interface DeploymentTable extends Timestamps {
   generation: Generated<number>;
 }
 
-/** Which hosts a backend is for: all of them, these (ids), or those that carry all of these labels. */
+/**
+ * Which hosts a backend is for: all of them, these (ids), or those that carry all of these labels. `except_host_ids` are
+ * the hosts that it has been uninstalled from.
+ */
 export type HostSelector =
-  | { readonly kind: 'all' }
+  | { readonly kind: 'all'; readonly except_host_ids?: readonly string[] }
   | { readonly kind: 'hosts'; readonly host_ids: readonly string[] }
-  | { readonly kind: 'labels'; readonly labels: Strings };
+  | {
+      readonly kind: 'labels';
+      readonly labels: Strings;
+      readonly except_host_ids?: readonly string[];
+    };
 
 export type BackendConfig = Readonly<Record<string, unknown>>;
 

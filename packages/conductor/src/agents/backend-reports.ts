@@ -120,5 +120,5 @@ async function tellChanges(
       },
     })),
   );
-  if (changed.length > 0) act.wakeUps.add('work');
+  if (changed.length > 0) act.wakeUps.add('deployments');
 }

@@ -1,10 +1,12 @@
 /** What a host should be: its installations and backends, and the orders that wait for it. */
 import { createHash } from 'node:crypto';
 
+import type { BackendAddition } from '@cyborg/store/schema';
 import { sql } from 'kysely';
 
 import type { ConductorDeps, Db, Ledger } from '../deps.ts';
 import { listOrders, ordersFingerprint, type OrderView } from '../orders/orders.ts';
+import { withAdditions } from '../deployments/additions.ts';
 import type { AgentHost } from './credentials.ts';
 
 export interface DesiredBackendView {
@@ -139,17 +141,19 @@ function isGone(backend: { generation: number; observed_generation: number }): b
   return backend.observed_generation >= backend.generation;
 }
 
+/** Accelerators made by request travel in the configuration: no driver needs to know them apart. */
 function toDesiredBackend(row: {
   readonly id: string;
   readonly name: string;
   readonly kind: string;
   readonly config: Readonly<Record<string, unknown>>;
-  readonly additions: readonly Readonly<Record<string, unknown>>[];
+  readonly additions: readonly BackendAddition[];
   readonly generation: number;
   readonly discovery_requested: number;
 }): DesiredBackendView {
-  const { id, name, kind, config, additions, generation } = row;
-  return { id, name, kind, config, additions, generation, discovery: row.discovery_requested };
+  const { id, name, kind, generation, discovery_requested: discovery } = row;
+  const config = withAdditions(kind, row.config, row.additions);
+  return { id, name, kind, config, additions: [], generation, discovery };
 }
 
 async function revisionOf({ db }: ConductorDeps, hostId: string): Promise<string> {

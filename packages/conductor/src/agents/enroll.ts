@@ -47,6 +47,7 @@ export function enroll(deps: ConductorDeps, body: EnrollBody): Promise<EnrollVie
         data: { name: body.host.name, simulated: token.is_simulated },
       },
     ]);
+    running.wakeUps.add('deployments');
     return { host_id: hostId, host_name: body.host.name, credential: secret, ledger: deps.ledger };
   });
 }

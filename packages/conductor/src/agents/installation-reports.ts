@@ -109,5 +109,5 @@ async function tellChanges(act: Act, rows: readonly Row[]): Promise<void> {
       },
     })),
   );
-  if (rows.length > 0) act.wakeUps.add('work');
+  if (rows.length > 0) act.wakeUps.add('deployments');
 }

@@ -161,10 +161,9 @@ async function renewAll(
     select o.id, o.agent_instance as was_holder, o.alive as was_alive, o.simulated, o.changed,
       d.id is not null as renewed
     from old o left join done d on d.id = o.id`.execute(tx);
-  await recordEvents(
-    running,
-    rows.flatMap((row) => leaseEvents(row, batch)),
-  );
+  const events = rows.flatMap((row) => leaseEvents(row, batch));
+  await recordEvents(running, events);
+  if (events.length > 0) running.wakeUps.add('deployments');
   return rows;
 }
 
@@ -204,7 +203,7 @@ export async function markHostsDown(deps: ConductorDeps): Promise<number> {
         data: { name: row.name, why: 'its agent has not renewed its lease' },
       })),
     );
-    if (rows.length > 0) running.wakeUps.add('work');
+    if (rows.length > 0) running.wakeUps.add('deployments');
     return rows.length;
   });
 }

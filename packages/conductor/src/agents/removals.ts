@@ -42,7 +42,7 @@ export async function finishRemovals(act: Act, removals: Removals): Promise<void
       data: { name: row.name, driver_id: row.driver_id },
     })),
   );
-  act.wakeUps.add('work');
+  act.wakeUps.add('deployments');
 }
 
 async function deleteWhatNobodyHolds({ tx }: Act, backendIds: readonly string[]): Promise<void> {

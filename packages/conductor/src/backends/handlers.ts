@@ -1,3 +1,6 @@
+import type { Caller } from '@cyborg/model/caller';
+import { sql } from 'kysely';
+
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
@@ -14,7 +17,6 @@ import {
   selectBackends,
   type BackendRow,
 } from './find-backend.ts';
-import { sql } from 'kysely';
 
 export interface BackendView {
   readonly id: string;
@@ -84,46 +86,52 @@ export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
       return toBackendView(row, countOf(row.id));
     },
 
-    async updateBackend(caller, { params, query, body, ifMatch }) {
-      const scope = scopeOf(caller);
-      const read = async ({ tx }: Act, isLocked: boolean): Promise<BackendRow> => {
-        const row = await findBackend(tx, scope, { ...params, isLocked });
-        checkIfMatch(ifMatch, row, `backend ${row.host_name}@${row.name}`);
-        return row;
-      };
-      if (query.dry_run === true) {
-        return dryRun(deps, async (running) => {
-          const { id, name, status } = await read(running, false);
-          const change = `${name}: status ${status} becomes ${body.status}`;
-          return [{ subject_kind: 'backend', subject_id: id, change }];
-        });
-      }
-      return act(deps, async (running) => {
-        const row = await read(running, true);
-        const updated_at = changedAt(row, running.now);
-        await running.tx
-          .updateTable('backend')
-          .set({ status: body.status, updated_at })
-          .where('id', '=', row.id)
-          .execute();
-        await recordEvents(running, [
-          {
-            kind: `backend.${body.status}`,
-            subjectKind: 'backend',
-            subjectId: row.id,
-            hostId: row.host_id,
-            userId: caller.userId,
-            data: { name: row.name, host: row.host_name },
-          },
-        ]);
-        const countOf = await countAccelerators(running.tx, scope, {
-          by: 'backend_id',
-          ids: [row.id],
-        });
-        return toBackendView({ ...row, status: body.status, updated_at }, countOf(row.id));
-      });
-    },
+    updateBackend: (caller, input) => updateBackend(deps, caller, input),
   };
+}
+
+async function updateBackend(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params, query, body, ifMatch }: UpdateInput,
+): Promise<BackendView | DryRunView> {
+  const scope = scopeOf(caller);
+  const read = async ({ tx }: Act, isLocked: boolean): Promise<BackendRow> => {
+    const row = await findBackend(tx, scope, { ...params, isLocked });
+    checkIfMatch(ifMatch, row, `backend ${row.host_name}@${row.name}`);
+    return row;
+  };
+  if (query.dry_run === true) {
+    return dryRun(deps, async (running) => {
+      const { id, name, status } = await read(running, false);
+      const change = `${name}: status ${status} becomes ${body.status}`;
+      return [{ subject_kind: 'backend', subject_id: id, change }];
+    });
+  }
+  return act(deps, async (running) => {
+    const row = await read(running, true);
+    const updated_at = changedAt(row, running.now);
+    await running.tx
+      .updateTable('backend')
+      .set({ status: body.status, updated_at })
+      .where('id', '=', row.id)
+      .execute();
+    await recordEvents(running, [
+      {
+        kind: `backend.${body.status}`,
+        subjectKind: 'backend',
+        subjectId: row.id,
+        hostId: row.host_id,
+        userId: caller.userId,
+        data: { name: row.name, host: row.host_name },
+      },
+    ]);
+    const countOf = await countAccelerators(running.tx, scope, {
+      by: 'backend_id',
+      ids: [row.id],
+    });
+    return toBackendView({ ...row, status: body.status, updated_at }, countOf(row.id));
+  });
 }
 
 export function toBackendView(row: BackendRow, count: Count): BackendView {

@@ -1,3 +1,4 @@
+import type { Caller } from '@cyborg/model/caller';
 import { toJson } from '@cyborg/store/json';
 
 import type { ConductorDeps } from '../deps.ts';
@@ -43,53 +44,13 @@ export function makeHostHandlers(
 ): HostHandlers {
   const { db, clock } = deps;
   return {
-    async listHosts(caller, { query }) {
-      const [after] = fromMarker(query.marker, 1) ?? [];
-      let rows = db
-        .selectFrom('host')
-        .selectAll()
-        .where(hostsInScope(scopeOf(caller)))
-        .orderBy('name')
-        .limit(rowsWanted(query));
-      if (after !== undefined) rows = rows.where('name', '>', after);
-      if (query.state === 'up') rows = rows.where('lease_expires_at', '>', clock.now());
-      if (query.state === 'down') {
-        rows = rows.where((eb) =>
-          eb.or([eb('lease_expires_at', 'is', null), eb('lease_expires_at', '<=', clock.now())]),
-        );
-      }
-      return toPage(await rows.execute(), query, {
-        keyOf: ({ name }) => [name],
-        toItem: (row) => toHostView(row, clock.now()),
-      });
-    },
+    listHosts: (caller, { query }) => listHosts(deps, caller, query),
 
     async showHost(caller, { params }) {
       return toHostView(await findHost(db, scopeOf(caller), params), clock.now());
     },
 
-    async updateHost(caller, { params, query, body, ifMatch }) {
-      const read = async (running: Act, isLocked: boolean): Promise<HostRow> => {
-        const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked });
-        checkIfMatch(ifMatch, row, `host ${row.name}`);
-        return row;
-      };
-      if (query.dry_run === true) {
-        return dryRun(deps, async (running) => changesOf(await read(running, false), body));
-      }
-      return act(deps, async (running) => {
-        const row = await read(running, true);
-        const after = await writeHost(running, row, body);
-        await recordEvents(running, [
-          hostEvent(row, body.status === undefined ? 'host.updated' : `host.${body.status}`, {
-            userId: caller.userId,
-            data: { ...body },
-          }),
-        ]);
-        running.wakeUps.add('work');
-        return toHostView(after, running.now);
-      });
-    },
+    updateHost: (caller, input) => updateHost(deps, caller, input),
 
     async revokeHost(caller, { params }) {
       const view = await act(deps, async (running) => {
@@ -123,6 +84,58 @@ export function makeHostHandlers(
       );
     },
   };
+}
+
+async function listHosts(
+  { db, clock }: ConductorDeps,
+  caller: Caller,
+  query: ListInput['query'],
+): Promise<Page<HostView>> {
+  const [after] = fromMarker(query.marker, 1) ?? [];
+  let rows = db
+    .selectFrom('host')
+    .selectAll()
+    .where(hostsInScope(scopeOf(caller)))
+    .orderBy('name')
+    .limit(rowsWanted(query));
+  if (after !== undefined) rows = rows.where('name', '>', after);
+  if (query.state === 'up') rows = rows.where('lease_expires_at', '>', clock.now());
+  if (query.state === 'down') {
+    rows = rows.where((eb) =>
+      eb.or([eb('lease_expires_at', 'is', null), eb('lease_expires_at', '<=', clock.now())]),
+    );
+  }
+  return toPage(await rows.execute(), query, {
+    keyOf: ({ name }) => [name],
+    toItem: (row) => toHostView(row, clock.now()),
+  });
+}
+
+async function updateHost(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params, query, body, ifMatch }: UpdateInput,
+): Promise<HostView | DryRunView> {
+  const read = async (running: Act, isLocked: boolean): Promise<HostRow> => {
+    const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked });
+    checkIfMatch(ifMatch, row, `host ${row.name}`);
+    return row;
+  };
+  if (query.dry_run === true) {
+    return dryRun(deps, async (running) => changesOf(await read(running, false), body));
+  }
+  return act(deps, async (running) => {
+    const row = await read(running, true);
+    const after = await writeHost(running, row, body);
+    await recordEvents(running, [
+      hostEvent(row, body.status === undefined ? 'host.updated' : `host.${body.status}`, {
+        userId: caller.userId,
+        data: { ...body },
+      }),
+    ]);
+    running.wakeUps.add('deployments');
+    return toHostView(after, running.now);
+  });
 }
 
 function hostEvent(

@@ -37,7 +37,7 @@ export async function putInventory(
       .where('id', '=', backend.id)
       .execute();
     if (backend.inventory_hash === null) await noteFirst(running, { host, backendId });
-    running.wakeUps.add('work');
+    running.wakeUps.add('deployments');
   });
   return null;
 }

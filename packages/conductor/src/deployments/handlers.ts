@@ -1,0 +1,95 @@
+import type { Caller } from '@cyborg/model/caller';
+
+import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import { idempotently } from '../idempotency.ts';
+import type { OperationView } from '../operations/read-operations.ts';
+import { act, type Act } from '../transaction.ts';
+import { readContext, type DeploymentContext } from './context.ts';
+import { install, planInstall } from './install.ts';
+import { planUninstall, uninstall, type UninstallQuery } from './uninstall.ts';
+import { planUpdate, update, type UpdateBody } from './update.ts';
+import { readDeployment, type DeploymentView } from './view.ts';
+import type { InstallBody } from './wishes.ts';
+
+type Params = { readonly driver_id: string };
+type Acted = OperationView | DryRunView;
+
+export interface DeploymentHandlers {
+  readonly showDeployment: Handler<Input<Params>, DeploymentView>;
+  readonly installDriver: Handler<Input<Params, DryRunQuery, InstallBody>, Acted>;
+  readonly updateDriver: Handler<Input<Params, DryRunQuery, UpdateBody>, Acted>;
+  readonly uninstallDriver: Handler<Input<Params, DryRunQuery & UninstallQuery>, Acted>;
+}
+
+export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers {
+  const locked = (running: Act, caller: Caller, params: Params): Promise<DeploymentContext> =>
+    readContext(running.tx, caller, { driverId: params.driver_id, isLocked: true });
+  const unlocked = (running: Act, caller: Caller, params: Params): Promise<DeploymentContext> =>
+    readContext(running.tx, caller, { driverId: params.driver_id, isLocked: false });
+  return {
+    showDeployment: (caller, { params }) => readDeployment(deps.db, caller, params.driver_id),
+
+    async installDriver(caller, { params, query, body, idempotencyKey: key }) {
+      if (query.dry_run === true) {
+        return dryRun(deps, async (running) => {
+          const plan = await planInstall(running, await unlocked(running, caller, params), body);
+          return plan.isSame
+            ? []
+            : changes(params, [
+                ...plan.added.map(({ name }) => `backend ${name} is installed`),
+                ...plan.widened.map(({ row }) => `backend ${row.name} comes to more hosts`),
+                ...(plan.rollout === undefined ? [] : ['the roll-out is changed']),
+              ]);
+        });
+      }
+      const path = `/v3/drivers/${params.driver_id}/deployment`;
+      return act(deps, (running) =>
+        idempotently(running, { caller, method: 'PUT', path, key, body }, async () =>
+          install(deps, running, { context: await locked(running, caller, params), body }),
+        ),
+      );
+    },
+
+    async updateDriver(caller, { params, query, body, ifMatch }) {
+      if (query.dry_run === true) {
+        return dryRun(deps, async (running) => {
+          const context = await unlocked(running, caller, params);
+          const plan = await planUpdate(running, { context, body, ifMatch });
+          const isNew = plan.version.version !== plan.deployment.version;
+          return changes(params, [
+            ...(isNew
+              ? [`version ${plan.deployment.version} becomes ${plan.version.version}`]
+              : []),
+            ...plan.configs.map(({ row }) => `backend ${row.name} gets another configuration`),
+          ]);
+        });
+      }
+      return act(deps, async (running) => {
+        const context = await locked(running, caller, params);
+        return update(deps, running, { context, body, ifMatch });
+      });
+    },
+
+    async uninstallDriver(caller, { params, query }) {
+      if (query.dry_run === true) {
+        return dryRun(deps, async (running) => {
+          const context = await unlocked(running, caller, params);
+          const plan = await planUninstall(running, context, { query, isLocked: false });
+          return changes(params, [
+            ...plan.targets.map(({ host, backend }) => `backend ${host}@${backend} is removed`),
+            ...plan.forced.map(({ name, host }) => `${name} on ${host} loses its driver`),
+          ]);
+        });
+      }
+      return act(deps, async (running) =>
+        uninstall(deps, running, { context: await locked(running, caller, params), query }),
+      );
+    },
+  };
+}
+
+function changes({ driver_id }: Params, sentences: readonly string[]): Change[] {
+  return sentences.map((change) => ({ subject_kind: 'driver', subject_id: driver_id, change }));
+}

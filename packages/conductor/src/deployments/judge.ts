@@ -1,0 +1,197 @@
+/** How far hosts have come with an operation on drivers: one result for each backend of each host. */
+import type { InstallationState } from '@cyborg/model/installation-lifecycle';
+import type { BackendState, OperationResult } from '@cyborg/store/schema';
+import { sql } from 'kysely';
+
+import { isUp } from '../hosts/view.ts';
+import type { Act } from '../transaction.ts';
+import { selects } from './selectors.ts';
+
+export interface InstallSubject {
+  readonly driver_id: string;
+  readonly version: string;
+  readonly backends: readonly string[];
+}
+
+interface Progress {
+  readonly host_id: string;
+  readonly name: string;
+  readonly state: BackendState;
+  readonly reason: string | null;
+  readonly generation: number;
+  readonly observed_generation: number;
+  readonly installation_state: InstallationState;
+  readonly installation_reason: string | null;
+  readonly wanted_version: string;
+  readonly running_version: string | null;
+}
+
+type Verdict = Pick<OperationResult, 'outcome' | 'message'>;
+
+const succeeded: Verdict = { outcome: 'succeeded', message: null };
+const pending = (message: string | null): Verdict => ({ outcome: 'pending', message });
+const failed = (message: string): Verdict => ({ outcome: 'failed', message });
+
+/** Enabled hosts that the named backends select, as the selectors are now. */
+export async function judgeInstall(
+  { tx, now }: Act,
+  subject: InstallSubject,
+): Promise<OperationResult[]> {
+  const deployment = await tx
+    .selectFrom('deployment')
+    .selectAll()
+    .where('driver_id', '=', subject.driver_id)
+    .executeTakeFirst();
+  if (deployment === undefined || deployment.version !== subject.version) {
+    const state = deployment === undefined ? 'uninstalled' : `at version ${deployment.version}`;
+    const message = `Overtaken: driver ${subject.driver_id} is ${state} now.`;
+    return [{ host: null, subject: subject.driver_id, ...failed(message) }];
+  }
+  const wanted = await tx
+    .selectFrom('deployment_backend')
+    .select(['name', 'selector'])
+    .where('deployment_id', '=', deployment.id)
+    .where('name', '=', sql<string>`any(${subject.backends}::text[])`)
+    .orderBy('name')
+    .execute();
+  const hosts = await tx
+    .selectFrom('host')
+    .select(['id', 'name', 'labels', 'lease_expires_at'])
+    .where('status', '=', 'enabled')
+    .where('revoked_at', 'is', null)
+    .orderBy('name')
+    .execute();
+  const progress = await readProgress(tx, subject.driver_id);
+  const results = hosts.flatMap((host) =>
+    wanted
+      .filter(({ selector }) => selects(selector, host))
+      .map(({ name }) => {
+        const row = progress.get(`${host.id} ${name}`);
+        const verdict = judge(row, { version: deployment.version, isUp: isUp(host, now) });
+        const isBegun = row?.wanted_version === deployment.version;
+        return { host: host.name, subject: `${host.name}@${name}`, ...verdict, isBegun };
+      }),
+  );
+  const stop = results.find(({ outcome }) => outcome === 'failed')?.host;
+  const isStopped = deployment.rollout.batch !== undefined && stop !== undefined;
+  return results.map(({ isBegun, ...result }) =>
+    isStopped && !isBegun && result.outcome === 'pending'
+      ? { ...result, ...failed(`not begun: the roll-out stopped when host ${stop} failed`) }
+      : result,
+  );
+}
+
+async function readProgress(tx: Act['tx'], driverId: string): Promise<Map<string, Progress>> {
+  const { rows } = await sql<Progress>`
+    select b.host_id, b.name, b.state, b.reason, b.generation, b.observed_generation,
+      i.state as installation_state, i.reason as installation_reason, i.wanted_version, i.running_version
+    from backend b join installation i on i.id = b.installation_id
+    where b.driver_id = ${driverId}`.execute(tx);
+  return new Map(rows.map((row) => [`${row.host_id} ${row.name}`, row]));
+}
+
+function judge(
+  row: Progress | undefined,
+  wanted: { readonly version: string; readonly isUp: boolean },
+): Verdict {
+  const waiting = pending(wanted.isUp ? null : 'waiting for the host: it is down');
+  if (row === undefined || row.wanted_version !== wanted.version) return waiting;
+  if (row.installation_state === 'failed' || row.installation_state === 'blocked') {
+    return failed(row.installation_reason ?? `the installation is ${row.installation_state}`);
+  }
+  const isCurrent =
+    row.installation_state === 'ready' &&
+    row.running_version === wanted.version &&
+    row.observed_generation >= row.generation;
+  if (!isCurrent) return waiting;
+  if (row.state === 'ready') return succeeded;
+  if (row.state === 'failed' || row.state === 'blocked') {
+    return failed(row.reason ?? `the backend is ${row.state}`);
+  }
+  return pending(row.reason);
+}
+
+export interface UninstallTarget {
+  readonly host: string;
+  readonly backend: string;
+  readonly backend_id: string;
+}
+
+export interface UninstallSubject {
+  readonly driver_id: string;
+  readonly targets: readonly UninstallTarget[];
+  /** Installations that go altogether, with the names of their hosts. */
+  readonly installations: readonly { readonly id: string; readonly host: string }[];
+}
+
+export async function judgeUninstall(
+  { tx, now }: Act,
+  { driver_id, targets, installations }: UninstallSubject,
+): Promise<OperationResult[]> {
+  const backendIds = targets.map(({ backend_id }) => backend_id);
+  const { rows: left } = await sql<{ id: string; reason: string | null; up: boolean }>`
+    select b.id, b.reason, coalesce(h.lease_expires_at > ${now}, false) as up
+    from backend b join host h on h.id = b.host_id
+    where b.id = any(${backendIds}::uuid[]) and b.state = 'removing'
+      and b.observed_generation < b.generation`.execute(tx);
+  const { rows: running } = await sql<{ id: string; reason: string | null; up: boolean }>`
+    select i.id, i.reason, coalesce(h.lease_expires_at > ${now}, false) as up
+    from installation i join host h on h.id = i.host_id
+    where i.id = any(${installations.map(({ id }) => id)}::uuid[]) and i.state = 'removing'`.execute(
+    tx,
+  );
+  const verdictOf = (row: { reason: string | null; up: boolean } | undefined): Verdict => {
+    if (row === undefined) return succeeded;
+    return pending(row.up ? row.reason : 'waiting for the host: it is down');
+  };
+  return [
+    ...targets.map(({ host, backend, backend_id }) => ({
+      host,
+      subject: `${host}@${backend}`,
+      ...verdictOf(left.find(({ id }) => id === backend_id)),
+    })),
+    ...installations.map(({ id, host }) => ({
+      host,
+      subject: `${driver_id} on ${host}`,
+      ...verdictOf(running.find((row) => row.id === id)),
+    })),
+  ];
+}
+
+export interface DiscoverySubject {
+  readonly targets: readonly (UninstallTarget & { readonly discovery: number })[];
+}
+
+export async function judgeDiscovery(
+  { tx, now }: Act,
+  { targets }: DiscoverySubject,
+): Promise<OperationResult[]> {
+  const { rows } = await sql<{
+    id: string;
+    state: BackendState;
+    reason: string | null;
+    done: number;
+    up: boolean;
+  }>`
+    select b.id, b.state, b.reason, b.discovery_done as done,
+      coalesce(h.lease_expires_at > ${now}, false) as up
+    from backend b join host h on h.id = b.host_id
+    where b.id = any(${targets.map(({ backend_id }) => backend_id)}::uuid[])`.execute(tx);
+  return targets.map(({ host, backend, backend_id, discovery }) => {
+    const row = rows.find(({ id }) => id === backend_id);
+    return { host, subject: `${host}@${backend}`, ...judgeLook(row, discovery) };
+  });
+}
+
+function judgeLook(
+  row: { state: BackendState; reason: string | null; done: number; up: boolean } | undefined,
+  discovery: number,
+): Verdict {
+  if (row === undefined || row.state === 'removing') return failed('the backend was uninstalled');
+  if (row.done < discovery) {
+    const isBroken = row.state === 'failed' || row.state === 'blocked';
+    if (row.up && isBroken) return failed(row.reason ?? `the backend is ${row.state}`);
+    return pending(row.up ? row.reason : 'waiting for the host: it is down');
+  }
+  return row.state === 'ready' ? succeeded : failed(row.reason ?? `the backend is ${row.state}`);
+}

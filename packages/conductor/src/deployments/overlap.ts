@@ -1,0 +1,137 @@
+/**
+ * Rules of two backends that claim one function.
+ *
+ * Refused is what is certain: the same selection, a selection that lies within the other, or a function in the ledger that
+ * both select. What may meet but has not is allowed; should it meet, the function stays with the backend that had it
+ * first, and is withheld in the other, naming the first (inventory/apply.ts).
+ *
+ * Only kind `pci` selects functions by rule: `classes`, `rules` and `exclude` of its configuration.
+ */
+import type { BackendConfig } from '@cyborg/store/schema';
+
+/** What is known of a function on a shared host. */
+export interface KnownFunction {
+  readonly host: string;
+  readonly address: string;
+  readonly vendor_id: string | null;
+  readonly device_id: string | null;
+  readonly class: string | null;
+  readonly kernel_driver: string | null;
+}
+
+export interface Claimant {
+  readonly kind: string;
+  /** With defaults filled in. */
+  readonly config: BackendConfig;
+}
+
+type Criterion = 'vendor' | 'device' | 'class' | 'kernel_driver' | 'address';
+type Matcher = Readonly<Partial<Record<Criterion, string>>>;
+
+const criteria = ['vendor', 'device', 'class', 'kernel_driver', 'address'] as const;
+
+/** Why the two certainly claim one function; undefined when that is not certain. */
+export function overlapOf(
+  a: Claimant,
+  b: Claimant,
+  functions: readonly KnownFunction[],
+): string | undefined {
+  if (a.kind !== 'pci' || b.kind !== 'pci') return undefined;
+  const shared = functions.find((fn) => claims(a.config, fn) && claims(b.config, fn));
+  if (shared !== undefined) return `both claim ${shared.address} on host ${shared.host}`;
+  if (matchersOf(a.config, 'exclude').length + matchersOf(b.config, 'exclude').length > 0) {
+    return undefined;
+  }
+  for (const one of selectionOf(a.config)) {
+    for (const other of selectionOf(b.config)) {
+      if (isWithin(one, other)) return `${show(one)} lies within ${show(other)}`;
+      if (isWithin(other, one)) return `${show(other)} lies within ${show(one)}`;
+    }
+  }
+  return undefined;
+}
+
+function selectionOf(config: BackendConfig): Matcher[] {
+  const classes: unknown = config['classes'];
+  const byClass = Array.isArray(classes) ? classes.map((code) => ({ class: String(code) })) : [];
+  return [...byClass, ...matchersOf(config, 'rules')];
+}
+
+/** One that names nothing matches nothing. */
+function matchersOf(config: BackendConfig, key: 'rules' | 'exclude'): Matcher[] {
+  const list: unknown = config[key];
+  if (!Array.isArray(list)) return [];
+  return list.map(toMatcher).filter((matcher) => Object.keys(matcher).length > 0);
+}
+
+function toMatcher(item: unknown): Matcher {
+  if (typeof item !== 'object' || item === null) return {};
+  const pairs = new Map(Object.entries(item));
+  return Object.fromEntries(
+    criteria.flatMap((name) => {
+      const value: unknown = pairs.get(name);
+      return typeof value === 'string' ? [[name, value]] : [];
+    }),
+  );
+}
+
+function claims(config: BackendConfig, fn: KnownFunction): boolean {
+  const facts = toFacts(fn);
+  return (
+    selectionOf(config).some((matcher) => isWithin(facts, matcher)) &&
+    !matchersOf(config, 'exclude').some((matcher) => isWithin(facts, matcher))
+  );
+}
+
+function toFacts(fn: KnownFunction): Matcher {
+  return {
+    vendor: fn.vendor_id ?? '',
+    device: fn.device_id ?? '',
+    class: fn.class ?? '',
+    kernel_driver: fn.kernel_driver ?? 'none',
+    address: fn.address,
+  };
+}
+
+/** Whatever the inner one selects, the outer one does. */
+function isWithin(inner: Matcher, outer: Matcher): boolean {
+  return criteria.every((name) => {
+    const wanted = outer[name];
+    const given = inner[name];
+    return wanted === undefined || (given !== undefined && isCriterionWithin(name, given, wanted));
+  });
+}
+
+function isCriterionWithin(name: Criterion, given: string, wanted: string): boolean {
+  switch (name) {
+    case 'class':
+      return plain(given).startsWith(plain(wanted));
+    case 'address':
+      return given === wanted || (!/[*?]/u.test(given) && globOf(wanted).test(given));
+    case 'kernel_driver':
+      return given === wanted;
+    case 'vendor':
+    case 'device':
+      return plain(given) === plain(wanted);
+  }
+}
+
+function plain(hex: string): string {
+  return hex.toLowerCase().replace(/^0x/u, '');
+}
+
+function globOf(pattern: string): RegExp {
+  const source = pattern
+    .toLowerCase()
+    .replaceAll('.', '\\.')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'iu');
+}
+
+function show(matcher: Matcher): string {
+  return criteria
+    .filter((name) => matcher[name] !== undefined)
+    .map((name) => `${name} ${matcher[name]}`)
+    .join(', ');
+}

@@ -1,0 +1,217 @@
+/** PATCH deployment: another version, another pace, other configuration keys. */
+import { isDeepStrictEqual } from 'node:util';
+
+import { isAdmin } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+import { toJson } from '@cyborg/store/json';
+import type { BackendConfig, Rollout } from '@cyborg/store/schema';
+
+import type { ConductorDeps } from '../deps.ts';
+import { approvedVersion, type VersionRow } from '../drivers/find-driver.ts';
+import { changedAt, checkIfMatch } from '../etag.ts';
+import { notFound } from '../hosts/find-host.ts';
+import type { OperationView } from '../operations/read-operations.ts';
+import { recordEvents } from '../record-event.ts';
+import { scopeOf } from '../scope.ts';
+import type { Act } from '../transaction.ts';
+import { checkConfig, checkDelegable, kindOf, mergeConfig } from './config.ts';
+import { checkOverlaps, toPlanned } from './conflicts.ts';
+import {
+  deploymentOf,
+  type DeploymentBackendRow,
+  type DeploymentContext,
+  type DeploymentRow,
+} from './context.ts';
+import { rolloutOf } from './install.ts';
+import { judgeInstall } from './judge.ts';
+import { addHostOperation } from './new-operation.ts';
+import { selects } from './selectors.ts';
+import { inUse, lockUses } from './users.ts';
+import { compareVersions } from './versions.ts';
+
+export interface UpdateBody {
+  readonly version?: string | undefined;
+  readonly rollout?: { readonly batch?: number | undefined } | undefined;
+  readonly backends?:
+    | readonly { readonly name: string; readonly config: BackendConfig }[]
+    | undefined;
+}
+
+export interface UpdatePlan {
+  readonly deployment: DeploymentRow;
+  readonly version: VersionRow;
+  readonly rollout: Rollout | undefined;
+  readonly configs: readonly {
+    readonly row: DeploymentBackendRow;
+    readonly config: BackendConfig;
+  }[];
+  readonly names: readonly string[];
+}
+
+export interface UpdateInput {
+  readonly context: DeploymentContext;
+  readonly body: UpdateBody;
+  readonly ifMatch: string | undefined;
+}
+
+/** Only reads. Without a field in the body, the wish is the newest approved version. */
+export async function planUpdate(running: Act, input: UpdateInput): Promise<UpdatePlan> {
+  const { context, body, ifMatch } = input;
+  const deployment = deploymentOf(context);
+  checkIfMatch(ifMatch, deployment, `the deployment of ${deployment.driver_id}`);
+  const isBare = Object.values(body).every((value) => value === undefined);
+  const wanted = isBare ? undefined : (body.version ?? deployment.version);
+  const version = approvedVersion(context.known, wanted);
+  const changes = (body.backends ?? []).map(({ name, config }) => {
+    const row = findRow(context, name);
+    return { row, config: mergeConfig(row.config, config) };
+  });
+  const configs = changes.filter(({ row, config }) => !isDeepStrictEqual(row.config, config));
+  checkConfigs(context, { version, configs });
+  const isVersionNew = version.version !== deployment.version;
+  checkReach(
+    context,
+    isVersionNew || body.rollout !== undefined ? context.backends : configs.map(({ row }) => row),
+  );
+  if (isVersionNew) await refuseDowngradeInUse(running, context, { deployment, version });
+  if (configs.length > 0) await checkRules(running, context, { version, configs });
+  const names = body.backends?.map(({ name }) => name) ?? context.backends.map(({ name }) => name);
+  return { deployment, version, rollout: rolloutOf(body), configs, names };
+}
+
+function findRow(context: DeploymentContext, name: string): DeploymentBackendRow {
+  const row = context.backends.find((backend) => backend.name === name);
+  if (row !== undefined) return row;
+  const names = context.backends.map((backend) => backend.name);
+  throw notFound('backend-not-found', { noun: 'backend of the deployment', name, names });
+}
+
+function checkConfigs(
+  context: DeploymentContext,
+  { version, configs }: Pick<UpdatePlan, 'version' | 'configs'>,
+): void {
+  const after = new Map(configs.map(({ row, config }) => [row.name, config]));
+  for (const row of context.backends) {
+    const kind = kindOf(version.manifest, { backend: row.name, kind: row.kind });
+    const config = after.get(row.name) ?? row.config;
+    checkConfig(kind, { backend: row.name, config });
+    if (isAdmin(context.caller)) continue;
+    checkDelegable(kind, { backend: row.name, before: row.config, after: config });
+  }
+}
+
+/** A manager changes what runs on granted hosts only: other projects' hosts follow the same deployment. */
+function checkReach(context: DeploymentContext, rows: readonly DeploymentBackendRow[]): void {
+  for (const { name, selector } of rows) {
+    const isOpen = selector.kind !== 'hosts' && !isAdmin(context.caller);
+    const foreign = context.hosts.some(
+      (host) => selects(selector, host) && !context.mayUse(host.id, name),
+    );
+    if (!isOpen && !foreign) continue;
+    throw new ServiceError(
+      'forbidden',
+      `backend ${name} is also for hosts that are not granted to your project: ask an admin to change it, or install a backend of your own.`,
+    );
+  }
+}
+
+async function refuseDowngradeInUse(
+  { tx }: Act,
+  context: DeploymentContext,
+  { deployment, version }: Pick<UpdatePlan, 'deployment' | 'version'>,
+): Promise<void> {
+  if (compareVersions(version.version, deployment.version) > 0) return;
+  const backends = await tx
+    .selectFrom('backend')
+    .select('id')
+    .where('driver_id', '=', deployment.driver_id)
+    .execute();
+  const ids = backends.map(({ id }) => id);
+  const uses = await lockUses(tx, { backendIds: ids, isLocked: false });
+  if (uses.length === 0) return;
+  throw inUse(uses, {
+    scope: scopeOf(context.caller),
+    verb: `go back from ${deployment.version} to ${version.version}`,
+    wayOut: 'Detach them first.',
+  });
+}
+
+function checkRules(
+  { tx }: Act,
+  context: DeploymentContext,
+  { version, configs }: Pick<UpdatePlan, 'version' | 'configs'>,
+): Promise<void> {
+  const driverId = context.known.driver.id;
+  const after = new Map(configs.map(({ row, config }) => [row.name, config]));
+  const ours = context.backends.map((row) =>
+    toPlanned({ ...row, config: after.get(row.name) ?? row.config }, driverId, version.manifest),
+  );
+  const others = context.others.map((row) => toPlanned(row, row.driver_id, undefined));
+  return checkOverlaps(tx, context, { all: [...ours, ...others], changed: new Set(after.keys()) });
+}
+
+export async function update(
+  deps: ConductorDeps,
+  running: Act,
+  input: UpdateInput,
+): Promise<OperationView> {
+  const plan = await planUpdate(running, input);
+  const isSame =
+    plan.version.version === plan.deployment.version &&
+    plan.configs.length === 0 &&
+    (plan.rollout === undefined || isDeepStrictEqual(plan.rollout, plan.deployment.rollout));
+  if (!isSame) await writeUpdate(running, plan, input.context);
+  const driver_id = plan.deployment.driver_id;
+  const subject = { driver_id, version: plan.version.version, backends: plan.names };
+  const results = await judgeInstall(running, subject);
+  return addHostOperation(deps, running, {
+    caller: input.context.caller,
+    kind: 'update-driver',
+    subject: isSame ? { ...subject, already_installed: true } : subject,
+    // What was written takes its way through the roll-out first.
+    results: isSame ? results : results.map((row) => ({ ...row, outcome: 'pending' })),
+  });
+}
+
+async function writeUpdate(
+  running: Act,
+  plan: UpdatePlan,
+  { caller }: DeploymentContext,
+): Promise<void> {
+  const { tx, now } = running;
+  const { deployment, version, rollout, configs } = plan;
+  const isVersionNew = version.version !== deployment.version;
+  await tx
+    .updateTable('deployment')
+    .set({
+      version: version.version,
+      ...(isVersionNew && { previous_version: deployment.version }),
+      ...(rollout !== undefined && { rollout: toJson(rollout) }),
+      generation: deployment.generation + 1,
+      updated_at: changedAt(deployment, now),
+    })
+    .where('id', '=', deployment.id)
+    .execute();
+  for (const { row, config } of configs) {
+    await tx
+      .updateTable('deployment_backend')
+      .set({ config: toJson(config), updated_at: changedAt(row, now) })
+      .where('id', '=', row.id)
+      .execute();
+  }
+  await recordEvents(running, [
+    {
+      kind: 'driver.updated',
+      subjectKind: 'driver',
+      subjectId: deployment.driver_id,
+      userId: caller.userId,
+      projectId: caller.projectId,
+      data: {
+        version: version.version,
+        previous_version: deployment.version,
+        rollout: rollout ?? deployment.rollout,
+        backends: configs.map(({ row }) => row.name),
+      },
+    },
+  ]);
+}

@@ -1,0 +1,73 @@
+import { isAdmin, type Caller } from '@cyborg/model/caller';
+import type { BackendConfig, Rollout } from '@cyborg/store/schema';
+
+import type { Db } from '../deps.ts';
+import { hostsInScope, scopeOf } from '../scope.ts';
+import { deploymentOf, readContext } from './context.ts';
+
+export interface DeploymentView {
+  readonly driver_id: string;
+  readonly version: string;
+  readonly previous_version: string | null;
+  readonly rollout: Rollout;
+  readonly backends: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly hosts: readonly string[] | null;
+    readonly labels: Readonly<Record<string, string>> | null;
+    readonly config: BackendConfig;
+  }[];
+  readonly installations: readonly {
+    readonly host: string;
+    readonly wanted_version: string;
+    readonly running_version: string | null;
+    readonly state: string;
+    readonly reason: string | null;
+  }[];
+  readonly created_at: Date;
+  readonly updated_at: Date | null;
+}
+
+/** Hosts out of the caller's scope are left out. @throws ServiceError `driver-not-found`, `deployment-not-found`. */
+export function readDeployment(db: Db, caller: Caller, driverId: string): Promise<DeploymentView> {
+  return db
+    .transaction()
+    .setAccessMode('read only')
+    .execute(async (tx) => {
+      const context = await readContext(tx, caller, { driverId, isLocked: false });
+      const deployment = deploymentOf(context);
+      const installations = await tx
+        .selectFrom('installation')
+        .innerJoin('host', 'host.id', 'installation.host_id')
+        .select(['host.name as host', 'wanted_version', 'running_version'])
+        .select(['installation.state', 'installation.reason'])
+        .where('installation.driver_id', '=', driverId)
+        .where('installation.state', '<>', 'removed')
+        .where(hostsInScope(scopeOf(caller)))
+        .orderBy('host.name')
+        .execute();
+      const isSeen = (hostId: string, name: string): boolean =>
+        isAdmin(caller) || context.mayUse(hostId, name);
+      return {
+        driver_id: driverId,
+        version: deployment.version,
+        previous_version: deployment.previous_version,
+        rollout: deployment.rollout,
+        backends: context.backends.map(({ name, kind, config, selector }) => ({
+          name,
+          kind,
+          hosts:
+            selector.kind === 'hosts'
+              ? context.hosts
+                  .filter(({ id }) => selector.host_ids.includes(id) && isSeen(id, name))
+                  .map((host) => host.name)
+              : null,
+          labels: selector.kind === 'labels' ? selector.labels : null,
+          config,
+        })),
+        installations,
+        created_at: deployment.created_at,
+        updated_at: deployment.updated_at,
+      };
+    });
+}

@@ -1,0 +1,116 @@
+import type { Caller } from '@cyborg/model/caller';
+import { sql } from 'kysely';
+
+import { findBackend, matchesBackend, selectBackends } from '../backends/find-backend.ts';
+import { notFound, findHost } from '../hosts/find-host.ts';
+import type { ConductorDeps, Tx } from '../deps.ts';
+import { judgeDiscovery } from '../deployments/judge.ts';
+import { addHostOperation } from '../deployments/new-operation.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import { idempotently } from '../idempotency.ts';
+import type { OperationView } from '../operations/read-operations.ts';
+import { recordEvents } from '../record-event.ts';
+import { scopeOf } from '../scope.ts';
+import { act, type Act } from '../transaction.ts';
+
+interface DiscoveryBody {
+  readonly host?: string | undefined;
+  readonly backend?: string | undefined;
+}
+
+interface Target {
+  readonly id: string;
+  readonly name: string;
+  readonly host_id: string;
+  readonly host_name: string;
+}
+
+export interface DiscoveryHandlers {
+  readonly createDiscovery: Handler<
+    Input<object, DryRunQuery, DiscoveryBody>,
+    OperationView | DryRunView
+  >;
+}
+
+export function makeDiscoveryHandlers(deps: ConductorDeps): DiscoveryHandlers {
+  return {
+    async createDiscovery(caller, { query, body, idempotencyKey: key }) {
+      if (query.dry_run === true) {
+        return dryRun(deps, async ({ tx }) => {
+          const targets = await findTargets(tx, caller, body);
+          return targets.map(({ id, name, host_name }) => ({
+            subject_kind: 'backend',
+            subject_id: id,
+            change: `${host_name}@${name} looks for its hardware again`,
+          }));
+        });
+      }
+      return act(deps, (running) =>
+        idempotently(running, { caller, method: 'POST', path: '/v3/discoveries', key, body }, () =>
+          discover(deps, running, { caller, body }),
+        ),
+      );
+    },
+  };
+}
+
+/** Backends in the caller's scope, of the host, of the name. @throws ServiceError `host-not-found`, `backend-not-found`. */
+async function findTargets(tx: Tx, caller: Caller, body: DiscoveryBody): Promise<Target[]> {
+  const scope = scopeOf(caller);
+  let query = selectBackends(tx, scope)
+    .where('backend.state', '<>', 'removing')
+    .where('host.status', '=', 'enabled')
+    .orderBy('backend.id');
+  if (body.host !== undefined) {
+    const host = await findHost(tx, scope, { host: body.host });
+    query = query.where('host.id', '=', host.id);
+  }
+  if (body.backend?.includes('@') === true) await findBackend(tx, scope, { backend: body.backend });
+  if (body.backend !== undefined) query = query.where(matchesBackend(body.backend));
+  const found = await query.execute();
+  if (found.length > 0 || body.backend === undefined) return found;
+  const known = await selectBackends(tx, scope).execute();
+  const names = [...new Set(known.map(({ name }) => name))];
+  throw notFound('backend-not-found', { noun: 'backend', name: body.backend, names });
+}
+
+async function discover(
+  deps: ConductorDeps,
+  running: Act,
+  { caller, body }: { readonly caller: Caller; readonly body: DiscoveryBody },
+): Promise<OperationView> {
+  const found = await findTargets(running.tx, caller, body);
+  const ids = found.map(({ id }) => id);
+  const { rows } = await sql<{ id: string; discovery: number }>`
+    update backend set discovery_requested = discovery_requested + 1
+    where id = any(${ids}::uuid[]) returning id, discovery_requested as discovery`.execute(
+    running.tx,
+  );
+  const requested = new Map(rows.map(({ id, discovery }) => [id, discovery]));
+  const targets = found.map(({ id, name, host_name }) => ({
+    host: host_name,
+    backend: name,
+    backend_id: id,
+    discovery: requested.get(id) ?? 0,
+  }));
+  await recordEvents(
+    running,
+    found.map((row) => ({
+      kind: 'backend.discovery-requested',
+      subjectKind: 'backend',
+      subjectId: row.id,
+      hostId: row.host_id,
+      userId: caller.userId,
+      data: { name: row.name },
+    })),
+  );
+  for (const { host_id } of found) running.wakeUps.add(`host:${host_id}`);
+  const results = await judgeDiscovery(running, { targets });
+  return addHostOperation(deps, running, {
+    caller,
+    kind: 'discover-services',
+    subject: { targets },
+    results,
+  });
+}

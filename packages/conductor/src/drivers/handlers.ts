@@ -1,0 +1,117 @@
+import type { DriverManifestKind } from '@cyborg/store/schema';
+import { sql } from 'kysely';
+
+import type { ConductorDeps, Db } from '../deps.ts';
+import type { Handler, Input } from '../handler.ts';
+import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
+import { hostsInScope, scopeOf, type Scope } from '../scope.ts';
+import {
+  findDriver,
+  listVersions,
+  newestApproved,
+  type DriverRow,
+  type VersionRow,
+} from './find-driver.ts';
+
+export interface DriverView {
+  readonly id: string;
+  readonly title: string;
+  readonly version: string | null;
+  readonly installed_version: string | null;
+  readonly hosts_ready: number;
+  readonly hosts_total: number;
+  readonly versions: readonly {
+    readonly version: string;
+    readonly state: 'uploaded' | 'approved';
+    readonly builtin: boolean;
+    readonly digest: string | null;
+    readonly created_at: Date;
+  }[];
+  readonly kinds: readonly DriverManifestKind[];
+  readonly created_at: Date;
+}
+
+type Params = { readonly driver_id: string };
+
+export interface DriverHandlers {
+  readonly listDrivers: Handler<Input<object, PageQuery>, Page<DriverView>>;
+  readonly showDriver: Handler<Input<Params>, DriverView>;
+}
+
+interface Installed {
+  readonly driver_id: string;
+  readonly version: string | null;
+  readonly ready: number;
+  readonly total: number;
+}
+
+export function makeDriverHandlers({ db }: Pick<ConductorDeps, 'db'>): DriverHandlers {
+  return {
+    async listDrivers(caller, { query }) {
+      const [after] = fromMarker(query.marker, 1) ?? [];
+      let rows = db.selectFrom('driver').selectAll().orderBy('id').limit(rowsWanted(query));
+      if (after !== undefined) rows = rows.where('id', '>', after);
+      const drivers = await rows.execute();
+      const ids = drivers.map(({ id }) => id);
+      const versions = await listVersions(db, ids);
+      const installed = await readInstalled(db, scopeOf(caller), ids);
+      return toPage(drivers, query, {
+        keyOf: ({ id }) => [id],
+        toItem: (driver) =>
+          toDriverView(driver, {
+            versions: versions.filter((row) => row.driver_id === driver.id),
+            installed: installed.find((row) => row.driver_id === driver.id),
+          }),
+      });
+    },
+
+    async showDriver(caller, { params }) {
+      const { driver, versions } = await findDriver(db, params.driver_id);
+      const [installed] = await readInstalled(db, scopeOf(caller), [driver.id]);
+      return toDriverView(driver, { versions, installed });
+    },
+  };
+}
+
+/** Counts the hosts that the caller sees. */
+async function readInstalled(
+  db: Db,
+  scope: Scope,
+  driverIds: readonly string[],
+): Promise<Installed[]> {
+  const { rows } = await sql<Installed>`
+    select d.id as driver_id, p.version,
+      (select count(*) from installation i join host on host.id = i.host_id
+        where i.driver_id = d.id and i.state <> 'removed' and ${hostsInScope(scope)}) as total,
+      (select count(*) from installation i join host on host.id = i.host_id
+        where i.driver_id = d.id and i.state = 'ready' and i.running_version = i.wanted_version
+          and ${hostsInScope(scope)}) as ready
+    from driver d left join deployment p on p.driver_id = d.id
+    where d.id = any(${driverIds}::text[])`.execute(db);
+  return rows;
+}
+
+function toDriverView(
+  driver: DriverRow,
+  known: { readonly versions: readonly VersionRow[]; readonly installed: Installed | undefined },
+): DriverView {
+  const { versions, installed } = known;
+  const newest = newestApproved(versions);
+  return {
+    id: driver.id,
+    title: driver.title,
+    version: newest?.version ?? null,
+    installed_version: installed?.version ?? null,
+    hosts_ready: installed?.ready ?? 0,
+    hosts_total: installed?.total ?? 0,
+    versions: versions.map(({ version, state, is_builtin, digest, created_at }) => ({
+      version,
+      state,
+      builtin: is_builtin,
+      digest,
+      created_at,
+    })),
+    kinds: (newest ?? versions[0])?.manifest.kinds ?? [],
+    created_at: driver.created_at,
+  };
+}
