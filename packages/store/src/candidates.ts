@@ -1,11 +1,12 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
-import type { HeldAcceleratorRow } from './holdings.ts';
-import type { Database } from './schema.ts';
+import type { AcceleratorRow } from './holdings.ts';
+import type { BackendState, Database } from './schema.ts';
 
 /** An accelerator that might be given out, with what its backend and host say. */
-export type CandidateRow = HeldAcceleratorRow & {
+export type CandidateRow = AcceleratorRow & {
   readonly backend: string;
+  readonly backend_state: BackendState;
   readonly backend_status: 'enabled' | 'disabled';
   readonly host: string;
 };

@@ -6,13 +6,10 @@
 import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
 import { sql, type Kysely, type Selectable, type SqlBool, type Transaction } from 'kysely';
 
-import type { AcceleratorTable, AttachmentTable, BackendState, Database } from './schema.ts';
+import type { AcceleratorTable, AttachmentTable, Database } from './schema.ts';
 
 export type AttachmentRow = Selectable<AttachmentTable>;
 export type AcceleratorRow = Selectable<AcceleratorTable>;
-/** With the state of its backend, which says whether what is known of it is fresh. */
-export type HeldAcceleratorRow = AcceleratorRow & { readonly backend_state: BackendState };
-
 export interface LockOptions {
   readonly ids: readonly string[];
   /** Leaves out those that somebody else has locked, instead of waiting. */
@@ -25,15 +22,13 @@ export interface LockOptions {
 export function lockAccelerators(
   tx: Kysely<Database>,
   { ids, skipLocked, withoutLock }: LockOptions,
-): Promise<HeldAcceleratorRow[]> {
+): Promise<AcceleratorRow[]> {
   let query = tx
     .selectFrom('accelerator')
-    .innerJoin('backend', 'backend.id', 'accelerator.backend_id')
-    .selectAll('accelerator')
-    .select('backend.state as backend_state')
-    .where(sql<SqlBool>`accelerator.id = any(${ids}::uuid[])`)
-    .orderBy('accelerator.id');
-  if (withoutLock !== true) query = query.forUpdate('accelerator');
+    .selectAll()
+    .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
+    .orderBy('id');
+  if (withoutLock !== true) query = query.forUpdate();
   if (withoutLock !== true && skipLocked === true) query = query.skipLocked();
   return query.execute();
 }

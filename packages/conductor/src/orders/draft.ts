@@ -11,7 +11,7 @@ import {
   listLiveAttachments,
   lockAccelerators,
   type AttachmentRow,
-  type HeldAcceleratorRow,
+  type AcceleratorRow,
   type LockOptions,
 } from '@cyborg/store/holdings';
 import {
@@ -31,7 +31,7 @@ export interface Draft {
   readonly ledger: Ledger;
   /** Who acts; null = the system or an agent. */
   readonly userId: string | null;
-  readonly accelerators: Map<string, HeldAcceleratorRow>;
+  readonly accelerators: Map<string, AcceleratorRow>;
   readonly attachments: Map<string, AttachmentRow>;
   /** Those that have not ended. */
   readonly operations: Map<string, OperationRow>;
@@ -111,7 +111,7 @@ export function attachmentOf(draft: Draft, acceleratorId: string): AttachmentRow
 /** What may be changed beside the state. */
 export type AcceleratorChanges = Partial<
   Pick<
-    HeldAcceleratorRow,
+    AcceleratorRow,
     'reason' | 'epoch' | 'attachment_id' | 'instance_id' | 'project_id' | 'operation_id'
   >
 >;
@@ -127,13 +127,13 @@ export interface Told {
 
 export function moveAccelerator(
   draft: Draft,
-  row: HeldAcceleratorRow,
+  row: AcceleratorRow,
   {
     event,
     changes = {},
     told = {},
   }: { event: AcceleratorEvent; changes?: AcceleratorChanges; told?: Told },
-): HeldAcceleratorRow {
+): AcceleratorRow {
   const state = nextState(acceleratorLifecycle, row.state, event);
   const next = keep(draft, draft.accelerators, { ...row, ...changes, state });
   const attachmentId = next.attachment_id ?? row.attachment_id;
@@ -225,9 +225,9 @@ export function noteAttachment(
 
 export function noteAccelerator(
   draft: Draft,
-  row: HeldAcceleratorRow,
+  row: AcceleratorRow,
   { changes, told }: { changes: AcceleratorChanges; told: Told & { readonly kind: string } },
-): HeldAcceleratorRow {
+): AcceleratorRow {
   const next = keep(draft, draft.accelerators, { ...row, ...changes });
   tell(draft, {
     kind: told.kind,
@@ -241,7 +241,7 @@ export function noteAccelerator(
 }
 
 /** The fence goes up: +1 in the act that gives or takes the accelerator. Told with the change it belongs to. */
-export function raiseEpoch(draft: Draft, row: HeldAcceleratorRow): HeldAcceleratorRow {
+export function raiseEpoch(draft: Draft, row: AcceleratorRow): AcceleratorRow {
   return keep(draft, draft.accelerators, {
     ...row,
     epoch: nextEpoch(row.epoch, draft.ledger.incarnation),

@@ -2,7 +2,7 @@
  * What agents say became of their orders. Every outcome names the epoch of its order: one that is not the current epoch
  * is about the past and changes nothing, so that an outcome may come late, twice, or after its opposite.
  */
-import type { AttachmentRow, HeldAcceleratorRow } from '@cyborg/store/holdings';
+import type { AttachmentRow, AcceleratorRow } from '@cyborg/store/holdings';
 import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
 
 import type { ConductorDeps } from '../deps.ts';
@@ -19,7 +19,7 @@ import {
   type Draft,
 } from './draft.ts';
 import { noteResult } from './results.ts';
-import { putBack, release, take } from './taking.ts';
+import { putBack, release, take, takeAll } from './taking.ts';
 
 /** The agent API's `OrderOutcome`. */
 export interface Outcome {
@@ -66,7 +66,7 @@ export async function applyOutcomes(
   await commitDraft(draft);
 }
 
-function applyOutcome(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
   if (outcome.outcome === 'refused') {
     tellRefused(draft, outcome, accelerator);
     return;
@@ -88,7 +88,7 @@ function applyOutcome(draft: Draft, outcome: Outcome, accelerator: HeldAccelerat
 }
 
 interface Holding {
-  readonly accelerator: HeldAcceleratorRow;
+  readonly accelerator: AcceleratorRow;
   readonly attachment: AttachmentRow;
 }
 
@@ -126,17 +126,13 @@ function failAttaching(draft: Draft, outcome: Outcome, { accelerator, attachment
   const operationId = attachment.operation_id;
   take(draft, accelerator, { operationId, reason: `${accelerator.name}: ${message}` });
   if (operationId === null || !draft.operations.has(operationId)) return;
-  for (const sibling of draft.attachments.values()) {
-    const other = draft.accelerators.get(sibling.accelerator_id ?? '');
-    if (sibling.operation_id !== operationId || other === undefined) continue;
-    take(draft, other, {
-      operationId,
-      reason: `${accelerator.name} of the same request could not be attached: ${message}`,
-    });
-  }
+  takeAll(draft, {
+    operationId,
+    reason: `${accelerator.name} of the same request could not be attached: ${message}`,
+  });
 }
 
-function applyCleaning(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+function applyCleaning(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
   const result = { acceleratorId: accelerator.id, outcome: 'succeeded' } as const;
   if (outcome.outcome === 'cleaned') {
     noteResult(draft, accelerator.operation_id, { ...result, message: null });
@@ -154,7 +150,7 @@ function applyCleaning(draft: Draft, outcome: Outcome, accelerator: HeldAccelera
 }
 
 /** Something still holds the function; the agent tries again. Told once for each reason. */
-function noteHeld(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+function noteHeld(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
   const reason = outcome.message ?? 'It is still held on its host.';
   if (reason === accelerator.reason) return;
   noteAccelerator(draft, accelerator, {
@@ -183,7 +179,7 @@ function noteRetrying(draft: Draft, outcome: Outcome, attachment: AttachmentRow)
 }
 
 /** A lower epoch than the host has seen, or another ledger's order: somebody should know. */
-function tellRefused(draft: Draft, outcome: Outcome, accelerator: HeldAcceleratorRow): void {
+function tellRefused(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
   tell(draft, {
     kind: 'accelerator.order-refused',
     subjectKind: 'accelerator',

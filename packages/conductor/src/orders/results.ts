@@ -1,4 +1,5 @@
 /** What an operation has come to: one result per accelerator, and the end when none is pending. */
+import { operationLifecycle } from '@cyborg/model/operation-lifecycle';
 import type { OperationResult } from '@cyborg/store/schema';
 import type { OperationRow } from '@cyborg/store/operations';
 
@@ -13,7 +14,7 @@ export interface Result {
 /** Notes a result and ends the operation after the last. Of an operation that has ended nothing changes any more. */
 export function noteResult(draft: Draft, operationId: string | null, result: Result): void {
   const row = operationId === null ? undefined : draft.operations.get(operationId);
-  if (row === undefined) return;
+  if (row === undefined || operationLifecycle.rules[row.state].settled) return;
   const results = row.results.map((entry) =>
     entry.subject === result.acceleratorId
       ? { ...entry, outcome: result.outcome, message: result.message }

@@ -1,7 +1,7 @@
 /** Taking accelerators back: the steps that outcomes, requests, deadlines and vanished instances share. */
-import { offeringOf } from '@cyborg/model/offering';
-import type { AttachmentRow, HeldAcceleratorRow } from '@cyborg/store/holdings';
+import type { AttachmentRow, AcceleratorRow } from '@cyborg/store/holdings';
 
+import { offeringOfRow } from '../inventory/offerings.ts';
 import {
   attachmentOf,
   moveAccelerator,
@@ -26,7 +26,7 @@ export interface Taking {
  * Begins to take an accelerator away from its instance, or ends at once what has not begun: a reservation that no agent
  * has been told of. An attachment that is detaching already stays as it is.
  */
-export function take(draft: Draft, accelerator: HeldAcceleratorRow, taking: Taking): void {
+export function take(draft: Draft, accelerator: AcceleratorRow, taking: Taking): void {
   const attachment = attachmentOf(draft, accelerator.id);
   if (attachment === undefined || attachment.state === 'detaching') return;
   if (attachment.operation_id !== taking.operationId) {
@@ -48,11 +48,21 @@ export function take(draft: Draft, accelerator: HeldAcceleratorRow, taking: Taki
   });
 }
 
+/** Takes back all that one request has been given; what is under another operation by now stays. */
+export function takeAll(draft: Draft, taking: Taking & { readonly operationId: string }): void {
+  for (const attachment of draft.attachments.values()) {
+    const accelerator = draft.accelerators.get(attachment.accelerator_id ?? '');
+    if (accelerator !== undefined && attachment.operation_id === taking.operationId) {
+      take(draft, accelerator, taking);
+    }
+  }
+}
+
 /** The host says that nothing is plugged any more: the attachment ends and the accelerator is to be cleaned. */
 export function release(
   draft: Draft,
   attachment: AttachmentRow,
-  accelerator: HeldAcceleratorRow,
+  accelerator: AcceleratorRow,
 ): void {
   const operation =
     attachment.operation_id === null ? undefined : draft.operations.get(attachment.operation_id);
@@ -69,7 +79,7 @@ export function release(
 }
 
 /** Gives up on the host: the ledger lets go now, and what the host may still do is fenced off. */
-export function forceRelease(draft: Draft, accelerator: HeldAcceleratorRow, taking: Taking): void {
+export function forceRelease(draft: Draft, accelerator: AcceleratorRow, taking: Taking): void {
   const attachment = attachmentOf(draft, accelerator.id);
   if (attachment === undefined) return;
   if (attachment.state === 'reserved') {
@@ -92,7 +102,7 @@ export function forceRelease(draft: Draft, accelerator: HeldAcceleratorRow, taki
 /** Cleaned: back on offer, or withheld for a reason that came up meanwhile. */
 export function putBack(
   draft: Draft,
-  accelerator: HeldAcceleratorRow,
+  accelerator: AcceleratorRow,
   kind: 'cleaned' | 'unreserved',
 ): void {
   const offering = offeringOfRow(accelerator);
@@ -106,20 +116,9 @@ export function putBack(
   });
 }
 
-export function offeringOfRow(row: HeldAcceleratorRow): ReturnType<typeof offeringOf> {
-  return offeringOf({
-    operatorChoice: row.operator_choice,
-    operatorReason: row.operator_reason,
-    ruleOffers: row.rule_offers,
-    hostUse: row.host_use,
-    presence: row.presence === 'present' && row.backend_state === 'stale' ? 'stale' : row.presence,
-    health: row.health,
-  });
-}
-
 function startCleaning(
   draft: Draft,
-  accelerator: HeldAcceleratorRow,
+  accelerator: AcceleratorRow,
   { operationId }: { readonly operationId: string | null },
 ): void {
   moveAccelerator(draft, accelerator, {
@@ -133,7 +132,7 @@ function startCleaning(
 function cancelReservation(
   draft: Draft,
   given: {
-    readonly accelerator: HeldAcceleratorRow;
+    readonly accelerator: AcceleratorRow;
     readonly attachment: AttachmentRow;
     readonly taking: Taking;
   },

@@ -1,0 +1,75 @@
+/** operation-cancel: what has not begun does not begin, what has begun is unwound. */
+import type { Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+import type { OperationKind } from '@cyborg/model/operation-lifecycle';
+import type { OperationRow } from '@cyborg/store/operations';
+
+import type { ConductorDeps } from '../deps.ts';
+import { commitDraft, moveOperation, openDraft, type Draft } from '../orders/draft.ts';
+import { takeAll } from '../orders/taking.ts';
+import { act } from '../transaction.ts';
+import { isOver, readOperation, toOperationView, type OperationView } from './read-operations.ts';
+
+/** Why not, and what to do instead; null = it can be cancelled. */
+const refusals: Readonly<Record<OperationKind, string | null>> = {
+  'attach-instance': null,
+  'discover-services': null,
+  'detach-instance': 'what is being taken back cannot be kept; attach it again afterwards',
+  'clean-accelerator': 'an accelerator must be clean before it is given out again',
+  'install-driver': 'use uninstall-driver to take it back',
+  'update-driver': 'use update-driver --version to go back',
+  'uninstall-driver': 'use install-driver to have it again',
+};
+
+/** @throws ServiceError `operation-not-found`; `not-cancellable`, with what to do instead. */
+export async function cancelOperation(
+  deps: ConductorDeps,
+  caller: Caller,
+  id: string,
+): Promise<OperationView> {
+  const seen = await readOperation(deps.db, caller, id);
+  const refusal = refusals[seen.kind];
+  if (isOver(seen.state)) throw tooLate(seen);
+  if (refusal !== null) {
+    throw new ServiceError(
+      'not-cancellable',
+      `Operation ${id} (${seen.kind}) cannot be cancelled: ${refusal}.`,
+    );
+  }
+  return act(deps, async (current) => {
+    const draft = await openDraft(current, {
+      ids: acceleratorIdsOf(seen),
+      operationIds: [id],
+      ledger: deps.ledger,
+      userId: caller.userId,
+    });
+    const row = draft.operations.get(id);
+    if (row === undefined) throw tooLate(await readOperation(current.tx, caller, id));
+    const cancelled = cancel(draft, row, caller);
+    await commitDraft(draft);
+    return toOperationView(cancelled);
+  });
+}
+
+/** The operation ends first: what is unwound after it is nobody's failure. */
+function cancel(draft: Draft, row: OperationRow, caller: Caller): OperationRow {
+  const reason = `Cancelled by ${caller.userName}.`;
+  const results = row.results.map((result) => ({
+    ...result,
+    outcome: 'failed' as const,
+    message: reason,
+  }));
+  const cancelled = moveOperation(draft, row, { event: 'cancel', changes: { results } });
+  if (row.kind === 'attach-instance') takeAll(draft, { operationId: row.id, reason });
+  return cancelled;
+}
+
+/** Of the accelerators that an attach or detach is about. */
+export function acceleratorIdsOf({ subject }: Pick<OperationRow, 'subject'>): string[] {
+  const ids = subject['accelerator_ids'];
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
+}
+
+function tooLate({ id, state }: OperationView): ServiceError {
+  return new ServiceError('not-cancellable', `Operation ${id} is over: it is ${state}.`);
+}

@@ -1,0 +1,76 @@
+import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
+
+import type { AcceleratorRow } from './holdings.ts';
+import type { BackendState, Database } from './schema.ts';
+
+/** With what its host, backend and device say. */
+export type ListedAcceleratorRow = AcceleratorRow & {
+  readonly host: string;
+  readonly simulated: boolean;
+  readonly backend: string;
+  readonly backend_state: BackendState;
+  readonly address: string | null;
+  readonly numa_node: number | null;
+};
+
+export interface AcceleratorFilter {
+  /** On `accelerator`, `backend` and `host`. */
+  readonly conditions: readonly RawBuilder<SqlBool>[];
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+/** In id order. */
+export async function listAccelerators(
+  db: Kysely<Database>,
+  { conditions, after, limit }: AcceleratorFilter,
+): Promise<ListedAcceleratorRow[]> {
+  const all =
+    after === undefined ? conditions : [...conditions, sql`accelerator.id > ${after}::uuid`];
+  const { rows } = await sql<ListedAcceleratorRow>`
+    select accelerator.*, host.name as host, host.simulated, backend.name as backend,
+      backend.state as backend_state, device.address, device.numa_node
+    from accelerator
+    join backend on backend.id = accelerator.backend_id
+    join host on host.id = accelerator.host_id
+    join device on device.id = accelerator.device_id
+    where ${sql.join(all, sql` and `)} order by accelerator.id limit ${limit}`.execute(db);
+  return rows;
+}
+
+export async function findAccelerator(
+  db: Kysely<Database>,
+  id: string,
+  visible: RawBuilder<SqlBool>,
+): Promise<ListedAcceleratorRow | undefined> {
+  const [row] = await listAccelerators(db, {
+    conditions: [sql`accelerator.id = ${id}::uuid`, visible],
+    limit: 1,
+  });
+  return row;
+}
+
+export type EditableColumns = Pick<
+  AcceleratorRow,
+  | 'name'
+  | 'description'
+  | 'labels'
+  | 'reserved_for'
+  | 'operator_choice'
+  | 'operator_reason'
+  | 'state'
+  | 'reason'
+>;
+
+/** Writes what an operator or tenant may edit. The row is locked by the caller. */
+export async function updateAccelerator(
+  tx: Kysely<Database>,
+  id: string,
+  changes: EditableColumns & { readonly updated_at: Date },
+): Promise<void> {
+  await tx
+    .updateTable('accelerator')
+    .set({ ...changes, labels: JSON.stringify(changes.labels) })
+    .where('id', '=', id)
+    .execute();
+}
