@@ -93,6 +93,23 @@ describe('a list', () => {
   });
 });
 
+describe('a table', () => {
+  it('lines up wide characters, and cells of several lines', async () => {
+    const { out, text } = capture('table');
+    await out.list([{ id: '日本', note: 'a\nb' }], ['id', 'note'], '');
+    expect(text().split('\n').slice(3, 5)).toEqual(['| 日本 | a    |', '|      | b    |']);
+  });
+
+  it('of 50,000 rows is drawn in a moment', async () => {
+    const { out, text } = capture('table');
+    const many = Array.from({ length: 50_000 }, (_, at) => ({ id: `accelerator-${at}` }));
+    const beganMs = performance.now();
+    await out.list(many, ['id'], '');
+    expect(text().split('\n')).toHaveLength(50_005);
+    expect(performance.now() - beganMs).toBeLessThan(5_000);
+  });
+});
+
 describe('one object', () => {
   it('is a table of its members, one value a line, or one object', async () => {
     const table = capture('table');
