@@ -7,8 +7,16 @@ import { rootsBelow } from './recording.ts';
 
 export const emptyFolder = { folder: true } as const;
 
-/** Content of a file, an empty folder, or where a link leads: a path from the tree's root, such as `/sys/class/net/br0`. */
-export type Leaf = string | Buffer | { readonly link: string } | typeof emptyFolder;
+/**
+ * Content of a file, an empty folder, where a link leads (a path from the tree's root, such as `/sys/class/net/br0`), or
+ * a link's text as it is (an open file in /proc).
+ */
+export type Leaf =
+  | string
+  | Buffer
+  | typeof emptyFolder
+  | { readonly link: string }
+  | { readonly linkText: string };
 
 export interface VirtualFunctions {
   /** Device id of each. */
@@ -156,5 +164,6 @@ function addLeaf(folder: string, path: string, leaf: Leaf): void {
   mkdirSync(dirname(target), { recursive: true });
   if (typeof leaf === 'string' || Buffer.isBuffer(leaf)) writeFileSync(target, leaf);
   else if ('folder' in leaf) mkdirSync(target, { recursive: true });
+  else if ('linkText' in leaf) symlinkSync(leaf.linkText, target);
   else symlinkSync(relative(dirname(target), join(folder, leaf.link)), target);
 }

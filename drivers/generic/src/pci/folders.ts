@@ -29,6 +29,12 @@ const dull = new Set(
   ),
 );
 
+/** NVMe disks lie right below their controller, all others in a folder called block. */
+function isDisk({ name, group, entries }: Pick<Folder, 'name' | 'group' | 'entries'>): boolean {
+  const isBlockFolder = group === 'block' || /^nvme\d+n\d+$/u.test(name);
+  return isBlockFolder || entries.has('holders') || entries.has('partition');
+}
+
 export function walkFolders(reader: TreeReader, fn: PciFunction): Folders {
   const found: Folder[] = [];
   let level: Pick<Folder, 'path' | 'name' | 'isBlock' | 'entries'>[] = [
@@ -43,7 +49,7 @@ export function walkFolders(reader: TreeReader, fn: PciFunction): Folders {
         const path = `${parent.path}/${name}`;
         const entries = reader.entries(path);
         if (entries === undefined) continue;
-        const isBlock = parent.isBlock || parent.name === 'block';
+        const isBlock = parent.isBlock || isDisk({ name, group: parent.name, entries });
         next.push({ name, path, group: parent.name, isBlock, entries });
       }
     }

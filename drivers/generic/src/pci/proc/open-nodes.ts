@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { formatPciAddress, parsePciAddress } from '@cyborg/driver-sdk/pci';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 
@@ -18,6 +19,7 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
   const holders = new Map<string, string>();
   let isComplete = true;
   let files = 0;
+  const base = dirname(proc);
   for (const id of processes) {
     const folder = `${proc}/${id}`;
     const names = reader.names(`${folder}/fd`);
@@ -29,7 +31,7 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
     files += names.length;
     if (files > filesMax) return { holders, isComplete: false };
     for (const name of names) {
-      const node = toNode(reader.link(`${folder}/fd/${name}`));
+      const node = toNode(reader.link(`${folder}/fd/${name}`), base);
       if (node === undefined || holders.has(node)) continue;
       holders.set(node, `${reader.text(`${folder}/comm`) ?? 'process'} (pid ${id})`);
     }
@@ -42,9 +44,12 @@ function isKernelThread(reader: TreeReader, folder: string): boolean {
   return reader.text(`${folder}/cmdline`) === '' && reader.link(`${folder}/exe`) === undefined;
 }
 
-function toNode(target: string | undefined): string | undefined {
+/** @param base  the folder that a copied tree's proc and dev are in: its links may have been written with it. */
+function toNode(target: string | undefined, base: string): string | undefined {
   if (target === undefined) return undefined;
-  if (target.startsWith('/dev/')) return target.replace(/ \(deleted\)$/u, '');
+  const path = target.replace(/^(?:\.\.\/)+/u, '/');
+  if (path.startsWith('/dev/')) return path.replace(/ \(deleted\)$/u, '');
+  if (path.startsWith(`${base}/dev/`)) return path.slice(base.length);
   const address = memoryFile.exec(target)?.[1];
   const parsed = address === undefined ? undefined : parsePciAddress(address);
   return parsed === undefined ? undefined : formatPciAddress(parsed);
