@@ -3,6 +3,13 @@ import { makeAuthenticator } from '@cyborg/conductor/agents/credentials';
 import { makeAgentHandlers } from '@cyborg/conductor/agents/handlers';
 import { desiredFingerprints } from '@cyborg/conductor/agents/desired';
 import { makeCallerHandlers } from '@cyborg/conductor/caller/handlers';
+import { makeAcceleratorHandlers } from '@cyborg/conductor/accelerators/handlers';
+import { makeAttachmentHandlers } from '@cyborg/conductor/attachments/handlers';
+import { makeDeploymentHandlers } from '@cyborg/conductor/deployments/handlers';
+import { makeDriverHandlers } from '@cyborg/conductor/drivers/handlers';
+import { makeOperationHandlers } from '@cyborg/conductor/operations/handlers';
+import { makeProfileHandlers } from '@cyborg/conductor/profiles/handlers';
+import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { makeEventHandlers } from '@cyborg/conductor/events/handlers';
 import { makeGrantHandlers } from '@cyborg/conductor/grants/handlers';
@@ -13,6 +20,9 @@ import { makeBackendHandlers } from '@cyborg/conductor/backends/handlers';
 import { makeDeviceHandlers } from '@cyborg/conductor/devices/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
+import { advanceHostOperations } from '@cyborg/conductor/deployments/advance-operations';
+import { rollOut } from '@cyborg/conductor/deployments/roll-out';
+import { dispatchAttachments } from '@cyborg/conductor/reconcilers/dispatch-attachments';
 import { forgetIdempotencyKeys } from '@cyborg/conductor/reconcilers/forget-idempotency-keys';
 import { numberEvents } from '@cyborg/conductor/reconcilers/number-events';
 
@@ -36,6 +46,13 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeCallerHandlers(),
       ...makeEventHandlers(deps),
       ...makeGrantHandlers(deps),
+      ...makeAcceleratorHandlers(deps),
+      ...makeAttachmentHandlers(deps),
+      ...makeDeploymentHandlers(deps),
+      ...makeDriverHandlers(deps),
+      ...makeOperationHandlers(deps),
+      ...makeProfileHandlers(deps),
+      ...makeQuotaHandlers(deps),
       ...makeBackendHandlers(deps),
       ...makeDeviceHandlers(deps),
       ...makeInstanceHandlers(deps),
@@ -46,7 +63,14 @@ export function composeConductor(deps: ConductorDeps): Composed {
       authenticate: (credential) => authenticator.authenticateAgent(credential),
       handlers: makeAgentHandlers(deps),
     },
-    reconcilers: [...waiting, numberEvents(deps), forgetIdempotencyKeys(deps)],
+    reconcilers: [
+      ...waiting,
+      numberEvents(deps),
+      forgetIdempotencyKeys(deps),
+      dispatchAttachments(deps),
+      rollOut(deps),
+      advanceHostOperations(deps),
+    ],
     waiting,
   };
 }

@@ -30,12 +30,18 @@ export function ownBackends({ name }: LocalHost): FirstInstall {
   };
 }
 
+/** The recorded machine has emulated NVMe and test cards, which no class of the default list covers. */
+const demoRules = [
+  { vendor: '1b36', device: '0010', type: 'SSD' },
+  { vendor: '1234', device: '11e8', type: 'OTHER' },
+];
+
 export function demoBackends(hosts: readonly LocalHost[]): FirstInstall {
   const names = hosts.map(({ name }) => name);
   return {
     name: 'demo',
     backends: [
-      { name: 'demo-pci', kind: 'pci', hosts: names, config: { offer: 'all' } },
+      { name: 'demo-pci', kind: 'pci', hosts: names, config: { offer: 'all', rules: demoRules } },
       { name: 'demo-virtual', kind: 'virtual', hosts: names },
     ],
   };

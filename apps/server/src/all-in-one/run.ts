@@ -41,6 +41,7 @@ export interface AllInOne {
 }
 
 const lookAgainMs = 100;
+const failedPauseMs = 2000;
 
 export async function prepareStateDir(
   options: AllInOneOptions,
@@ -157,7 +158,9 @@ function makeFirstRun(
       const stopping = new AbortController();
       const loop = async (): Promise<void> => {
         while (trouble !== undefined && !stopping.signal.aborted) {
+          let pauseMs = lookAgainMs;
           await attempt().catch((error: unknown) => {
+            pauseMs = failedPauseMs;
             trouble = `the generic driver cannot be installed: ${messageOf(error)}`;
             log.warn({ err: error }, 'the first run is not done; trying again');
           });

@@ -1,0 +1,67 @@
+/** docs/reference/configuration.md, from the option schemas. `node apps/server/src/configuration-docs.ts` writes it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { optionsMarkdown } from '@cyborg/service/option-help';
+
+import { serverProgram } from './options.ts';
+
+export const configurationFile = join(
+  import.meta.dirname,
+  '../../../docs/reference/configuration.md',
+);
+
+/** Without what the machine decides: the documentation is the same wherever it is made. */
+function portable(text: string): string {
+  const { default: name } = serverProgram.options.replicaName;
+  return text.replace(`\`${name}\``, "the machine's host name");
+}
+
+export function configurationMarkdown(): string {
+  return `# Configuration of cyborg-server
+
+<!-- Generated from apps/server/src/options.ts by apps/server/src/configuration-docs.ts; a test compares. -->
+
+Every option is a flag, an environment variable and a key of a YAML file (\`--config FILE\` or \`CYBORG_SERVER_CONFIG\`). A
+flag goes before a variable, a variable before the file, the file before the default. A wrong value stops the start
+with exit status 2 and a sentence that names the option, where the value came from and what is allowed.
+
+Durations are written \`30\`, \`30s\`, \`5m\`, \`2h\`, \`1d\` or \`250ms\`. A list is given by repeating the flag, by commas in
+the variable, as a list in the file.
+
+${portable(optionsMarkdown(serverProgram))}
+\`npm start\` takes the same options but for \`--role\`, \`--auth\` and \`--users-file\`, which it decides itself, and
+\`--demo\`, which adds three simulated hosts.
+
+## Listening
+
+The server listens on loopback unless told otherwise. Any other address needs TLS (\`--tls-cert\` and \`--tls-key\`, or
+\`--behind-tls-proxy\` when a proxy in front ends it) and authentication (\`--auth http_basic\`). Behind a proxy, the last
+entry of \`X-Forwarded-For\` is taken for the client.
+
+\`/healthz\`, \`/readyz\`, \`/metrics\`, \`/\` and the API's description need no authentication.
+
+## Users
+
+With \`--auth http_basic\` users are in a YAML file of mode 0600, which is read again when it changes:
+
+\`\`\`yaml
+users:
+  - name: alice
+    password_hash: $scrypt$…   # or bcrypt: $2b$…, $2y$…, as htpasswd writes it
+    roles: [manager]           # admin, manager, member, reader, service
+    project_id: demo
+    project_name: Demo         # default: the id
+\`\`\`
+
+\`cyborg-server user-set NAME --role ROLE --project ID\` adds or changes a user; the password is made up and printed, or
+read from standard input with \`--password-stdin\`.
+
+## After restoring a database
+
+\`cyborg-server new-incarnation\`, with the servers stopped, before the first start: orders to come are then newer than
+any that a host has seen, and agents refuse those of the lost time.
+`;
+}
+
+if (import.meta.main) writeFileSync(configurationFile, configurationMarkdown());
