@@ -433,9 +433,13 @@ describe('attach-instance', () => {
   });
 
   it('finds an accelerator by name, and names the nearest when there is none', async () => {
-    const list: Handlers = { listAccelerators: () => page(accelerator) };
+    const list: Handlers = {
+      showInstance: () => ok(instance),
+      listAccelerators: () => page(accelerator),
+    };
     await attach(['--accelerator', 'virtual-crypto-0'], list);
     expect(calls('createAttachments')[0]?.body).toEqual({ accelerator: id(1) });
+    expect(calls('listAccelerators')[0]?.query).toMatchObject({ host: 'demo-1' });
     const unknown = await attach(['--accelerator', 'virtual-crypto-1'], list);
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toContain('Nearest that exist: virtual-crypto-0.');

@@ -87,7 +87,8 @@ function wayOut(error: ApiError): string[] {
         "('npm start' writes client.yaml into its state directory).",
     ];
   }
-  if (error.code === 'choice-needed') return ['Choose with --accelerator, --profile or --driver.'];
+  if (error.code === 'choice-needed' && !error.detail.includes('--accelerator'))
+    return ['Choose with --accelerator, --profile or --driver.'];
   const { requestId } = error;
   if (error.status === 500 && requestId !== undefined && !error.detail.includes(requestId)) {
     return [`The server's log has it as request ${requestId}.`];

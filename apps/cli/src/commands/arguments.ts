@@ -74,14 +74,18 @@ export function oneOf(
   return value;
 }
 
-/** Accelerators go by id; people may use a name that only one of them has. */
+/** Accelerators go by id; people may use a name that only one of them has, `among` those that come into question. */
 export async function accelerator(
   api: Pick<V3Client, 'listAccelerators'>,
   idOrName: string,
+  among: () => Promise<{
+    readonly host?: string;
+    readonly instance_id?: string;
+  }> = async () => ({}),
 ): Promise<string> {
   const lower = idOrName.toLowerCase();
   if (uuidPattern.test(lower)) return lower;
-  const everything = await take(all(api.listAccelerators, {}), undefined);
+  const everything = await take(all(api.listAccelerators, { query: await among() }), undefined);
   const named = everything.filter(({ name }) => name === idOrName);
   const [first, second] = named;
   if (first !== undefined && second === undefined) return first.id;

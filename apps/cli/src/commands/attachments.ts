@@ -8,6 +8,7 @@ import { accelerator, limitFlag, take } from './arguments.ts';
 import { hostColumn, simulatedColumn } from './columns.ts';
 
 type Accelerator = V3Result<'showAccelerator'>;
+type Instance = V3Result<'showInstance'>;
 
 const instanceArg = {
   instance_id: { help: 'id of the instance, or a name that is unique' },
@@ -34,20 +35,27 @@ export const attachInstance = defineCommand({
   ],
   async run({ args, flags }, context) {
     const { profile, driver } = flags;
+    const instance = (): Promise<Instance> => context.api.showInstance({ params: args });
     const choices = [flags.accelerator, profile, driver].filter((it) => it !== undefined);
     if (choices.length > 1) {
       throw new UsageError(
         'Choose with one of --accelerator, --profile and --driver, not several.',
       );
     }
-    const chosen = flags.accelerator && (await accelerator(context.api, flags.accelerator));
+    const chosen =
+      flags.accelerator &&
+      (await accelerator(context.api, flags.accelerator, async () => ({
+        host: (await instance()).host,
+      })));
     const answer = await context.api.createAttachments({
       params: { instance_id: args.instance_id },
       body: { accelerator: chosen, profile, driver, count: flags.count },
       ...actArgs(context, flags.dryRun),
     });
-    const show = (operation: Operation): Promise<void> => showAttached(operation, context);
-    await finishOperation(answer, context, { wait: flags.wait, show });
+    await finishOperation(answer, context, {
+      wait: flags.wait,
+      show: (operation) => showAttached(operation, context),
+    });
   },
 });
 
@@ -85,7 +93,12 @@ export const detachInstance = defineCommand({
   ],
   async run({ args, flags }, context) {
     const { query, headers } = actArgs(context, flags.dryRun);
-    const chosen = flags.accelerator && (await accelerator(context.api, flags.accelerator));
+    const instance = (): Promise<Instance> => context.api.showInstance({ params: args });
+    const chosen =
+      flags.accelerator &&
+      (await accelerator(context.api, flags.accelerator, async () => ({
+        instance_id: (await instance()).id,
+      })));
     const answer = await context.api.deleteAttachments({
       params: { instance_id: args.instance_id },
       query: { ...query, accelerator: chosen, force: flags.force ? true : undefined },

@@ -23,7 +23,15 @@ export const operationList = defineCommand({
     const query = { state: flags.state, kind: flags.kind };
     await out.list(
       await take(all(api.listOperations, { query }), flags.limit),
-      ['id', 'kind', 'state', ...operationTexts.slice(0, 1), 'error', 'created_at', 'finished_at'],
+      [
+        'id',
+        'kind',
+        'state',
+        ...operationTexts.filter((it) => typeof it === 'object' && it.key === 'progress'),
+        'error',
+        'created_at',
+        'finished_at',
+      ],
       'No operations.',
     );
   },
@@ -38,8 +46,9 @@ export const operationShow = defineCommand({
   ],
   async run({ args, flags }, context) {
     const operation = await context.api.showOperation({ params: { id: args.id } });
-    if (flags.follow) await finishOperation(operation, context, { wait: true });
-    else await showOperation(operation, context);
+    const show = (it: typeof operation): Promise<void> => showOperation(it, context);
+    if (flags.follow) await finishOperation(operation, context, { wait: true, show });
+    else await show(operation);
   },
 });
 

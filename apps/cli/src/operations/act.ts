@@ -3,6 +3,7 @@ import type { V3Result } from '@cyborg/api-client/v3';
 
 import type { Context } from '../command.ts';
 import { CliError } from '../errors.ts';
+import { cellText } from '../output/cells.ts';
 import type { Column } from '../output/output.ts';
 import { lineProgress, spinnerProgress, type Progress } from './progress.ts';
 import { isFinal, waitForOperation, type Operation } from './wait.ts';
@@ -92,11 +93,11 @@ export async function finishOperation(
   { wait, show }: FinishOptions,
 ): Promise<void> {
   if (isDryRun(answer)) return showDryRun(answer, context);
-  if (!wait) return showOperation(answer, context);
+  if (!wait) return showBriefly(answer, context);
   const last = isFinal(answer) ? answer : await follow(answer, context);
   if (last.state === 'succeeded')
-    return show === undefined ? showOperation(last, context) : show(last);
-  if (context.out.format !== 'table') await showOperation(last, context);
+    return show === undefined ? showBriefly(last, context) : show(last);
+  if (context.out.format !== 'table') await showBriefly(last, context);
   throw new CliError(failureOf(last));
 }
 
@@ -105,9 +106,25 @@ export function showOperation(operation: Operation, { out }: Context): Promise<v
 }
 
 export const operationTexts: readonly Column<Operation>[] = [
+  { key: 'subject', text: ({ subject }) => describeSubject(subject) },
   { key: 'progress', text: ({ progress }) => `${progress.done} of ${progress.total}` },
   { key: 'results', text: ({ results }) => results.map(describeResult).join('\n') || '-' },
 ];
+
+/** What the one who just asked for it knows already, or learns from the message, is left out for people. */
+function showBriefly(operation: Operation, { out }: Context): Promise<void> {
+  const known = ['subject', 'error', 'user_id', 'project_id'] as const;
+  const instants = ['created_at', 'updated_at', 'finished_at'] as const;
+  const hidden = [...known, ...instants].map((key) => ({ key, hidden: true }) as const);
+  return out.show(operation, [...operationTexts, ...hidden]);
+}
+
+function describeSubject(subject: Operation['subject']): string {
+  const lines = Object.entries(subject).flatMap(([key, value]) =>
+    [value].flat().map((each) => `${key}=${cellText(each, '-')}`),
+  );
+  return lines.join('\n') || '-';
+}
 
 function describeResult({ host, subject, outcome, message }: Operation['results'][number]): string {
   return [

@@ -20,15 +20,16 @@ export function cellText(value: unknown, none: string): string {
 
 /** For people: an object as `key=value` pairs, a list of objects one per line. */
 export function readableText(value: unknown): string {
+  if (Array.isArray(value) && value.length === 0) return '-';
   if (Array.isArray(value) && value.length > 0 && !value.every(isScalar)) {
     return value.map(readableText).join('\n');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return cellText(value, '-');
   }
-  return Object.entries(value)
-    .map(([key, each]) => `${key}=${cellText(each, '-')}`)
-    .join(', ');
+  const entries = Object.entries(value);
+  if (entries.length === 0) return '-';
+  return entries.map(([key, each]) => `${key}=${cellText(each, '-')}`).join(', ');
 }
 
 function isScalar(value: unknown): boolean {

@@ -13,7 +13,7 @@ export interface DerivedColumn<T> {
   readonly key: keyof T & string;
   /** For people only: csv, value, json and yaml show the member itself. */
   readonly text?: (item: T) => string;
-  /** In csv and value, which scripts read, but not in the table, where another column tells it. */
+  /** Not in the table, unless `-c` names it; in csv and value, which scripts read, all the same. */
   readonly hidden?: true;
 }
 
@@ -35,7 +35,7 @@ export interface Output {
     columns: readonly Column<T>[],
     none: string,
   ): Promise<void>;
-  /** One object; `columns` only carries texts of its own for the table, which shows every member. */
+  /** One object; the table shows every member that `columns` does not hide, with the texts they have there. */
   show<T extends object>(item: T, columns?: readonly Column<T>[]): Promise<void>;
   /** One sentence for people; nothing in the formats that programs read. */
   say(sentence: string): void;
@@ -141,12 +141,10 @@ function keysOf<T extends object>(item: T | undefined): (keyof T & string)[] {
   return Object.keys(item ?? {}) as (keyof T & string)[];
 }
 
+/** Every member of the item, with what the command says about some of them. */
 function withTexts<T extends object>(item: T, columns: readonly Column<T>[]): DerivedColumn<T>[] {
-  const texts = new Map(columns.map(derived).map((column) => [column.key, column.text]));
-  return keysOf(item).map((key) => {
-    const text = texts.get(key);
-    return text === undefined ? { key } : { key, text };
-  });
+  const known = new Map(columns.map(derived).map((column) => [column.key, column]));
+  return keysOf(item).map((key) => known.get(key) ?? { key });
 }
 
 function pick(item: object, options: OutputOptions): object {
