@@ -189,8 +189,8 @@ function judgeLook(
 ): Verdict {
   if (row === undefined || row.state === 'removing') return failed('the backend was uninstalled');
   if (row.done < discovery) {
-    const isBroken = row.state === 'failed' || row.state === 'blocked';
-    if (row.up && isBroken) return failed(row.reason ?? `the backend is ${row.state}`);
+    // A failed backend is tried again by the request itself; a blocked one waits for a person.
+    if (row.up && row.state === 'blocked') return failed(row.reason ?? 'the backend is blocked');
     return pending(row.up ? row.reason : 'waiting for the host: it is down');
   }
   return row.state === 'ready' ? succeeded : failed(row.reason ?? `the backend is ${row.state}`);

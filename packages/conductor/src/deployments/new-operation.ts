@@ -23,7 +23,7 @@ export async function addHostOperation(
 ): Promise<OperationView> {
   const { tx, now } = running;
   const done = results.filter(({ outcome }) => outcome !== 'pending').length;
-  const isOver = done === results.length;
+  const isOver = results.every(({ outcome }) => outcome === 'succeeded');
   const row = await tx
     .insertInto('operation')
     .values({

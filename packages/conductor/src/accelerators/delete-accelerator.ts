@@ -1,0 +1,113 @@
+/** accelerator-delete: the inverse of create; refused while held. */
+import { isAdmin, type Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
+
+import { findBackend, type BackendRow } from '../backends/find-backend.ts';
+import { additionsKey } from '../deployments/additions.ts';
+import { inUse } from '../deployments/users.ts';
+import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Input } from '../handler.ts';
+import type { AcceleratorRow } from '../inventory/rows.ts';
+import { recordEvents } from '../record-event.ts';
+import { acceleratorsInScope, scopeOf } from '../scope.ts';
+import { act, type Act } from '../transaction.ts';
+import { writeAdditions } from './create-accelerator.ts';
+import { takeOfferBack } from './offer-by-address.ts';
+import { acceleratorNotFound } from './view.ts';
+
+export type DeleteAcceleratorInput = Input<{ readonly id: string }, DryRunQuery>;
+
+export async function deleteAccelerator(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params, query }: DeleteAcceleratorInput,
+): Promise<null | DryRunView> {
+  if (query.dry_run === true) {
+    return dryRun(deps, async (running) => {
+      const { row } = await plan(running, caller, { id: params.id, isLocked: false });
+      return [{ subject_kind: 'accelerator', subject_id: row.id, change: `${row.name} goes` }];
+    });
+  }
+  return act(deps, async (running) => {
+    const { row, backend } = await plan(running, caller, { id: params.id, isLocked: true });
+    if (backend.kind === 'pci') await takeOfferBack(running, row, caller);
+    else await removeAddition(running, { row, backend, caller });
+    return null;
+  });
+}
+
+const heldStates: ReadonlySet<string> = new Set([
+  'reserved',
+  'attached',
+  'orphaned',
+  'cleaning',
+  'cleaning_failed',
+  'updating',
+]);
+
+/** The backend is locked before its accelerator, as an inventory does. */
+async function plan(
+  { tx }: Act,
+  caller: Caller,
+  { id, isLocked }: { readonly id: string; readonly isLocked: boolean },
+): Promise<{ readonly row: AcceleratorRow; readonly backend: BackendRow }> {
+  const query = tx
+    .selectFrom('accelerator')
+    .selectAll()
+    .where('id', '=', id)
+    .where(acceleratorsInScope(scopeOf(caller)));
+  const seen = await query.executeTakeFirst();
+  if (seen === undefined) throw acceleratorNotFound(id);
+  const backend = await findBackend(tx, scopeOf(caller), { backend: seen.backend_id, isLocked });
+  const row = isLocked ? await query.forUpdate().executeTakeFirst() : seen;
+  if (row === undefined) throw acceleratorNotFound(id);
+  if (heldStates.has(row.state)) {
+    const use = { ...row, host: backend.host_name, backend: backend.name };
+    throw inUse([use], {
+      scope: scopeOf(caller),
+      verb: `delete accelerator ${row.name}`,
+      wayOut: 'Detach it first, and wait until it is clean.',
+    });
+  }
+  if (backend.kind !== 'pci' && !row.created_by_request) throw notByRequest(row, backend);
+  if (backend.kind !== 'virtual' && !isAdmin(caller)) {
+    throw new ServiceError(
+      'forbidden',
+      `Only an admin may delete accelerators of kind ${backend.kind}.`,
+    );
+  }
+  return { row, backend };
+}
+
+function notByRequest(row: AcceleratorRow, backend: BackendRow): ServiceError {
+  const list = additionsKey(backend.kind);
+  return new ServiceError(
+    'wrong-state',
+    `${row.name} was not created by request: it comes from the configuration of ${backend.host_name}@${backend.name}` +
+      `${list === undefined ? '' : ' (update-driver changes it)'}, or withhold it with accelerator-update --state withheld.`,
+  );
+}
+
+async function removeAddition(
+  running: Act,
+  given: { readonly row: AcceleratorRow; readonly backend: BackendRow; readonly caller: Caller },
+): Promise<void> {
+  const { row, backend, caller } = given;
+  await running.tx.deleteFrom('accelerator').where('id', '=', row.id).execute();
+  await writeAdditions(
+    running,
+    backend,
+    backend.additions.filter(({ key }) => key !== row.key),
+  );
+  await recordEvents(running, [
+    {
+      kind: 'accelerator.deleted',
+      subjectKind: 'accelerator',
+      subjectId: row.id,
+      hostId: row.host_id,
+      userId: caller.userId,
+      data: { name: row.name, backend: backend.name, key: row.key },
+    },
+  ]);
+}
