@@ -260,14 +260,12 @@ describe('what the host uses is withheld, and the holder named', () => {
     ],
   ];
 
-  for (const [name, fn, options, reason] of cases) {
-    it(name, ({ expect }) => {
-      const found = look(fn, options);
-      expect(found).toMatchObject({ offered: false });
-      expect(found.reason).toMatch(reason);
-      expect(found.host_use).toMatch(reason);
-    });
-  }
+  it.for(cases)('%s', ([, fn, options, reason], { expect }) => {
+    const found = look(fn, options);
+    expect(found).toMatchObject({ offered: false });
+    expect(found.reason).toMatch(reason);
+    expect(found.host_use).toMatch(reason);
+  });
 
   it('a physical function with a virtual function in use', ({ expect }) => {
     const vfs = {
@@ -345,14 +343,12 @@ describe('missing evidence counts as use', () => {
       /ZFS pools are imported \(tank\)/u,
     ],
   ];
-  for (const [name, fn, options, reason] of cases) {
-    it(name, ({ expect }) => {
-      const found = look(fn, options);
-      expect(found).toMatchObject({ offered: false });
-      expect(found.reason).toMatch(/^may be in use by the host: /u);
-      expect(found.reason).toMatch(reason);
-    });
-  }
+  it.for(cases)('%s', ([, fn, options, reason], { expect }) => {
+    const found = look(fn, options);
+    expect(found).toMatchObject({ offered: false });
+    expect(found.reason).toMatch(/^may be in use by the host: /u);
+    expect(found.reason).toMatch(reason);
+  });
 
   it('but not what is not part of a recorded tree: its processes', ({ expect }) => {
     const card = { ...gpu, driver: 'amdgpu', below: { 'drm/card0/dev': '226:0\n' } };
