@@ -270,6 +270,7 @@ export class Installation {
     } catch (error) {
       if (signal.aborted) return;
       backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
+      if (driver.isQuarantined) return this.#postpone(backend, 'failed', driver.downReason);
       const state = backend.inventory === undefined ? 'failed' : 'stale';
       this.#postpone(backend, state, messageOf(error));
     }

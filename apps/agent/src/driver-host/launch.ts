@@ -130,6 +130,7 @@ export async function launchDriver(
     code.node,
     '--permission',
     '--allow-worker',
+    '--disable-warning=SecurityWarning',
     ...readable.map((path) => `--allow-fs-read=${path}`),
     `--allow-fs-write=${shownState}`,
     `--max-old-space-size=${streamLimits.heapMiBMax}`,

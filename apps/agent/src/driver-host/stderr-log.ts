@@ -27,7 +27,8 @@ export class StderrLog {
 
   /** The last lines, for a sentence that says why. */
   get tail(): string {
-    const lines = this.#kept.trimEnd().split('\n').slice(-5).join('\n').slice(-600);
+    const telling = this.#kept.split('\n').filter((line) => line.trim() !== '' && !isNoise(line));
+    const lines = telling.slice(-5).join('\n').slice(-600);
     return this.#droppedBytes === 0 ? lines : `${lines} (${this.#droppedBytes} bytes dropped)`;
   }
 
@@ -39,4 +40,9 @@ export class StderrLog {
     if (part.length === 0) return;
     this.#kept = (this.#kept + part.toString('utf8')).slice(-streamLimits.stderrKeptBytes);
   }
+}
+
+/** Stack frames and Node's own signature say nothing to an operator. */
+function isNoise(line: string): boolean {
+  return /^\s+at |^Node\.js v|^\s*\^+\s*$/.test(line);
 }

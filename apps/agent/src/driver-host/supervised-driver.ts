@@ -180,6 +180,7 @@ export class SupervisedDriver {
       process = await this.#startAgain(signal);
       if (process === undefined && this.#isQuarantined) return;
     }
+    await process?.stop(); // it came up while it was being stopped
   }
 
   async #startAgain(signal: AbortSignal): Promise<DriverProcess | undefined> {

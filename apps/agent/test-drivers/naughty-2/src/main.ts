@@ -1,4 +1,4 @@
 import { serve } from '@cyborg/driver-sdk/serve';
-import { openNaughtyDriver } from '../../naughty/src/naughty.ts';
+import { openNaughtyDriver } from './naughty.ts';
 
 await serve(openNaughtyDriver('2.0.0'));

@@ -46,7 +46,10 @@ function misbehave(mode: string, notify: () => void): unknown {
       for (;;);
     case 'flood-stdout':
       for (let i = 0; i < 2000; i += 1)
-        writeSync(1, frame({ jsonrpc: '2.0', method: 'log', params: {} }));
+        writeSync(
+          1,
+          frame({ jsonrpc: '2.0', method: 'log', params: { level: 'info', message: 'x' } }),
+        );
       return hang();
     case 'flood-notifications':
       for (let i = 0; i < 5000; i += 1) notify();

@@ -1,0 +1,148 @@
+/** A driver for tests: well-behaved, until the configuration of a backend asks for one of the bad manners. */
+import { writeSync } from 'node:fs';
+import process from 'node:process';
+import { defineDriver, defineKind, type Driver } from '@cyborg/driver-sdk/define-driver';
+import { DriverError } from '@cyborg/driver-sdk/errors';
+import type { Inventory } from '@cyborg/driver-sdk/protocol';
+
+const config = {
+  type: 'object',
+  properties: {
+    count: { type: 'integer', minimum: 0, maximum: 2000, default: 2 },
+    mode: {
+      enum: [
+        'good',
+        'crash-on-discover',
+        'hang-on-discover',
+        'spin-on-discover',
+        'hang-on-prepare',
+        'flood-stdout',
+        'flood-notifications',
+        'flood-stderr',
+        'garbage',
+        'huge-frame',
+        'nonsense',
+        'transient-prepare',
+        'refuse-prepare',
+        'setup',
+        'refuse-install-2',
+      ],
+      default: 'good',
+    },
+  },
+  additionalProperties: false,
+} as const;
+
+const hang = (): Promise<never> => new Promise(() => setInterval(() => undefined, 1000));
+
+function misbehave(mode: string, notify: () => void): unknown {
+  switch (mode) {
+    case 'crash-on-discover':
+      console.error('about to crash, as asked');
+      return process.exit(3);
+    case 'hang-on-discover':
+      return hang();
+    case 'spin-on-discover':
+      for (;;);
+    case 'flood-stdout':
+      for (let i = 0; i < 2000; i += 1)
+        writeSync(
+          1,
+          frame({ jsonrpc: '2.0', method: 'log', params: { level: 'info', message: 'x' } }),
+        );
+      return hang();
+    case 'flood-notifications':
+      for (let i = 0; i < 5000; i += 1) notify();
+      return undefined;
+    case 'flood-stderr':
+      for (let i = 0; i < 64; i += 1) writeSync(2, 'x'.repeat(4096));
+      return undefined;
+    case 'garbage':
+      writeSync(1, 'Hello, I am a stray print\n');
+      return hang();
+    case 'huge-frame':
+      writeSync(1, 'Content-Length: 4000000000\r\n\r\n{}');
+      return hang();
+    case 'nonsense':
+      return { devices: 'many', services: [] };
+    default:
+      return undefined;
+  }
+}
+
+function frame(message: unknown): string {
+  const text = JSON.stringify(message);
+  return `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+}
+
+function inventoryOf(count: number, backend: string): Inventory {
+  const accelerators = Array.from({ length: count }, (_, index) => ({
+    key: `acc-${index}`,
+    name: `acc-${index}`,
+    type: 'ENTROPY' as const,
+    plans: ['virtio-rng' as const],
+    offered: true,
+    reason: null,
+    host_use: null,
+    attach_info: {},
+  }));
+  const parts = [];
+  for (let at = 0; at < accelerators.length; at += 500) {
+    parts.push({
+      key: `part-${at}`,
+      name: `${backend}_part-${at}`,
+      resource_class: 'CUSTOM_TEST',
+      traits: [],
+      accelerators: accelerators.slice(at, at + 500),
+    });
+  }
+  const device = {
+    key: 'card',
+    address: null,
+    vendor_id: null,
+    device_id: null,
+    class: null,
+    type: 'ENTROPY' as const,
+    vendor: null,
+    model: 'test card',
+    serial: null,
+    numa_node: null,
+    iommu_group: null,
+    kernel_driver: null,
+    offered: true,
+    reason: null,
+    health: { status: 'healthy' as const, reason: null },
+    info: {},
+    deployables: parts,
+  };
+  return { devices: [device], services: [] };
+}
+
+export function openNaughtyDriver(version: string): Driver {
+  const kind = defineKind({
+    title: 'For tests',
+    config,
+    delegable: [],
+    install: ({ config: { mode } }) => {
+      if (mode === 'setup') return { status: 'setup_required', steps: ['modprobe vfio-pci'] };
+      if (mode === 'refuse-install-2' && version === '2.0.0') {
+        throw new DriverError('invalid', 'version 2 does not take this backend');
+      }
+      return { status: 'ready' };
+    },
+    discover: async (context) => {
+      const { mode, count } = context.config;
+      const bad = await misbehave(mode, context.inventoryChanged);
+      return (bad as Inventory | undefined) ?? inventoryOf(count, context.backend);
+    },
+    prepare: async ({ config: { mode } }) => {
+      if (mode === 'hang-on-prepare') await hang();
+      if (mode === 'transient-prepare') throw new DriverError('transient', 'not just now');
+      if (mode === 'refuse-prepare') throw new DriverError('unsupported', 'this card cannot');
+      return { kind: 'virtio-rng', source: '/dev/urandom' };
+    },
+    release: () => undefined,
+    clean: () => ['wiped'],
+  });
+  return defineDriver({ id: 'naughty', version, kinds: { demo: kind } });
+}
