@@ -20,6 +20,8 @@ export const defaultLimits = {
   vanishSeconds: 60,
   /** Promise 11: a pass releases at most the larger of one and this share of the attachments. */
   releaseShareMax: 0.05,
+  /** * … and no more than that within this time. */
+  releaseWindowSeconds: 600,
   /** A reservation that finds only locked rows waits this long once. */
   reserveLockWaitMs: 2000,
   nearestMissesMax: 8,

@@ -29,13 +29,7 @@ export interface Taking {
 export function take(draft: Draft, accelerator: AcceleratorRow, taking: Taking): void {
   const attachment = attachmentOf(draft, accelerator.id);
   if (attachment === undefined || attachment.state === 'detaching') return;
-  if (attachment.operation_id !== taking.operationId) {
-    noteResult(draft, attachment.operation_id, {
-      acceleratorId: accelerator.id,
-      outcome: 'failed',
-      message: 'It was taken back before the request was done.',
-    });
-  }
+  leaveOperation(draft, attachment, taking);
   if (attachment.state === 'reserved') {
     cancelReservation(draft, { accelerator, attachment, taking });
     return;
@@ -82,6 +76,7 @@ export function release(
 export function forceRelease(draft: Draft, accelerator: AcceleratorRow, taking: Taking): void {
   const attachment = attachmentOf(draft, accelerator.id);
   if (attachment === undefined) return;
+  leaveOperation(draft, attachment, taking);
   if (attachment.state === 'reserved') {
     cancelReservation(draft, { accelerator, attachment, taking });
     return;
@@ -113,6 +108,18 @@ export function putBack(
   moveAccelerator(draft, accelerator, {
     event: events[kind][offering.state],
     changes: { ...unheld, reason: offering.reason, operation_id: null },
+  });
+}
+
+/** Another request takes over: the one that had the attachment until now waits for it no longer. */
+function leaveOperation(draft: Draft, attachment: AttachmentRow, taking: Taking): void {
+  const earlier = draft.operations.get(attachment.operation_id ?? '');
+  if (earlier === undefined || earlier.id === taking.operationId) return;
+  const isAttach = earlier.kind === 'attach-instance';
+  noteResult(draft, earlier.id, {
+    acceleratorId: attachment.accelerator_id ?? '',
+    outcome: isAttach ? 'failed' : 'succeeded',
+    message: isAttach ? 'It was taken back before the request was done.' : taking.reason,
   });
 }
 

@@ -273,6 +273,7 @@ const statements = [
     updated_at timestamptz
   )`,
   `create index instance_host on instance (host_id, id)`,
+  `create index instance_vanished on instance (id) where is_vanished`,
   `create table device_profile (
     id uuid primary key,
     number integer generated always as identity unique,

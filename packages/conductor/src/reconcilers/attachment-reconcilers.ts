@@ -1,0 +1,20 @@
+/** The reconcilers of accelerators, attachments, operations and events, for the conductor's composition. */
+import type { ConductorDeps } from '../deps.ts';
+import type { Reconciler } from '../reconciler.ts';
+import { dispatchAttachments } from './dispatch-attachments.ts';
+import { endOverdueOperations } from './end-overdue-operations.ts';
+import { forgetIdempotencyKeys } from './forget-idempotency-keys.ts';
+import { numberEvents } from './number-events.ts';
+import { releaseVanished } from './release-vanished.ts';
+import { waitForHosts } from './wait-for-hosts.ts';
+
+export function attachmentReconcilers(deps: ConductorDeps): Reconciler[] {
+  return [
+    numberEvents(deps),
+    dispatchAttachments(deps),
+    waitForHosts(deps),
+    endOverdueOperations(deps),
+    releaseVanished(deps),
+    forgetIdempotencyKeys(deps),
+  ];
+}
