@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import {
   createMessageConnection,
   ErrorCodes,
+  Message,
   ResponseError,
   StreamMessageReader,
   StreamMessageWriter,
@@ -24,19 +25,16 @@ import { openSession, type SessionHandlers } from './session.ts';
  */
 export async function serve(driver: Driver): Promise<void> {
   const output = takeStdout();
-  const connection = createMessageConnection(
-    new StreamMessageReader(process.stdin),
-    new StreamMessageWriter(output),
-  );
+  const writer = new AnswerWriter(output);
+  const connection = createMessageConnection(new StreamMessageReader(process.stdin), writer);
   const closing = new AbortController();
   const ended = new Promise<void>((resolve) => {
     connection.onClose(() => resolve());
     process.stdin.once('error', () => resolve());
     output.once('error', () => resolve());
-    connection.onRequest('shutdown', async () => {
-      setImmediate(() => resolve()); // after the answer is written
-      return {};
-    });
+    const farewell = {};
+    connection.onRequest('shutdown', () => farewell);
+    writer.afterResult(farewell, resolve);
   });
   addHandlers(connection, openSession(driver, toPort(connection)), closing.signal);
   connection.listen();
@@ -44,6 +42,22 @@ export async function serve(driver: Driver): Promise<void> {
   closing.abort();
   await driver.close?.();
   await endProcess(output);
+}
+
+/** Says when a certain answer has been written, so that the process does not end with it half-way out. */
+class AnswerWriter extends StreamMessageWriter {
+  #result: unknown;
+  #done: (() => void) | undefined;
+
+  afterResult(result: object, done: () => void): void {
+    this.#result = result;
+    this.#done = done;
+  }
+
+  override async write(message: Message): Promise<void> {
+    await super.write(message);
+    if (Message.isResponse(message) && message.result === this.#result) this.#done?.();
+  }
 }
 
 /** Keeps stdout for the protocol and moves console and stray writes to stderr. */
