@@ -73,7 +73,9 @@ function extraSentences({ extra, detail }: ApiError): string[] {
 
 function describeItem(item: unknown): string {
   if (typeof item !== 'object' || item === null) return String(item);
-  if ('why_not' in item && 'name' in item) return `${String(item.name)}: ${String(item.why_not)}`;
+  if ('why_not' in item && 'name' in item) {
+    return `${String(item.name)}: ${[item.why_not].flat().join(', ')}`;
+  }
   return Object.entries(item)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
@@ -103,9 +105,9 @@ function connectionMessage(error: ConnectionError, url: string): string {
     case 'unresolvable':
       return `The host of ${url} has no address. Correct --url, CYBORG_URL or the connection file.`;
     case 'tls':
-      return `No trusted connection to ${url}: ${error.message}. Name its authority with ca_file in the connection file, or use the right scheme.`;
+      return `No trusted connection to ${url} (${reasonOf(error)}). Name its authority as ca_file in the connection file, or correct http or https.`;
     case 'lost':
-      return `The connection to ${url} broke before an answer came, so it is unknown whether the request was carried out. Look with 'cyborg operation-list'.`;
+      return `The connection to ${url} broke before an answer came. Is it the right server, with http or https? A change may have been carried out all the same: look with 'cyborg operation-list'.`;
     case 'timeout':
       return `${url} did not answer in time. Look with 'cyborg operation-list' whether it works on it, or try again.`;
     case 'too-large':
@@ -114,4 +116,10 @@ function connectionMessage(error: ConnectionError, url: string): string {
     default:
       return error.message;
   }
+}
+
+/** The first part of what Node says: the rest advises the programmer. */
+function reasonOf({ cause, message }: ConnectionError): string {
+  const [reason = message] = (cause instanceof Error ? cause.message : message).split(';');
+  return reason;
 }

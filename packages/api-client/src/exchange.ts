@@ -158,6 +158,7 @@ const unresolvableCodes = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL']);
 function failureOf(code: string): ConnectionFailure {
   if (refusedCodes.has(code)) return 'refused';
   if (unresolvableCodes.has(code)) return 'unresolvable';
+  if (code.startsWith('HPE_')) return 'malformed'; // not HTTP: perhaps TLS, or another service
   const isTls = /^(ERR_TLS|ERR_SSL|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code);
   return isTls ? 'tls' : 'lost';
 }

@@ -1,0 +1,52 @@
+import { ApiError, ConnectionError } from '@cyborg/api-client/errors';
+import { describe, expect, it } from 'vitest';
+
+import { toFailure } from './errors.ts';
+
+const url = 'http://127.0.0.1:6680';
+const refusal = (more: Partial<ConstructorParameters<typeof ApiError>[0]>): ApiError =>
+  new ApiError({ status: 409, code: 'in-use', title: 'T', detail: 'It is in use.', ...more });
+const messageOf = (error: unknown): string => toFailure(error, url).message;
+
+describe('toFailure', () => {
+  it('adds what the problem lists, unless its sentence has it already', () => {
+    expect(messageOf(refusal({ extra: { users: ['vm-1', 'vm-2'] } }))).toBe(
+      'It is in use. In use by: vm-1; vm-2.',
+    );
+    const told = refusal({ detail: 'No host x; nearest: node-1.', extra: { nearest: ['node-1'] } });
+    expect(messageOf(told)).toBe('No host x; nearest: node-1.');
+    const misses = [{ accelerator_id: 'a', name: 'gpu-0', why_not: ['held by vm-1', 'absent'] }];
+    expect(messageOf(refusal({ extra: { nearest_misses: misses } }))).toBe(
+      'It is in use. Nearest misses: gpu-0: held by vm-1, absent.',
+    );
+  });
+
+  it('ends 2 only where a choice or the usage is wrong', () => {
+    expect(toFailure(refusal({ code: 'choice-needed' }), url)).toMatchObject({ exitCode: 2 });
+    expect(toFailure(refusal({ status: 400 }), url)).toMatchObject({ exitCode: 1 });
+  });
+
+  it('is one line without control characters', () => {
+    expect(messageOf(refusal({ detail: 'first\n  second \u001b[31m' }))).toBe(
+      'first second \uFFFD[31m.',
+    );
+  });
+
+  it('names the request in the log for an error of the server', () => {
+    const error = refusal({ status: 500, detail: 'Oh', requestId: 'req-7' });
+    expect(messageOf(error)).toBe("Oh. The server's log has it as request req-7.");
+  });
+
+  it.each([
+    ['refused', 'Is it running?'],
+    ['unresolvable', 'has no address'],
+    ['tls', 'No trusted connection'],
+    ['lost', 'broke before an answer came'],
+    ['timeout', 'did not answer in time'],
+    ['malformed', 'Is a Cyborg server at'],
+  ] as const)('tells the way out of a connection that is %s', (failure, text) => {
+    const message = messageOf(new ConnectionError(failure, 'why; advice'));
+    expect(message).toContain(text);
+    expect(message).toContain(url);
+  });
+});
