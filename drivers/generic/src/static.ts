@@ -133,7 +133,7 @@ export const staticKind: Kind = defineKind({
   discover: (context) => discover(context),
   prepare: (context, order) => prepare(context, order),
   release: () => undefined, // `prepare` keeps nothing on the host
-  clean: () => ['declared by an operator: this driver has no access to it and cleaned nothing'],
+  clean: (context, { accelerator }) => clean(context, accelerator),
 });
 
 function discover({ config: settings, host, backend }: Context): Inventory {
@@ -170,6 +170,17 @@ function prepare({ config: settings, backend }: Context, order: PrepareOrder): A
     );
   }
   return item.plan;
+}
+
+/** What the hypervisor makes anew holds nothing; hardware that an operator only named is nothing we can reach. */
+function clean({ config: settings, simulated }: Context, key: string): string[] {
+  const kind = settings.accelerators.find((item) => item.key === key)?.plan?.kind;
+  if (simulated) return ['simulated'];
+  if (kind === undefined || kind === 'virtio-crypto' || kind === 'virtio-rng') {
+    return ['made anew by the hypervisor for each guest: it has no memory to clean'];
+  }
+  const message = `${key} is declared hardware (${kind}), which this driver cannot clean: clean it by hand`;
+  throw new DriverError('unsupported', message);
 }
 
 function checkKeys(accelerators: readonly Declared[]): void {
