@@ -7,6 +7,9 @@ import { makeAcceleratorHandlers } from '@cyborg/conductor/accelerators/handlers
 import { makeAttachmentHandlers } from '@cyborg/conductor/attachments/handlers';
 import { makeDeploymentHandlers } from '@cyborg/conductor/deployments/handlers';
 import { makeDriverHandlers } from '@cyborg/conductor/drivers/handlers';
+import { makeDiscoveryHandlers } from '@cyborg/conductor/discoveries/handlers';
+import { makeUnclaimedHandlers } from '@cyborg/conductor/unclaimed/handlers';
+import { makeAcceleratorCreationHandlers } from '@cyborg/conductor/accelerators/creation-handlers';
 import { makeOperationHandlers } from '@cyborg/conductor/operations/handlers';
 import { makeProfileHandlers } from '@cyborg/conductor/profiles/handlers';
 import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
@@ -50,6 +53,9 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeAttachmentHandlers(deps),
       ...makeDeploymentHandlers(deps),
       ...makeDriverHandlers(deps),
+      ...makeAcceleratorCreationHandlers(deps),
+      ...makeUnclaimedHandlers(deps),
+      ...makeDiscoveryHandlers(deps),
       ...makeOperationHandlers(deps),
       ...makeProfileHandlers(deps),
       ...makeQuotaHandlers(deps),
