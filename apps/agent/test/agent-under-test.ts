@@ -1,6 +1,7 @@
 /** An agent as a process of its own, or inside the test, with a simulated hypervisor in a folder of its own. */
 import { randomUUID } from 'node:crypto';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,6 +77,8 @@ export class TestHost implements AsyncDisposable {
 
   /** As a process, to be killed. */
   spawn(args: readonly string[] = []): ChildProcess {
+    const seeds = join(this.folder, 'instances.json');
+    writeFileSync(seeds, JSON.stringify([{ name: 'one' }, { name: 'two' }]));
     const child = spawn(
       process.execPath,
       [
@@ -83,7 +86,7 @@ export class TestHost implements AsyncDisposable {
         ...['--server', this.server.url, '--join-token', this.server.token],
         ...['--state-dir', this.folder, '--host-name', hostName, '--hypervisor', 'simulated'],
         ...['--simulated', '--simulated-dir', this.hypervisorFolder, '--drivers-dir', testDrivers],
-        ...['--log-format', 'lines', ...args],
+        ...['--simulated-instances', seeds, '--log-format', 'lines', ...args],
       ],
       { stdio: ['ignore', 'ignore', process.env['CYBORG_TEST_LOG'] ? 'inherit' : 'ignore'] },
     );

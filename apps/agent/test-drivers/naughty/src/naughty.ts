@@ -46,27 +46,35 @@ function misbehave(mode: string, notify: () => void): unknown {
       for (;;);
     case 'flood-stdout':
       for (let i = 0; i < 2000; i += 1)
-        writeSync(
-          1,
-          frame({ jsonrpc: '2.0', method: 'log', params: { level: 'info', message: 'x' } }),
-        );
+        force(1, frame({ jsonrpc: '2.0', method: 'log', params: { level: 'info', message: 'x' } }));
       return hang();
     case 'flood-notifications':
       for (let i = 0; i < 5000; i += 1) notify();
       return undefined;
     case 'flood-stderr':
-      for (let i = 0; i < 64; i += 1) writeSync(2, 'x'.repeat(4096));
+      for (let i = 0; i < 64; i += 1) force(2, 'x'.repeat(4096));
       return undefined;
     case 'garbage':
-      writeSync(1, 'Hello, I am a stray print\n');
+      force(1, 'Hello, I am a stray print\n');
       return hang();
     case 'huge-frame':
-      writeSync(1, 'Content-Length: 4000000000\r\n\r\n{}');
+      force(1, 'Content-Length: 4000000000\r\n\r\n{}');
       return hang();
     case 'nonsense':
       return { devices: 'many', services: [] };
     default:
       return undefined;
+  }
+}
+
+/** Whatever it takes: the pipe may be full, and does not block. */
+function force(fd: number, text: string): void {
+  for (let rest = Buffer.from(text); rest.length > 0;) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+    }
   }
 }
 
