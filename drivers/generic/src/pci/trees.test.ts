@@ -241,7 +241,7 @@ describe('damaged and odd trees', () => {
           expect(devices.length).toBeLessThanOrEqual(1); // none where the bytes make it a bridge
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
