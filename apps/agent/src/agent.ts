@@ -28,6 +28,7 @@ import { Lease } from './server-link/lease.ts';
 import { Reporter } from './server-link/reporter.ts';
 import { ServerLink } from './server-link/server-link.ts';
 import { LedgerMemory } from './state/ledger-memory.ts';
+import { Predecessors } from './state/predecessors.ts';
 
 export interface AgentSettings {
   readonly clock: Clock;
@@ -85,11 +86,13 @@ class Agent {
 
   static async open(settings: AgentSettings): Promise<Agent> {
     const ledger = await LedgerMemory.open(settings.stateDir);
+    const instance = settings.rng.uuid();
+    const predecessors = await Predecessors.open(settings.stateDir, instance);
     const fence = await Fence.open(settings.stateDir);
     const wall = await probeWall(settings.uid, settings.log);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
       launchDriver(pkg, { ...settings, wall });
-    const agent = new Agent(settings, { ledger, fence, launch });
+    const agent = new Agent(settings, { ledger, fence, launch, instance, predecessors });
     agent.#packages = await agent.#drivers.listPackages();
     return agent;
   }
@@ -100,15 +103,23 @@ class Agent {
       ledger: LedgerMemory;
       fence: Fence;
       launch: (pkg: DriverPackage) => ReturnType<typeof launchDriver>;
+      instance: string;
+      predecessors: Predecessors;
     },
   ) {
     const { clock, rng, log } = settings;
-    const { ledger, fence, launch } = opened;
+    const { ledger, fence, launch, instance, predecessors } = opened;
     const permits = new Permits();
     this.#settings = settings;
     this.#ledger = ledger;
     this.#fence = fence;
-    this.#link = new ServerLink({ baseUrl: settings.server, ca: settings.ca, clock, rng });
+    this.#link = new ServerLink({
+      baseUrl: settings.server,
+      ca: settings.ca,
+      instance,
+      clock,
+      rng,
+    });
     const link = this.#link;
     this.#lease = new Lease({
       link,
@@ -117,6 +128,7 @@ class Agent {
       rng,
       log,
       describe: () => this.#describe(),
+      predecessors,
       renewCredential: async (signal) => {
         const isNew = await renewCredential(this.#enrolment(), signal);
         if (isNew) this.#ledgerChanged();

@@ -317,6 +317,8 @@ export const agentOperations = {
           }),
           /** Says goodbye: the lease ends now. */
           leaving: Type.Boolean(),
+          /** Runs of this agent that are known to be dead: their lease may be taken over before it ends. */
+          replaces: Type.Optional(Type.Array(UuidSchema, { maxItems: 8 })),
         },
         closed,
       ),

@@ -10,6 +10,7 @@ import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { LedgerMemory } from '../state/ledger-memory.ts';
+import type { Predecessors } from '../state/predecessors.ts';
 import { agentVersion } from '../version.ts';
 import { hasProblem, isRefusedCredential, serverPauseMs } from './pause.ts';
 import type { ServerLink } from './server-link.ts';
@@ -25,6 +26,7 @@ export interface LeaseDeps {
   readonly log: Log;
   /** What every renewal tells about this host. */
   readonly describe: () => Pick<LeaseBody, 'facts' | 'hypervisors' | 'builtin_drivers'>;
+  readonly predecessors: Predecessors;
   /** Called when the server has refused the credential. @returns whether there is a new one. */
   readonly renewCredential: (signal: AbortSignal) => Promise<boolean>;
   /** Called after the ledger has a newer incarnation (already written down) or was enrolled anew. */
@@ -118,11 +120,12 @@ export class Lease {
       this.#deps.onNewLedger(answer.ledger);
     }
     this.#tellWaiting();
+    await this.#deps.predecessors.forget();
     return leaseMs / agentDefaults.renewalsPerLease;
   }
 
   #body(isLeaving: boolean): LeaseBody {
-    const { link, ledger, describe } = this.#deps;
+    const { link, ledger, describe, predecessors } = this.#deps;
     const current = ledger.current;
     if (current === undefined) throw new Error('there is no ledger before enrolment');
     return {
@@ -130,6 +133,7 @@ export class Lease {
       version: agentVersion,
       ledger: current,
       leaving: isLeaving,
+      ...(predecessors.dead.length > 0 && { replaces: [...predecessors.dead] }),
       ...describe(),
     };
   }

@@ -11,12 +11,13 @@ export interface ServerLinkOptions {
   readonly baseUrl: string;
   /** PEM of the authority to trust. */
   readonly ca: string | undefined;
+  /** UUID of this run of the agent. */
+  readonly instance: string;
   readonly clock: Clock;
   readonly rng: Rng;
 }
 
 export class ServerLink {
-  /** UUID of this run of the agent. */
   readonly instance: string;
   readonly #options: ServerLinkOptions;
   #http: HttpClient;
@@ -24,7 +25,7 @@ export class ServerLink {
 
   constructor(options: ServerLinkOptions) {
     this.#options = options;
-    this.instance = options.rng.uuid();
+    this.instance = options.instance;
     this.#http = this.#connect(undefined);
     this.#client = createChecked(this.#http);
   }

@@ -16,6 +16,8 @@ export interface LeaseBody {
   readonly facts: Readonly<Record<string, string>>;
   readonly hypervisors: readonly HostPlug[];
   readonly leaving: boolean;
+  /** Runs of this agent that are known to be dead. */
+  readonly replaces?: readonly string[] | undefined;
 }
 
 export interface LeaseView {
@@ -132,17 +134,18 @@ async function renewAll(
     facts: body.facts,
     plugs: body.hypervisors,
     leaving: body.leaving,
+    replaces: body.replaces ?? [],
   }));
   const until = new Date(now.getTime() + limits.leaseSeconds * 1000);
   const { rows } = await sql<Renewed>`
     with given as (
       select * from jsonb_to_recordset(${JSON.stringify(given)}::jsonb)
-        as t(id uuid, instance uuid, version text, facts jsonb, plugs jsonb, leaving boolean)
+        as t(id uuid, instance uuid, version text, facts jsonb, plugs jsonb, leaving boolean, replaces jsonb)
     ), old as (
       select h.id, h.agent_instance, h.simulated,
         coalesce(h.lease_expires_at > ${now}, false) as alive,
         h.facts is distinct from g.facts or h.plugs is distinct from g.plugs as changed,
-        g.instance, g.version, g.leaving, g.facts, g.plugs
+        g.instance, g.version, g.leaving, g.facts, g.plugs, g.replaces
       from host h join given g on g.id = h.id
       where h.revoked_at is null
       order by h.id for update of h
@@ -155,7 +158,8 @@ async function renewAll(
         facts = o.facts, plugs = o.plugs
       from old o
       where h.id = o.id and (o.agent_instance = o.instance
-        or (not o.leaving and (o.agent_instance is null or not o.alive)))
+        or (not o.leaving and (o.agent_instance is null or not o.alive
+          or jsonb_exists(o.replaces, o.agent_instance::text))))
       returning h.id
     )
     select o.id, o.agent_instance as was_holder, o.alive as was_alive, o.simulated, o.changed,
