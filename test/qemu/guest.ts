@@ -30,9 +30,11 @@ export class Guest implements AsyncDisposable {
   /** Everything it said, oldest first. */
   readonly lines: string[] = [];
   readonly process: ChildProcess;
+  readonly uuid: string;
   readonly #heard = new Set<() => void>();
 
   constructor({ name, qmpDirectory, uuid, project, more = [] }: GuestOptions) {
+    this.uuid = uuid;
     const args = ['--name', name, '--qmp-dir', qmpDirectory, '--uuid', uuid];
     // It dies with us, also when we are killed.
     const run = ['--pdeathsig', 'KILL', `${lab}run`, ...args];

@@ -113,6 +113,10 @@ export const operationTexts: readonly Column<Operation>[] = [
 
 /** What the one who just asked for it knows already, or learns from the message, is left out for people. */
 function showBriefly(operation: Operation, { out }: Context): Promise<void> {
+  const { already_installed: isSame, driver_id: driver, version } = operation.subject;
+  if (isSame === true && out.format === 'table') {
+    out.say(`Driver ${cellText(driver, '')} ${cellText(version, '')} is already installed so.`);
+  }
   const known = ['subject', 'error', 'user_id', 'project_id'] as const;
   const instants = ['created_at', 'updated_at', 'finished_at'] as const;
   const hidden = [...known, ...instants].map((key) => ({ key, hidden: true }) as const);

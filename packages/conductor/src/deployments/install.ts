@@ -138,10 +138,12 @@ export async function install(
   const driver_id = context.known.driver.id;
   const subject = { driver_id, version: plan.version, backends: plan.names };
   const results = await judgeInstall(running, subject);
+  // A wish that grew, say from this host to every host, while every host has what it asks for.
+  const isEverywhere = results.length > 0 && results.every((it) => it.outcome === 'succeeded');
   return addHostOperation(deps, running, {
     caller: context.caller,
     kind: 'install-driver',
-    subject: plan.isSame ? { ...subject, already_installed: true } : subject,
+    subject: plan.isSame || isEverywhere ? { ...subject, already_installed: true } : subject,
     results,
   });
 }
