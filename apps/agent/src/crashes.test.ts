@@ -37,7 +37,8 @@ class Lane {
       .filter((outcome) => outcome !== 'retrying' && outcome !== 'held');
     if (final === undefined) return;
     const { kind } = this.current;
-    if (final === 'refused' || final === 'failed') throw new Error(`${kind} ${final}`);
+    if (final === 'refused' || final === 'failed')
+      throw new Error(`${kind} ${final} ${JSON.stringify(this.#server.outcomes.at(-1))}`);
     if (kind === 'attach') this.current = this.#next('detach');
     else if (kind === 'detach') this.current = this.#next('clean');
     else {

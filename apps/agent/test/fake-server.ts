@@ -50,9 +50,12 @@ export class FakeServer implements AsyncDisposable {
   heldPageSize = 100;
   /** Answers instead of the usual one, when it returns something. */
   intercept: (name: string, body: unknown) => Answer | 'drop' | undefined = () => undefined;
+  onOutcome: (outcome: OrderOutcome) => void = () => undefined;
   #revision = 1;
   #server: Server | undefined;
   #changed = new Set<() => void>();
+  #isTelling = false;
+  #isChanged = false;
 
   static async start(): Promise<FakeServer> {
     const fake = new FakeServer();
@@ -64,6 +67,7 @@ export class FakeServer implements AsyncDisposable {
     this.#server = createServer((request, response) => {
       this.#handle(request, response).catch((error: unknown) => {
         this.violations.push(String(error));
+        if (process.env['CYBORG_TEST_LOG']) console.error(error);
         response.destroy();
       });
     });
@@ -143,8 +147,19 @@ export class FakeServer implements AsyncDisposable {
     await this.stop();
   }
 
+  /** Conditions may themselves give orders: they are looked at again, not inside each other. */
   #tell(): void {
-    for (const look of this.#changed) look();
+    this.#isChanged = true;
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    try {
+      while (this.#isChanged) {
+        this.#isChanged = false;
+        for (const look of this.#changed) look();
+      }
+    } finally {
+      this.#isTelling = false;
+    }
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -297,6 +312,7 @@ export class FakeServer implements AsyncDisposable {
       if (outcome.outcome === 'released') this.held.delete(order.attachment_id ?? '');
     }
     if (isChanged) this.#revision += 1;
+    for (const outcome of report.outcomes) this.onOutcome(outcome);
     return { status: 204 };
   }
 }
