@@ -68,8 +68,8 @@ export async function startServer(
   const isAlone = database.isEmbedded && options.role !== 'api';
   stack.use(await startReplica({ deps, log, options, isAlone }));
   const composed = composeConductor(deps);
-  const wanted = options.role === 'api' ? composed.waiting : composed.reconcilers;
-  const reconcilers = startReconcilers(deps, wanted);
+  const work = options.role === 'api' ? [] : composed.reconcilers;
+  const reconcilers = startReconcilers(deps, [...composed.waiting, ...work]);
   stack.defer(() => reconcilers.stop());
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   const tls =

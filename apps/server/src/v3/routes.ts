@@ -44,7 +44,6 @@ function registerOperation(
 ): void {
   const operation: OperationSpec = v3Operations[name];
   const handle = deps.v3[name] as AnyHandler;
-  if (handle === undefined) return; // TEMPORARY
   const follow = follows[name];
   const status = successStatus(operation.schema);
   app.route({
