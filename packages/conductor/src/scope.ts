@@ -96,9 +96,7 @@ export function acceleratorsInScope(scope: Scope): Condition {
 
 /** For queries on `instance`: without a project, only admins see it. */
 export function instancesInScope(scope: Scope): Condition {
-  return scope.kind === 'all'
-    ? everything
-    : sql<SqlBool>`instance.project_id = ${scope.projectId}`;
+  return scope.kind === 'all' ? everything : sql<SqlBool>`instance.project_id = ${scope.projectId}`;
 }
 
 /** For tables whose rows belong to one project by `project_id`: operations, events, attachments, quotas. */

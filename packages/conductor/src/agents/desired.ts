@@ -51,26 +51,50 @@ export interface DesiredQuery {
 const ordersMax = 512;
 const waitSecondsMax = 30;
 
-/** Answers at once when the host's revision differs from the one given, else when it does or the time is over. */
-export async function showDesired(
-  deps: ConductorDeps,
+export type ShowDesired = (
   host: AgentHost,
-  { query, signal }: { query: DesiredQuery; signal?: AbortSignal | undefined },
-): Promise<DesiredView> {
-  const waitMs = Math.min(query.wait_seconds ?? 0, waitSecondsMax) * 1000;
-  const untilMs = deps.clock.monotonicMs() + (query.revision === undefined ? 0 : waitMs);
-  let bell = Promise.withResolvers<void>();
-  using _waiter = deps.wake.subscribe(`host:${host.id}`, () => bell.resolve());
-  for (;;) {
-    // Before the look: what changes during it rings again.
-    bell = Promise.withResolvers<void>();
-    const revision = await revisionOf(deps, host.id);
-    const leftMs = untilMs - deps.clock.monotonicMs();
-    if (revision !== query.revision || leftMs <= 0 || signal?.aborted === true) {
-      return readDesired(deps, host, revision);
+  asked: { readonly query: DesiredQuery; readonly signal?: AbortSignal | undefined },
+) => Promise<DesiredView>;
+
+/** Answers at once when the host's revision differs from the one given, else when it does or the time is over. */
+export function makeShowDesired(deps: ConductorDeps): ShowDesired {
+  const fleet: FleetCache = new Map();
+  return async (host, { query, signal }) => {
+    const waitMs = Math.min(query.wait_seconds ?? 0, waitSecondsMax) * 1000;
+    const untilMs = deps.clock.monotonicMs() + (query.revision === undefined ? 0 : waitMs);
+    let bell = Promise.withResolvers<void>();
+    using _waiter = deps.wake.subscribe(`host:${host.id}`, () => bell.resolve());
+    for (;;) {
+      // Before the look: what changes during it rings again.
+      bell = Promise.withResolvers<void>();
+      const print = await fingerprintOf(deps.db, host.id);
+      const revision = revisionOf(print);
+      const leftMs = untilMs - deps.clock.monotonicMs();
+      if (revision !== query.revision || leftMs <= 0 || signal?.aborted === true) {
+        return readDesired(deps, host, { print, revision, fleet });
+      }
+      await rungOrOver(deps, bell.promise, { leftMs, signal });
     }
-    await rungOrOver(deps, bell.promise, { leftMs, signal });
-  }
+  };
+}
+
+interface Fleet {
+  /** Of installations, backends and unclaimed devices: as long as it is the same, so are they. */
+  readonly print: string;
+  readonly installations: readonly DesiredInstallationView[];
+  readonly release_unclaimed: DesiredView['release_unclaimed'];
+}
+
+type FleetCache = Map<string, Fleet>;
+const cachedHostsMax = 2000;
+
+interface Fingerprint {
+  readonly fleet: string;
+  readonly orders: string;
+}
+
+function revisionOf({ fleet, orders }: Fingerprint): string {
+  return createHash('sha256').update(`${fleet};${orders}`).digest('base64url');
 }
 
 async function rungOrOver(
@@ -89,20 +113,36 @@ async function rungOrOver(
 async function readDesired(
   { db, ledger }: ConductorDeps,
   host: AgentHost,
-  revision: string,
+  known: { readonly print: Fingerprint; readonly revision: string; readonly fleet: FleetCache },
 ): Promise<DesiredView> {
-  const [installations, { orders, more }, release] = await Promise.all([
-    listInstallations(db, host.id),
-    listOrders(db, host.id, ordersMax),
-    db
-      .selectFrom('unclaimed')
-      .select(['id', 'instance_id', 'device_name'])
-      .where('host_id', '=', host.id)
-      .where('ordered', '=', 'release')
-      .orderBy('id')
-      .execute(),
+  const { print, revision } = known;
+  const [{ installations, release_unclaimed }, { orders, more }] = await Promise.all([
+    readFleet(db, host, { print: print.fleet, cache: known.fleet }),
+    print.orders === '' ? { orders: [], more: false } : listOrders(db, host.id, ordersMax),
   ]);
-  return { ledger, revision, installations, orders, release_unclaimed: release, more };
+  return { ledger, revision, installations, orders, release_unclaimed, more };
+}
+
+/** Orders come and go many times a second; installations do not. */
+async function readFleet(
+  db: Db,
+  host: AgentHost,
+  { print, cache }: { readonly print: string; readonly cache: FleetCache },
+): Promise<Fleet> {
+  const known = cache.get(host.id);
+  if (known?.print === print) return known;
+  const installations = await listInstallations(db, host.id);
+  const release_unclaimed = await db
+    .selectFrom('unclaimed')
+    .select(['id', 'instance_id', 'device_name'])
+    .where('host_id', '=', host.id)
+    .where('ordered', '=', 'release')
+    .orderBy('id')
+    .execute();
+  const read = { print, installations, release_unclaimed };
+  if (cache.size >= cachedHostsMax) cache.clear();
+  cache.set(host.id, read);
+  return read;
 }
 
 async function listInstallations(db: Db, hostId: string): Promise<DesiredInstallationView[]> {
@@ -156,11 +196,12 @@ function toDesiredBackend(row: {
   return { id, name, kind, config, additions: [], generation, discovery };
 }
 
-async function revisionOf({ db }: ConductorDeps, hostId: string): Promise<string> {
-  const all = await desiredFingerprints(db, [hostId]);
-  return createHash('sha256')
-    .update(all.get(hostId) ?? '')
-    .digest('base64url');
+async function fingerprintOf(db: Db, hostId: string): Promise<Fingerprint> {
+  const [fleet, orders] = await Promise.all([
+    fleetFingerprints(db, [hostId]),
+    ordersFingerprint(db, [hostId]),
+  ]);
+  return { fleet: fleet.get(hostId) ?? '', orders: orders.get(hostId) ?? '' };
 }
 
 /** For each host a text that differs whenever its desired state does; two queries whatever the number of hosts. */
@@ -169,18 +210,24 @@ export async function desiredFingerprints(
   hostIds: readonly string[],
 ): Promise<Map<string, string>> {
   if (hostIds.length === 0) return new Map();
-  const [orders, { rows }] = await Promise.all([
+  const [fleet, orders] = await Promise.all([
+    fleetFingerprints(db, hostIds),
     ordersFingerprint(db, hostIds),
-    sql<{ host_id: string; text: string }>`
-      select h.id as host_id, concat(
-        (select string_agg(concat_ws(':', i.id, i.generation, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
-          from installation i where i.host_id = h.id), ';',
-        (select string_agg(concat_ws(':', b.id, b.generation, b.state = 'removing',
-            b.state = 'removing' and b.observed_generation >= b.generation, b.discovery_requested), ',' order by b.id)
-          from backend b where b.host_id = h.id), ';',
-        (select string_agg(u.id::text, ',' order by u.id)
-          from unclaimed u where u.host_id = h.id and u.ordered = 'release')) as text
-      from unnest(${hostIds}::uuid[]) as h(id)`.execute(db),
   ]);
-  return new Map(rows.map((row) => [row.host_id, `${row.text};${orders.get(row.host_id) ?? ''}`]));
+  return new Map([...fleet].map(([id, text]) => [id, `${text};${orders.get(id) ?? ''}`]));
+}
+
+/** Every change of a wish raises a generation, a version or a count that is in here. */
+async function fleetFingerprints(db: Db, hostIds: readonly string[]): Promise<Map<string, string>> {
+  const { rows } = await sql<{ host_id: string; text: string }>`
+    select h.id as host_id, concat(
+      (select string_agg(concat_ws(':', i.id, i.generation, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
+        from installation i where i.host_id = h.id), ';',
+      (select string_agg(concat_ws(':', b.id, b.generation, b.state = 'removing',
+          b.state = 'removing' and b.observed_generation >= b.generation, b.discovery_requested), ',' order by b.id)
+        from backend b where b.host_id = h.id), ';',
+      (select string_agg(u.id::text, ',' order by u.id)
+        from unclaimed u where u.host_id = h.id and u.ordered = 'release')) as text
+    from unnest(${hostIds}::uuid[]) as h(id)`.execute(db);
+  return new Map(rows.map((row) => [row.host_id, row.text]));
 }

@@ -6,7 +6,7 @@ import { offerInventories, type OfferBody } from '../inventory/offer.ts';
 import { putInventory, type InventoryBody } from '../inventory/put.ts';
 import { listHeld, type HeldView } from '../orders/orders.ts';
 import type { AgentHost } from './credentials.ts';
-import { showDesired, type DesiredQuery, type DesiredView } from './desired.ts';
+import { makeShowDesired, type DesiredQuery, type DesiredView } from './desired.ts';
 import { enroll, type EnrollBody, type EnrollView } from './enroll.ts';
 import { makeLeases, type LeaseBody, type LeaseView } from './lease.ts';
 import { takeReport, type ReportBody } from './report.ts';
@@ -46,14 +46,14 @@ export interface AgentHandlers {
 
 export function makeAgentHandlers(deps: ConductorDeps): AgentHandlers {
   const renewLease = makeLeases(deps);
+  const showDesired = makeShowDesired(deps);
   return {
     enroll: (_host, { body }) => enroll(deps, body),
     renewLease: async (host, { body }) => renewLease(known(host), body),
     offerInventories: async (host, { body }) => offerInventories(deps, known(host), body),
     putInventory: async (host, { params, body }) =>
       putInventory(deps, known(host), { backendId: params.backend_id, body }),
-    showDesired: async (host, { query, signal }) =>
-      showDesired(deps, known(host), { query, signal }),
+    showDesired: async (host, { query, signal }) => showDesired(known(host), { query, signal }),
     async listHeld(host, { query }) {
       const page = await listHeld(deps.db, known(host).id, query.marker);
       return { ledger: deps.ledger, ...page };

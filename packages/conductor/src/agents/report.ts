@@ -36,11 +36,12 @@ export async function takeReport(
       .executeTakeFirst();
     const none = { agent_instance: null, lease_expires_at: null };
     checkHolder(holder ?? none, body.instance, running.now);
-    await applyOutcomes(running, deps, { host, outcomes: body.outcomes });
+    // Instances, installations, backends, accelerators: the order in which every act locks them.
     for (const listing of body.listings) await applyListing(deps, running, { host, listing });
-    await applyObservations(running, deps, { host, observations: body.observations });
     await applyInstallationReports(running, host, body.installations);
     await applyBackendReports(running, host, body.backends);
+    await applyOutcomes(running, deps, { host, outcomes: body.outcomes });
+    await applyObservations(running, deps, { host, observations: body.observations });
     if (body.unclaimed !== null) {
       await applyUnclaimed(deps, running, { host, found: body.unclaimed });
     }

@@ -1,6 +1,7 @@
 import type { Caller } from '@cyborg/model/caller';
 import { sql } from 'kysely';
 
+import { checkFilters } from './check-filters.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
@@ -56,6 +57,7 @@ export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
   const { db } = deps;
   return {
     async listBackends(caller, { query }) {
+      await checkFilters(db, caller, query);
       const scope = scopeOf(caller);
       const after = fromMarker(query.marker, 2);
       let rows = selectBackends(db, scope)

@@ -52,6 +52,11 @@ export async function planUninstall(
   }
   const names = namesOf(context, query);
   const hostIds = hostsOf(context, query, names);
+  // Before the backends, as a report of their host does.
+  if (isLocked) {
+    await sql`select id from installation where driver_id = ${deployment.driver_id}
+      order by id for update`.execute(tx);
+  }
   const { rows } = await sql<UninstallPlan['targets'][number]>`
     select h.name as host, b.name as backend, b.id as backend_id, b.installation_id, b.host_id
     from backend b join host h on h.id = b.host_id

@@ -5,6 +5,7 @@ import { sql, type SelectQueryBuilder, type Selectable } from 'kysely';
 
 import { countAccelerators, type Count } from '../backends/counts.ts';
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
+import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
@@ -61,6 +62,7 @@ interface Row extends Selectable<DeviceTable> {
 export function makeDeviceHandlers({ db }: Pick<ConductorDeps, 'db'>): DeviceHandlers {
   return {
     async listDevices(caller, { query }) {
+      await checkFilters(db, caller, query);
       const scope = scopeOf(caller);
       const [after] = fromMarker(query.marker, 1) ?? [];
       if (after !== undefined && !isUuid(after)) throw badMarker(query.marker ?? '');

@@ -1,8 +1,8 @@
 import type { Caller } from '@cyborg/model/caller';
 import { sql } from 'kysely';
 
-import { findBackend, matchesBackend, selectBackends } from '../backends/find-backend.ts';
-import { notFound, findHost } from '../hosts/find-host.ts';
+import { checkFilters } from '../backends/check-filters.ts';
+import { matchesBackend, matchesHost, selectBackends } from '../backends/find-backend.ts';
 import type { ConductorDeps, Tx } from '../deps.ts';
 import { judgeDiscovery } from '../deployments/judge.ts';
 import { addHostOperation } from '../deployments/new-operation.ts';
@@ -57,22 +57,14 @@ export function makeDiscoveryHandlers(deps: ConductorDeps): DiscoveryHandlers {
 
 /** Backends in the caller's scope, of the host, of the name. @throws ServiceError `host-not-found`, `backend-not-found`. */
 async function findTargets(tx: Tx, caller: Caller, body: DiscoveryBody): Promise<Target[]> {
-  const scope = scopeOf(caller);
-  let query = selectBackends(tx, scope)
+  await checkFilters(tx, caller, body);
+  let query = selectBackends(tx, scopeOf(caller))
     .where('backend.state', '<>', 'removing')
     .where('host.status', '=', 'enabled')
     .orderBy('backend.id');
-  if (body.host !== undefined) {
-    const host = await findHost(tx, scope, { host: body.host });
-    query = query.where('host.id', '=', host.id);
-  }
-  if (body.backend?.includes('@') === true) await findBackend(tx, scope, { backend: body.backend });
+  if (body.host !== undefined) query = query.where(matchesHost(body.host));
   if (body.backend !== undefined) query = query.where(matchesBackend(body.backend));
-  const found = await query.execute();
-  if (found.length > 0 || body.backend === undefined) return found;
-  const known = await selectBackends(tx, scope).execute();
-  const names = [...new Set(known.map(({ name }) => name))];
-  throw notFound('backend-not-found', { noun: 'backend', name: body.backend, names });
+  return query.execute();
 }
 
 async function discover(

@@ -4,6 +4,7 @@ import type { Database, InstanceTable } from '@cyborg/store/schema';
 import { sql, type SelectQueryBuilder, type Selectable } from 'kysely';
 
 import { matchesHost } from '../backends/find-backend.ts';
+import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import type { Handler, Input } from '../handler.ts';
@@ -56,6 +57,7 @@ export function makeInstanceHandlers(deps: ConductorDeps): InstanceHandlers {
   const { db } = deps;
   return {
     async listInstances(caller, { query }) {
+      await checkFilters(db, caller, { host: query.host });
       const after = fromMarker(query.marker, 3);
       let rows = selectInstances(db, scopeOf(caller))
         .orderBy(isIdle)

@@ -1,3 +1,4 @@
+import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
@@ -51,6 +52,7 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
   };
   return {
     async listServices(caller, { query }) {
+      await checkFilters(deps.db, caller, query);
       const rows = await listServiceRows(deps.db, {
         scope: scopeOf(caller),
         now: deps.clock.now(),
