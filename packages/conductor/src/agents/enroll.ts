@@ -110,9 +110,6 @@ function checkKnown(known: Host | undefined, token: Token): void {
         `\`cyborg host-reenroll ${known.name}\`; otherwise give it another name.`,
     );
   }
-  if (known !== undefined && known.simulated !== token.is_simulated && !token.is_reenrol) {
-    throw refused(`Host ${known.name} and the join token differ in whether they are simulated.`);
-  }
 }
 
 async function addHost(
