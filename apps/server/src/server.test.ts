@@ -1,0 +1,247 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { makeTestDeps } from '@cyborg/conductor/test-deps';
+import { recordEvents } from '@cyborg/conductor/record-event';
+import { act } from '@cyborg/conductor/transaction';
+import { systemClock } from '@cyborg/service/clock';
+import { connect } from '@cyborg/store/connect';
+import { openEmptyDatabase, openTestDatabase } from '@cyborg/testing/database';
+import { quietLog } from '@cyborg/testing/log';
+import { eventually, startProgram } from '@cyborg/testing/processes';
+import type { RunningProgram } from '@cyborg/testing/processes';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+
+import { basicAuth, writeTestUsers } from './test-app.ts';
+
+let folder: string;
+let usersFile: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
+  usersFile = join(folder, 'users.yaml');
+  await writeTestUsers(usersFile);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Served {
+  readonly program: RunningProgram;
+  readonly url: string;
+}
+
+async function serve(databaseUrl: string, ...more: string[]): Promise<Served> {
+  const args = [
+    '--database-url',
+    databaseUrl,
+    '--users-file',
+    usersFile,
+    '--listen',
+    '127.0.0.1:0',
+  ];
+  const program = startProgram('server', { args: [...args, ...more] });
+  const url = await eventually(() => /"urls":\["([^"]+)"/.exec(program.output())?.[1], {
+    timeoutMs: 30_000,
+    what: 'the server listens',
+    context: program.output,
+  });
+  return { program, url };
+}
+
+const headers = { authorization: basicAuth('admin') };
+
+async function refusal(...args: string[]): Promise<{ status: number | string; output: string }> {
+  await using program = startProgram('server', { args });
+  return { status: await program.ended, output: program.output() };
+}
+
+describe('cyborg-server', () => {
+  it('migrates an empty database, becomes ready, answers and stops in order', async ({
+    expect,
+  }) => {
+    await using database = await openEmptyDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    await eventually(async () => (await fetch(`${url}/readyz`)).status === 200, {
+      timeoutMs: 20_000,
+      what: 'ready',
+      context: program.output,
+    });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const drivers = await (await fetch(`${url}/v3/drivers`, { headers })).json();
+    expect(drivers).toMatchObject({ items: [{ id: 'generic' }] });
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain(
+      'cyborg_http_request_duration_seconds_count{method="GET",route="/v3/drivers"',
+    );
+    expect(metrics).toContain('cyborg_reconciler_passes');
+    expect(await program.end('SIGTERM')).toBe(0);
+    const { db } = connect({ url: database.url, log: quietLog });
+    expect(await db.selectFrom('replica').selectAll().execute()).toEqual([]);
+    await db.destroy();
+  });
+
+  it('lets two of them start on one empty database at once', async ({ expect }) => {
+    await using database = await openEmptyDatabase();
+    const [one, two] = await Promise.all([
+      serve(database.url),
+      serve(database.url, '--role', 'api'),
+    ]);
+    await using _one = one.program;
+    await using _two = two.program;
+    for (const { url } of [one, two]) {
+      expect((await fetch(`${url}/v3/hosts`, { headers })).status).toBe(200);
+    }
+  });
+
+  it('as a conductor answers only those who run it', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url, '--role', 'conductor');
+    await using _program = program;
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${url}/v3/hosts`, { headers })).status).toBe(404);
+  });
+
+  it('ends streams and long polls and finishes a request in flight when it is stopped', async ({
+    expect,
+  }) => {
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    const stream = await fetch(`${url}/v3/events`, {
+      headers: { ...headers, accept: 'text/event-stream' },
+    });
+    expect(stream.headers.get('content-type')).toContain('text/event-stream');
+    const streamed = stream.text();
+    const slow = slowPost(url);
+    await slow.begun;
+    const stopped = program.end('SIGTERM');
+    await eventually(() => program.output().includes('shutting down'), {
+      timeoutMs: 5000,
+      what: 'shutting down',
+    });
+    slow.finish();
+    expect(await slow.status).toBe(201);
+    await streamed;
+    expect(await stopped).toBe(0);
+  });
+
+  it.for([
+    [['--role', 'boss'], '--role: "boss" is not allowed; it must be one of api, conductor, all'],
+    [['--listen', 'nowhere'], '--listen'],
+    [['--listen', '0.0.0.0:0', '--users-file', 'x'], 'is not loopback'],
+    [['--auth', 'none'], 'There is no database: give --database-url, or --state-dir'],
+    [['--database-url', 'postgresql://x'], 'There is no users file: give --users-file'],
+    [
+      ['--users-file', '/nonexistent/users.yaml', '--state-dir', '/tmp/x'],
+      '--users-file: The users file cannot be read',
+    ],
+    [['--attach-deadlin', '5'], 'nearest that exist are --attach-deadline'],
+    [['--body-limit', '12'], '--body-limit: "12" is not allowed'],
+    [['serve'], 'There is no command "serve"'],
+  ] as const)('refuses to start with %j and says why', async ([args, reason], { expect }) => {
+    const { status, output } = await refusal(...args);
+    expect(output).toContain(reason);
+    expect(output.trim().split('\n')).toHaveLength(1);
+    expect(status).toBe(2);
+  });
+
+  it('says in one line that the database or the address cannot be had', async ({ expect }) => {
+    const away = await refusal('--auth', 'none', '--database-url', 'postgresql://u@127.0.0.1:1/x');
+    expect(away.output).toContain('The database cannot be used');
+    expect(away.status).toBe(1);
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    const taken = new URL(url).host;
+    const second = await refusal(
+      '--auth',
+      'none',
+      '--database-url',
+      database.url,
+      '--listen',
+      taken,
+    );
+    expect(second.output).toContain(
+      `Cannot listen on ${taken}: something else listens there already`,
+    );
+    expect(second.status).toBe(1);
+  });
+
+  it('streams events from a given number on, in order and once', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    const deps = makeTestDeps({ db: database.db, clock: systemClock });
+    const write = (kind: string): Promise<void> =>
+      act(deps, (running) =>
+        recordEvents(running, [{ kind, subjectKind: 'test', subjectId: 'x', data: {} }]),
+      );
+    await write('test.first');
+    const ended = new AbortController();
+    const response = await fetch(`${url}/v3/events?subject_id=x`, {
+      headers: { ...headers, accept: 'text/event-stream', 'last-event-id': '0' },
+      signal: ended.signal,
+    });
+    let text = '';
+    const reading = (async () => {
+      for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
+    })().catch(() => undefined);
+    const has = (kind: string): Promise<boolean> =>
+      eventually(() => text.includes(kind), { timeoutMs: 10_000, what: kind, context: () => text });
+    await has('test.first');
+    await write('test.second');
+    await has('test.second');
+    ended.abort();
+    await reading;
+    const ids = [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+    expect(ids).toHaveLength(2);
+    expect(ids).toEqual(ids.toSorted((a, b) => a - b));
+  });
+
+  it('refuses a stream of what is not there like any other request', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    const ask = (path: string, more: Record<string, string> = {}): Promise<Response> =>
+      fetch(url + path, { headers: { ...headers, accept: 'text/event-stream', ...more } });
+    const operation = await ask('/v3/operations/00000000-0000-4000-8000-000000000000');
+    expect(operation.status).toBe(404);
+    expect(operation.headers.get('content-type')).toContain('application/problem+json');
+    expect((await ask('/v3/events', { 'last-event-id': 'x' })).status).toBe(400);
+  });
+});
+
+/** A request whose body is on its way until `finish`. */
+function slowPost(url: string): {
+  readonly begun: Promise<void>;
+  readonly status: Promise<number>;
+  finish(): void;
+} {
+  const body = JSON.stringify({ name: 'slow', groups: [{ 'resources:PGPU': '1' }] });
+  const status = Promise.withResolvers<number>();
+  const request = http.request(
+    `${url}/v3/device-profiles`,
+    {
+      method: 'POST',
+      headers: {
+        ...headers,
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        expect: '100-continue',
+      },
+    },
+    (response) => {
+      response.resume();
+      status.resolve(response.statusCode ?? 0);
+    },
+  );
+  request.on('error', status.reject);
+  request.flushHeaders();
+  return {
+    // The server has taken the request up when it asks for the rest.
+    begun: new Promise((resolve) => request.once('continue', () => resolve())),
+    status: status.promise,
+    finish: () => request.end(body),
+  };
+}
