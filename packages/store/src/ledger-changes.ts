@@ -98,49 +98,60 @@ const eventColumns = [
   'data',
 ] as const;
 
+/** The text of each part, made once: it is on the path of every reservation. */
+const statements = {
+  accelerators: updateOf('accelerator', acceleratorColumns),
+  attachments: updateOf('attachment', attachmentColumns),
+  newAttachments: insertOf('attachment', newAttachmentColumns),
+  operations: updateOf('operation', operationColumns),
+  newOperations: insertOf('operation', newOperationColumns),
+  events: insertOf('event', eventColumns),
+} as const satisfies Record<keyof LedgerChanges, Statement>;
+
+const kinds = Object.keys(statements) as (keyof LedgerChanges)[];
+
 export async function writeLedgerChanges(
   tx: Kysely<Database>,
   changes: LedgerChanges,
 ): Promise<void> {
-  const parts = [
-    update('accelerator', acceleratorColumns, changes.accelerators),
-    update('attachment', attachmentColumns, changes.attachments),
-    insert('attachment', newAttachmentColumns, changes.newAttachments),
-    update('operation', operationColumns, changes.operations),
-    insert('operation', newOperationColumns, changes.newOperations),
-    insert('event', eventColumns, changes.events),
-  ].filter((part) => part !== undefined);
-  if (parts.length === 0) return;
-  const named = parts.map((part, index) => sql`${sql.ref(`part${index}`)} as (${part})`);
-  await sql`with ${sql.join(named)} select 1`.execute(tx);
+  const parts = kinds
+    .filter((kind) => changes[kind].length > 0)
+    .map((kind) => toPart(kind, changes[kind]));
+  if (parts.length > 0) await sql`with ${sql.join(parts)} select 1`.execute(tx);
 }
 
-type Part = RawBuilder<unknown> | undefined;
+interface Statement {
+  readonly columns: ReadonlySet<string>;
+  /** Around the parameter with the rows. */
+  readonly before: RawBuilder<unknown>;
+  readonly after: RawBuilder<unknown>;
+}
 
-function update(table: string, columns: readonly string[], rows: readonly object[]): Part {
-  if (rows.length === 0) return undefined;
-  const set = columns.map((column) => sql`${sql.ref(column)} = ${sql.ref(`given.${column}`)}`);
-  return sql`update ${sql.table(table)} as kept set ${sql.join(set)}
-    from ${recordset(table, ['id', ...columns], rows)} as given where kept.id = given.id`;
+function toPart(kind: keyof LedgerChanges, rows: readonly object[]): RawBuilder<unknown> {
+  const { columns, before, after } = statements[kind];
+  const given = rows.map((row) =>
+    Object.fromEntries(Object.entries(row).filter(([column]) => columns.has(column))),
+  );
+  return sql`${before}${JSON.stringify(given)}${after}`;
+}
+
+function updateOf(table: string, columns: readonly string[]): Statement {
+  const set = columns.map((column) => `"${column}" = given."${column}"`).join(', ');
+  return {
+    columns: new Set(['id', ...columns]),
+    before: sql.raw(`"changed_${table}" as (update "${table}" as kept set ${set}
+      from jsonb_populate_recordset(null::"${table}", `),
+    after: sql.raw('::jsonb) as given where kept.id = given.id)'),
+  };
 }
 
 /** In the order of the rows, so that events keep theirs. */
-function insert(table: string, columns: readonly string[], rows: readonly object[]): Part {
-  if (rows.length === 0) return undefined;
-  const names = sql.join(columns.map((column) => sql.ref(column)));
-  return sql`insert into ${sql.table(table)} (${names}) select ${names}
-    from ${recordset(table, columns, rows)} with ordinality as given order by given.ordinality`;
-}
-
-function recordset(
-  table: string,
-  columns: readonly string[],
-  rows: readonly object[],
-): RawBuilder<unknown> {
-  const wanted = new Set(columns);
-  const given = rows.map((row) =>
-    Object.fromEntries(Object.entries(row).filter(([column]) => wanted.has(column))),
-  );
-  const json = JSON.stringify(given);
-  return sql`jsonb_populate_recordset(null::${sql.table(table)}, ${json}::jsonb)`;
+function insertOf(table: string, columns: readonly string[]): Statement {
+  const names = columns.map((column) => `"${column}"`).join(', ');
+  return {
+    columns: new Set(columns),
+    before: sql.raw(`"new_${table}" as (insert into "${table}" (${names}) select ${names}
+      from jsonb_populate_recordset(null::"${table}", `),
+    after: sql.raw('::jsonb) with ordinality as given order by given.ordinality)'),
+  };
 }

@@ -35,7 +35,11 @@ async function setUp(count = 3) {
   };
   const list = async (caller: typeof admin, query: AcceleratorQuery = {}) =>
     (await handlers.listAccelerators(caller, { params: {}, query, body: undefined })).items;
-  const edit = (caller: typeof admin, index: number, body: AcceleratorEdit, ifMatch?: string) =>
+  const edit = (
+    caller: typeof admin,
+    index: number,
+    { ifMatch, ...body }: AcceleratorEdit & { readonly ifMatch?: string },
+  ) =>
     handlers.updateAccelerator(caller, {
       params: { id: accelerators[index]!.id },
       query: {},
@@ -167,8 +171,8 @@ describe('accelerators', () => {
       .execute();
     await expect(edit(alpha, 1, { name: 'x' })).rejects.toMatchObject({ code: 'forbidden' });
     const tag = etagOf(accelerators[2]!);
-    await edit(admin, 2, { name: 'first' }, tag);
-    await expect(edit(admin, 2, { name: 'second' }, tag)).rejects.toMatchObject({
+    await edit(admin, 2, { name: 'first', ifMatch: tag });
+    await expect(edit(admin, 2, { name: 'second', ifMatch: tag })).rejects.toMatchObject({
       code: 'stale-edit',
     });
   });

@@ -16,7 +16,7 @@ import type { Act } from '../transaction.ts';
 import type { AttachContext } from './attach-context.ts';
 import { fits, whyNot, type Wish } from './fitting.ts';
 import { match } from './match.ts';
-import type { Wishes } from './wishes.ts';
+import { checkDriverExists, type Wishes } from './wishes.ts';
 
 export interface Picked {
   readonly row: CandidateRow;
@@ -99,6 +99,8 @@ async function refusal(tx: Act['tx'], deps: PickDeps, shortfall: Shortfall): Pro
   const { wishes, context, found, total } = shortfall;
   const only = wishes.wishes.length === 1 ? wishes.wishes[0]?.acceleratorId : undefined;
   if (only !== undefined) return refuseOne(tx, only, { wishes, context });
+  const driverId = wishes.wishes[0]?.driverId;
+  if (driverId !== undefined) await checkDriverExists(tx, driverId);
   const neighbours = await listNeighbours(tx, sql<SqlBool>`a.host_id = ${context.hostId}`);
   const nearest = neighbours
     .flatMap((row) => nearestMiss(row, wishes.wishes, context) ?? [])

@@ -25,7 +25,7 @@ export interface Wishes {
 /** As in the API. */
 const acceleratorsPerRequestMax = 64;
 
-/** @throws ServiceError `invalid-input`, `profile-not-found`, `driver-not-found` or `choice-needed`. */
+/** @throws ServiceError `invalid-input`, `profile-not-found` or `choice-needed`. */
 export async function readWishes(db: Db, body: AttachBody, context: FitContext): Promise<Wishes> {
   const { accelerator, profile, driver, count = 1 } = body;
   const chosen = Object.entries({ accelerator, profile, driver }).filter(
@@ -39,7 +39,7 @@ export async function readWishes(db: Db, body: AttachBody, context: FitContext):
   }
   if (accelerator !== undefined) return byAccelerator(accelerator, count);
   if (profile !== undefined) return byProfile(db, profile, count);
-  if (driver !== undefined) return byDriver(db, driver, count);
+  if (driver !== undefined) return byDriver(driver, count);
   return byOnlyKind(db, count, context);
 }
 
@@ -57,21 +57,25 @@ function byAccelerator(acceleratorId: string, count: number): Wishes {
   };
 }
 
-async function byDriver(db: Db, driverId: string, count: number): Promise<Wishes> {
-  const known = await driverIds(db);
-  if (!known.includes(driverId)) {
-    const names = nearest(driverId, known);
-    throw new ServiceError(
-      'driver-not-found',
-      `There is no driver "${driverId}"; the nearest are: ${names.join(', ') || 'none'}.`,
-      { extra: { nearest: names } },
-    );
-  }
+/** Whether the driver exists is asked only when nothing of it is free. */
+function byDriver(driverId: string, count: number): Wishes {
   return {
     wishes: [{ count, driverId }],
     profileId: null,
     asked: `${count} of driver ${driverId}`,
   };
+}
+
+/** @throws ServiceError `driver-not-found`, with the nearest ids. */
+export async function checkDriverExists(db: Db, driverId: string): Promise<void> {
+  const known = await driverIds(db);
+  if (known.includes(driverId)) return;
+  const names = nearest(driverId, known);
+  throw new ServiceError(
+    'driver-not-found',
+    `There is no driver "${driverId}"; the nearest are: ${names.join(', ') || 'none'}.`,
+    { extra: { nearest: names } },
+  );
 }
 
 async function byProfile(db: Db, idOrName: string, count: number): Promise<Wishes> {

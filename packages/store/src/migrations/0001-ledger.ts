@@ -247,7 +247,7 @@ const statements = [
     unique (backend_id, key)
   )`,
   // One index a question: what is free on a host, what a host or backend has, what waits to be cleaned, who holds what.
-  `create index accelerator_free on accelerator (host_id, type, id) where state = 'available'`,
+  `create index accelerator_free on accelerator (host_id, id) where state = 'available'`,
   `create index accelerator_host on accelerator (host_id, id)`,
   `create index accelerator_backend on accelerator (backend_id, id)`,
   `create index accelerator_cleaning on accelerator (host_id, id) where state = 'cleaning'`,
