@@ -10,8 +10,8 @@ export interface Act {
   readonly wakeUps: Set<Topic>;
 }
 
-/** PostgreSQL's words for "the same again would work": deadlock, serialization failure. */
-const retriable = new Set(['40P01', '40001']);
+/** PostgreSQL's words for "the same again would work": deadlock, serialization failure, a plan from before a migration. */
+const retriable = new Set(['40P01', '40001', '0A000']);
 
 /**
  * Runs `work` in a transaction and wakes whom it named after commit. A deadlock is run again, so `work` must not have

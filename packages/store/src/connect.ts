@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 
 import type { StoreLog } from './log.ts';
+import { preparing } from './prepared.ts';
 import type { Database } from './schema.ts';
 
 export interface ConnectOptions {
@@ -42,7 +43,10 @@ export function connect({ url, log, poolSizeMax, applicationName }: ConnectOptio
     types: { getTypeParser: typeParser },
   });
   handlePoolErrors(pool, log);
-  return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), pool };
+  return {
+    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing(pool) }) }),
+    pool,
+  };
 }
 
 /**
