@@ -213,6 +213,12 @@ describe('leases', () => {
     await expect(bench.agents.report(host, report(bench.deps, second))).rejects.toMatchObject({
       code: 'agent-already-running',
     });
+    const told = await bench.database.db
+      .selectFrom('event')
+      .select('data')
+      .where('kind', '=', 'host.second-agent')
+      .execute();
+    expect(told).toMatchObject([{ data: { agent_instance: second } }]);
     bench.clock.jumpWallClock(15_001);
     await bench.renew(host, second);
     await expect(bench.renew(host, first)).rejects.toMatchObject({ code: 'agent-already-running' });

@@ -9,6 +9,7 @@ import type { AgentHost } from './credentials.ts';
 import { makeShowDesired, type DesiredQuery, type DesiredView } from './desired.ts';
 import { enroll, type EnrollBody, type EnrollView } from './enroll.ts';
 import { makeLeases, type LeaseBody, type LeaseView } from './lease.ts';
+import { makeRefusalWatch } from './refusals.ts';
 import { takeReport, type ReportBody } from './report.ts';
 
 export interface AgentInput<Params = object, Query = object, Body = undefined> {
@@ -47,18 +48,24 @@ export interface AgentHandlers {
 export function makeAgentHandlers(deps: ConductorDeps): AgentHandlers {
   const renewLease = makeLeases(deps);
   const showDesired = makeShowDesired(deps);
+  const watch = makeRefusalWatch(deps);
   return {
     enroll: (_host, { body }) => enroll(deps, body),
-    renewLease: async (host, { body }) => renewLease(known(host), body),
-    offerInventories: async (host, { body }) => offerInventories(deps, known(host), body),
+    renewLease: async (host, { body }) =>
+      watch(known(host), body.instance, async () => renewLease(known(host), body)),
+    offerInventories: async (host, { body }) =>
+      watch(known(host), body.instance, () => offerInventories(deps, known(host), body)),
     putInventory: async (host, { params, body }) =>
-      putInventory(deps, known(host), { backendId: params.backend_id, body }),
+      watch(known(host), body.instance, () =>
+        putInventory(deps, known(host), { backendId: params.backend_id, body }),
+      ),
     showDesired: async (host, { query, signal }) => showDesired(known(host), { query, signal }),
     async listHeld(host, { query }) {
       const page = await listHeld(deps.db, known(host).id, query.marker);
       return { ledger: deps.ledger, ...page };
     },
-    report: async (host, { body }) => takeReport(deps, known(host), body),
+    report: async (host, { body }) =>
+      watch(known(host), body.instance, () => takeReport(deps, known(host), body)),
   };
 }
 
