@@ -68,7 +68,8 @@ function parseKey(marker: string): string[] | undefined {
   try {
     const key: unknown = JSON.parse(Buffer.from(marker, 'base64url').toString('utf8'));
     if (!Array.isArray(key)) return undefined;
-    return key.filter((part) => typeof part === 'string');
+    // PostgreSQL has no NUL in text: a forged marker must not become a database error.
+    return key.filter((part) => typeof part === 'string' && !part.includes('\u0000'));
   } catch {
     return undefined;
   }
