@@ -1,59 +1,27 @@
 /** The agent of one host: its parts, and what each tells the others. */
 import type { DesiredState, Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
-import type { Roots } from '@cyborg/driver-sdk/protocol';
-import type { Clock } from '@cyborg/service/clock';
-import type { Rng } from '@cyborg/service/rng';
-import { Acts } from './attachments/acts.ts';
+import { makeHostParts, makeServerParts, type AgentSettings, type Opened } from './agent-parts.ts';
 import { Fence } from './attachments/fence.ts';
-import { OrderBook } from './attachments/order-book.ts';
+import type { OrderBook } from './attachments/order-book.ts';
 import { toOutcome } from './attachments/outcome.ts';
-import { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
+import type { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
 import type { DriverPackage } from './driver-host/catalogue.ts';
-import { Installations } from './driver-host/installations.ts';
+import type { Installations } from './driver-host/installations.ts';
 import { launchDriver } from './driver-host/launch.ts';
-import { driverLimits, type DriverLimits } from './driver-host/limits.ts';
 import { probeWall } from './driver-host/wall.ts';
-import type { Hypervisor } from './hypervisors/hypervisor.ts';
 import { messageOf } from './hypervisors/node-error.ts';
-import { WatchedHypervisor } from './instances/hypervisors.ts';
-import { Observer } from './instances/observer.ts';
-import { InventoryPublisher } from './inventory/publisher.ts';
-import type { Log } from './log.ts';
-import { PrivilegedActs } from './privileged/acts.ts';
-import { Permits } from './privileged/permits.ts';
-import { DesiredPoll } from './server-link/desired-poll.ts';
+import type { WatchedHypervisor } from './instances/hypervisors.ts';
+import type { Observer } from './instances/observer.ts';
+import type { InventoryPublisher } from './inventory/publisher.ts';
+import { agentDefaults } from './limits.ts';
+import type { DesiredPoll } from './server-link/desired-poll.ts';
 import { ensureCredential, renewCredential, type EnrolmentDeps } from './server-link/enrolment.ts';
-import { HeldList } from './server-link/held-list.ts';
-import { Lease } from './server-link/lease.ts';
-import { Reporter } from './server-link/reporter.ts';
-import { ServerLink } from './server-link/server-link.ts';
+import type { HeldList } from './server-link/held-list.ts';
+import type { Lease, LeaseDeps } from './server-link/lease.ts';
+import type { Reporter } from './server-link/reporter.ts';
+import type { ServerLink } from './server-link/server-link.ts';
 import { LedgerMemory } from './state/ledger-memory.ts';
 import { Predecessors } from './state/predecessors.ts';
-
-export interface AgentSettings {
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly log: Log;
-  readonly hypervisor: Hypervisor | null;
-  readonly server: string;
-  readonly ca: string | undefined;
-  /** Exists; a real path. */
-  readonly stateDir: string;
-  readonly host: { readonly name: string; readonly nodeName: string };
-  readonly joinToken: string | undefined;
-  readonly joinTokenFile: string | undefined;
-  readonly facts: Readonly<Record<string, string>>;
-  readonly simulated: boolean;
-  readonly roots: Roots;
-  readonly driversDirs: readonly string[];
-  readonly uid: number;
-  readonly execPath: string;
-  readonly inventoryIntervalMs: number;
-  readonly instanceIntervalMs: number;
-  readonly attachDeadlineMs: number;
-  readonly stopGraceMs: number;
-  readonly driverLimits?: DriverLimits;
-}
 
 export interface RunningAgent extends AsyncDisposable {
   /** Resolves with the error when a part has ended that must not. */
@@ -97,122 +65,40 @@ class Agent {
     return agent;
   }
 
-  private constructor(
-    settings: AgentSettings,
-    opened: {
-      ledger: LedgerMemory;
-      fence: Fence;
-      launch: (pkg: DriverPackage) => ReturnType<typeof launchDriver>;
-      instance: string;
-      predecessors: Predecessors;
-    },
-  ) {
-    const { clock, rng, log } = settings;
-    const { ledger, fence, launch, instance, predecessors } = opened;
-    const permits = new Permits();
+  private constructor(settings: AgentSettings, opened: Opened) {
     this.#settings = settings;
-    this.#ledger = ledger;
-    this.#fence = fence;
-    this.#link = new ServerLink({
-      baseUrl: settings.server,
-      ca: settings.ca,
-      instance,
-      clock,
-      rng,
-    });
-    const link = this.#link;
-    this.#lease = new Lease({
-      link,
-      ledger,
-      clock,
-      rng,
-      log,
+    this.#ledger = opened.ledger;
+    this.#fence = opened.fence;
+    const server = makeServerParts(settings, opened, {
       describe: () => this.#describe(),
-      predecessors,
       renewCredential: async (signal) => {
         const isNew = await renewCredential(this.#enrolment(), signal);
         if (isNew) this.#ledgerChanged();
         return isNew;
       },
       onNewLedger: () => this.#ledgerChanged(),
-    });
-    const base = { link, ledger, lease: this.#lease, clock, rng, log };
-    this.#reporter = new Reporter({
-      ...base,
       onAccepted: (outcomes) => this.#book.accepted(outcomes),
-    });
-    this.#held = new HeldList({ ...base, onLoaded: (held) => this.#noteHeld(held) });
-    this.#poll = new DesiredPoll({
-      ...base,
+      onHeldLoaded: (held) => this.#noteHeld(held),
       onDesired: (desired, askedAtMs) => this.#wanted(desired, askedAtMs),
       onForeign: async (desired, verdict) => this.#refuseAll(desired, verdict),
-      onNewLedger: () => this.#ledgerChanged(),
     });
-    this.#publisher = new InventoryPublisher(base);
-    const privileged = new PrivilegedActs({ ...settings, permits, lease: this.#lease });
-    this.#drivers = new Installations({
-      clock,
-      rng,
-      log,
-      launch,
-      publisher: this.#publisher,
-      limits: settings.driverLimits ?? driverLimits,
-      host: { name: settings.host.name, node_name: settings.host.nodeName },
-      simulated: settings.simulated,
-      driversDirs: settings.driversDirs,
-      stateDir: settings.stateDir,
-      reportInstallation: (report) => this.#reporter.installation(report),
-      reportBackend: (report) => this.#reporter.backend(report),
-      privileged: async (method, params, backend) => privileged.do(method, params, backend),
-    });
-    this.#hypervisor = new WatchedHypervisor({
-      clock,
-      log,
-      hypervisor: settings.hypervisor,
-      instanceIntervalMs: settings.instanceIntervalMs,
-      onListing: (kind, listing, beganAtMs) => this.#observer.listed(kind, listing, beganAtMs),
-      onHealth: () => this.#lease.renewSoon(),
-    });
-    const { world } = this.#hypervisor;
-    const isOrdered = (attachmentId: string): boolean => this.#book.isOrdered(attachmentId);
-    this.#observer = new Observer({
-      clock,
-      world,
-      isOrdered,
-      reporter: this.#reporter,
-      held: this.#held,
+    const host = makeHostParts(settings, opened, {
+      ...server,
       refreshHeld: () => this.#refreshHeld(),
-      isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
-    });
-    const acts = new Acts({
-      clock,
-      fence,
-      permits,
-      drivers: this.#drivers,
-      hypervisor: this.#hypervisor,
-      untraceable: () => this.#observer.untraceable,
-    });
-    this.#book = new OrderBook({
-      clock,
-      rng,
-      log,
-      fence,
-      lease: this.#lease,
-      attachDeadlineMs: settings.attachDeadlineMs,
-      tryOrder: async (attempt) => acts.try(attempt),
       isOutdated: (order) => this.#isOutdated(order),
-      report: (outcome) => this.#reporter.outcome(outcome),
       onSettled: (order, outcome) => this.#settled(order, outcome),
     });
-    this.#unclaimed = new UnclaimedReleases({
-      clock,
-      log,
-      lease: this.#lease,
-      hypervisor: this.#hypervisor,
-      isExplained: (attachmentId) =>
-        isOrdered(attachmentId) || this.#held.find(attachmentId) !== undefined,
-      isHeldKnown: () => this.#held.isLoaded,
-    });
+    this.#link = server.link;
+    this.#lease = server.lease;
+    this.#reporter = server.reporter;
+    this.#held = server.held;
+    this.#poll = server.poll;
+    this.#publisher = server.publisher;
+    this.#drivers = host.drivers;
+    this.#hypervisor = host.hypervisor;
+    this.#observer = host.observer;
+    this.#book = host.book;
+    this.#unclaimed = host.unclaimed;
   }
 
   run(): RunningAgent {
@@ -242,6 +128,10 @@ class Agent {
 
   async #serve(signal: AbortSignal): Promise<void> {
     await ensureCredential(this.#enrolment(), signal);
+    // A restart must not tell of a hypervisor that is not healthy only because nobody has looked yet.
+    const { clock } = this.#settings;
+    const limit = clock.sleep(agentDefaults.firstLookMsMax, signal).catch(() => undefined);
+    await Promise.race([this.#hypervisor.lookedOnce(), limit]);
     await Promise.all([
       this.#lease.run(signal),
       this.#held.run(signal),
@@ -276,7 +166,7 @@ class Agent {
     }
   }
 
-  #describe(): ReturnType<ConstructorParameters<typeof Lease>[0]['describe']> {
+  #describe(): ReturnType<LeaseDeps['describe']> {
     return {
       facts: { ...this.#settings.facts },
       hypervisors: this.#hypervisor.describe(),

@@ -102,7 +102,6 @@ describe('an agent that is killed', () => {
       await systemClock.sleep(Math.random() * 40); // any point will do
       child.kill('SIGKILL');
       await once(child, 'exit');
-      server.leaseHolder = undefined; // as when the lease has run out
     }
     host.spawn();
     await server.until('settled', () => stepAll(true), 30_000);

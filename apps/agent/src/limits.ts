@@ -21,6 +21,8 @@ export const agentDefaults = {
   heldRefreshMs: 300_000,
   /** A first look at the hypervisor must come within this of a start before orders are taken. */
   hypervisorTimeoutMs: 30_000,
+  /** The first word to the server waits so long for the first look. */
+  firstLookMsMax: 2_000,
   listingGapMsMin: 500,
   listingReportMs: 30_000,
   /** Knowledge of the hypervisor older than this is read again before a clean. */

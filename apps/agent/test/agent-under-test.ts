@@ -10,7 +10,8 @@ import type { DesiredBackend, DesiredInstallation, Order } from '@cyborg/api-spe
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { systemRng } from '@cyborg/service/rng';
-import { startAgent, type AgentSettings, type RunningAgent } from '../src/agent.ts';
+import type { AgentSettings } from '../src/agent-parts.ts';
+import { startAgent, type RunningAgent } from '../src/agent.ts';
 import { openSimulatedHypervisor } from '../src/hypervisors/simulated/simulated.ts';
 import { simulatedInstanceId } from '../src/hypervisors/simulated/instance-id.ts';
 import type { FakeServer } from './fake-server.ts';
@@ -83,10 +84,26 @@ export class TestHost implements AsyncDisposable {
       process.execPath,
       [
         main,
-        ...['--server', this.server.url, '--join-token', this.server.token],
-        ...['--state-dir', this.folder, '--host-name', hostName, '--hypervisor', 'simulated'],
-        ...['--simulated', '--simulated-dir', this.hypervisorFolder, '--drivers-dir', testDrivers],
-        ...['--simulated-instances', seeds, '--log-format', 'lines', ...args],
+        '--server',
+        this.server.url,
+        '--join-token',
+        this.server.token,
+        '--state-dir',
+        this.folder,
+        '--host-name',
+        hostName,
+        '--hypervisor',
+        'simulated',
+        '--simulated',
+        '--simulated-dir',
+        this.hypervisorFolder,
+        '--drivers-dir',
+        testDrivers,
+        '--simulated-instances',
+        seeds,
+        '--log-format',
+        'lines',
+        ...args,
       ],
       { stdio: ['ignore', 'ignore', process.env['CYBORG_TEST_LOG'] ? 'inherit' : 'ignore'] },
     );

@@ -52,7 +52,7 @@ export class FakeServer implements AsyncDisposable {
   intercept: (name: string, body: unknown) => Answer | 'drop' | undefined = () => undefined;
   onOutcome: (outcome: OrderOutcome) => void = () => undefined;
   #revision = 1;
-  #server: Server | undefined;
+  #server: Server = createServer();
   #changed = new Set<() => void>();
   #isTelling = false;
   #isChanged = false;
@@ -72,11 +72,11 @@ export class FakeServer implements AsyncDisposable {
       });
     });
     this.#server.keepAliveTimeout = 60_000;
-    await new Promise<void>((resolve) => this.#server?.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
   }
 
   get port(): number {
-    return (this.#server?.address() as AddressInfo).port;
+    return (this.#server.address() as AddressInfo).port;
   }
 
   get url(): string {
@@ -137,10 +137,8 @@ export class FakeServer implements AsyncDisposable {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    server?.closeAllConnections();
-    await new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -227,10 +225,16 @@ export class FakeServer implements AsyncDisposable {
 
   #lease(body: unknown): Answer {
     const lease = this.#check<
-      Record<string, unknown> & { instance: string; ledger: LedgerRef; leaving: boolean }
+      Record<string, unknown> & {
+        instance: string;
+        ledger: LedgerRef;
+        leaving: boolean;
+        replaces?: string[];
+      }
     >(validators.lease, body);
     if (lease.ledger.id !== this.ledger.id) return problem(409, 'wrong-ledger');
-    if (this.leaseHolder !== undefined && this.leaseHolder !== lease.instance) {
+    const isReplaced = lease.replaces?.includes(this.leaseHolder ?? '') === true;
+    if (this.leaseHolder !== undefined && this.leaseHolder !== lease.instance && !isReplaced) {
       return problem(409, 'agent-already-running');
     }
     this.leaseHolder = lease.leaving ? undefined : lease.instance;

@@ -104,7 +104,7 @@ describe('a driver that misbehaves harms only its own backends', () => {
     expect(server.violations).toEqual([]);
   });
 
-  it('lets a quarantined driver try again when a discovery is asked for', async () => {
+  it('lets a quarantined driver try again when a discovery is asked for', async ({ expect }) => {
     await using running = await startWith('crash-on-discover');
     const { server, bad } = running;
     await server.until('quarantine', () => reasonOf(server, bad.id).includes('quarantined'));
@@ -124,6 +124,7 @@ describe('a driver that misbehaves harms only its own backends', () => {
             (one.reason ?? '').includes('quarantined'),
         ),
     );
+    expect(server.violations).toEqual([]);
   });
 });
 
@@ -244,7 +245,9 @@ describe('inventories', () => {
     expect(uploads()).toBe(uploadsBefore);
   });
 
-  it('are looked at again when a discovery is asked for, and say so when the server has them', async () => {
+  it('are looked at again when a discovery is asked for, and say so when the server has them', async ({
+    expect,
+  }) => {
     await using server = await FakeServer.start();
     await using host = await TestHost.make(server);
     const backend = makeBackend();
@@ -257,6 +260,7 @@ describe('inventories', () => {
     await server.until('discovered', () =>
       server.reports.flatMap(({ backends }) => backends).some(({ discovery }) => discovery === 7),
     );
+    expect(server.violations).toEqual([]);
   });
 });
 

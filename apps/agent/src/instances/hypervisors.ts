@@ -33,6 +33,7 @@ export class WatchedHypervisor {
   readonly world = new World();
   readonly #deps: WatchedHypervisorDeps;
   readonly #wake = new Waker();
+  readonly #firstLook = Promise.withResolvers<void>();
   #waiting: PromiseWithResolvers<void>[] = [];
   #health: { healthy: boolean; reason: string | null } = {
     healthy: false,
@@ -73,6 +74,11 @@ export class WatchedHypervisor {
   async unplug(order: UnplugOrder, signal: AbortSignal): Promise<void> {
     await this.#hypervisor().unplug(order, signal);
     this.world.unplugged(order.instanceId, order.deviceName, this.#deps.clock.monotonicMs());
+  }
+
+  /** Resolves when the first look has ended, well or not, or at once when there is nothing to look at. */
+  async lookedOnce(): Promise<void> {
+    if (this.#deps.hypervisor !== null) await this.#firstLook.promise;
   }
 
   /** Resolves after a healthy look that begins now or later. @throws HypervisorError `unavailable` */
@@ -126,6 +132,8 @@ export class WatchedHypervisor {
       if (!signal.aborted) this.#setHealth(false, messageOf(error));
       const failure = new HypervisorError('unavailable', messageOf(error), { cause: error });
       for (const looked of waiting) looked.reject(failure);
+    } finally {
+      this.#firstLook.resolve();
     }
   }
 

@@ -1,0 +1,193 @@
+/** The parts of an agent, joined: those that speak with the server, and those that act on the host. */
+import type { Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { Roots } from '@cyborg/driver-sdk/protocol';
+import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
+import { Acts } from './attachments/acts.ts';
+import type { Fence } from './attachments/fence.ts';
+import { OrderBook } from './attachments/order-book.ts';
+import { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
+import type { DriverPackage } from './driver-host/catalogue.ts';
+import { Installations } from './driver-host/installations.ts';
+import type { Launched } from './driver-host/launch.ts';
+import { driverLimits, type DriverLimits } from './driver-host/limits.ts';
+import type { Hypervisor } from './hypervisors/hypervisor.ts';
+import { WatchedHypervisor } from './instances/hypervisors.ts';
+import { Observer } from './instances/observer.ts';
+import { InventoryPublisher } from './inventory/publisher.ts';
+import type { Log } from './log.ts';
+import { PrivilegedActs } from './privileged/acts.ts';
+import { Permits } from './privileged/permits.ts';
+import { DesiredPoll, type DesiredPollDeps } from './server-link/desired-poll.ts';
+import { HeldList } from './server-link/held-list.ts';
+import { Lease, type LeaseDeps } from './server-link/lease.ts';
+import { Reporter } from './server-link/reporter.ts';
+import { ServerLink } from './server-link/server-link.ts';
+import type { LedgerMemory } from './state/ledger-memory.ts';
+import type { Predecessors } from './state/predecessors.ts';
+
+export interface AgentSettings {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly hypervisor: Hypervisor | null;
+  readonly server: string;
+  readonly ca: string | undefined;
+  /** Exists; a real path. */
+  readonly stateDir: string;
+  readonly host: { readonly name: string; readonly nodeName: string };
+  readonly joinToken: string | undefined;
+  readonly joinTokenFile: string | undefined;
+  readonly facts: Readonly<Record<string, string>>;
+  readonly simulated: boolean;
+  readonly roots: Roots;
+  readonly driversDirs: readonly string[];
+  readonly uid: number;
+  readonly execPath: string;
+  readonly inventoryIntervalMs: number;
+  readonly instanceIntervalMs: number;
+  readonly attachDeadlineMs: number;
+  readonly stopGraceMs: number;
+  readonly driverLimits?: DriverLimits;
+}
+
+/** What is read or probed before the parts can be made. */
+export interface Opened {
+  readonly ledger: LedgerMemory;
+  readonly fence: Fence;
+  readonly launch: (pkg: DriverPackage) => Promise<Launched>;
+  /** UUID of this run. */
+  readonly instance: string;
+  readonly predecessors: Predecessors;
+}
+
+export interface ServerParts {
+  readonly link: ServerLink;
+  readonly lease: Lease;
+  readonly reporter: Reporter;
+  readonly held: HeldList;
+  readonly poll: DesiredPoll;
+  readonly publisher: InventoryPublisher;
+}
+
+type ServerHooks = Pick<LeaseDeps, 'describe' | 'renewCredential' | 'onNewLedger'> &
+  Pick<DesiredPollDeps, 'onDesired' | 'onForeign'> & {
+    readonly onAccepted: (outcomes: readonly OrderOutcome[]) => void;
+    readonly onHeldLoaded: (held: Iterable<Held>) => void;
+  };
+
+export function makeServerParts(
+  settings: AgentSettings,
+  { ledger, instance, predecessors }: Opened,
+  hooks: ServerHooks,
+): ServerParts {
+  const { clock, rng, log, server: baseUrl, ca } = settings;
+  const link = new ServerLink({ baseUrl, ca, instance, clock, rng });
+  const { describe, renewCredential, onNewLedger, onDesired, onForeign } = hooks;
+  const world = { link, ledger, clock, rng, log };
+  const lease = new Lease({ ...world, predecessors, describe, renewCredential, onNewLedger });
+  const base = { ...world, lease };
+  return {
+    link,
+    lease,
+    reporter: new Reporter({ ...base, onAccepted: hooks.onAccepted }),
+    held: new HeldList({ ...base, onLoaded: hooks.onHeldLoaded }),
+    poll: new DesiredPoll({ ...base, onDesired, onForeign, onNewLedger }),
+    publisher: new InventoryPublisher(base),
+  };
+}
+
+export interface HostParts {
+  readonly drivers: Installations;
+  readonly hypervisor: WatchedHypervisor;
+  readonly observer: Observer;
+  readonly book: OrderBook;
+  readonly unclaimed: UnclaimedReleases;
+}
+
+interface HostHooks extends ServerParts {
+  readonly refreshHeld: () => void;
+  readonly isOutdated: (order: Order) => boolean;
+  readonly onSettled: (order: Order, outcome: OrderOutcome) => void;
+}
+
+export function makeHostParts(
+  settings: AgentSettings,
+  { fence, launch }: Opened,
+  hooks: HostHooks,
+): HostParts {
+  const { clock, rng, log } = settings;
+  const { lease, reporter, held, refreshHeld, isOutdated, onSettled } = hooks;
+  const permits = new Permits();
+  const drivers = makeDrivers(settings, { launch, permits, ...hooks });
+  const hypervisor = new WatchedHypervisor({
+    clock,
+    log,
+    hypervisor: settings.hypervisor,
+    instanceIntervalMs: settings.instanceIntervalMs,
+    onListing: (kind, listing, beganAtMs) => observer.listed(kind, listing, beganAtMs),
+    onHealth: () => lease.renewSoon(),
+  });
+  const isOrdered = (attachmentId: string): boolean => book.isOrdered(attachmentId);
+  const observer = new Observer({
+    clock,
+    reporter,
+    held,
+    isOrdered,
+    refreshHeld,
+    world: hypervisor.world,
+    isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
+  });
+  const untraceable = (): string | undefined => observer.untraceable;
+  const acts = new Acts({ clock, fence, permits, drivers, hypervisor, untraceable });
+  const book = new OrderBook({
+    clock,
+    rng,
+    log,
+    fence,
+    lease,
+    isOutdated,
+    onSettled,
+    attachDeadlineMs: settings.attachDeadlineMs,
+    tryOrder: async (attempt) => acts.try(attempt),
+    report: (outcome) => reporter.outcome(outcome),
+  });
+  const isExplained = (id: string): boolean => isOrdered(id) || held.find(id) !== undefined;
+  const isHeldKnown = (): boolean => held.isLoaded;
+  const unclaimed = new UnclaimedReleases({
+    clock,
+    log,
+    lease,
+    hypervisor,
+    isExplained,
+    isHeldKnown,
+  });
+  return { drivers, hypervisor, observer, book, unclaimed };
+}
+
+function makeDrivers(
+  settings: AgentSettings,
+  parts: Pick<ServerParts, 'lease' | 'reporter' | 'publisher'> & {
+    readonly launch: Opened['launch'];
+    readonly permits: Permits;
+  },
+): Installations {
+  const { clock, rng, log, simulated, driversDirs, stateDir, host } = settings;
+  const { launch, permits, lease, publisher, reporter } = parts;
+  const privileged = new PrivilegedActs({ ...settings, permits, lease });
+  return new Installations({
+    clock,
+    rng,
+    log,
+    launch,
+    publisher,
+    simulated,
+    driversDirs,
+    stateDir,
+    limits: settings.driverLimits ?? driverLimits,
+    host: { name: host.name, node_name: host.nodeName },
+    reportInstallation: (report) => reporter.installation(report),
+    reportBackend: (report) => reporter.backend(report),
+    privileged: async (method, params, backend) => privileged.do(method, params, backend),
+  });
+}
