@@ -124,7 +124,7 @@ export class DriverProcess {
       });
       return checkResult(method, result, this.#options.label);
     } catch (error) {
-      throw this.#toCallError(error, { method, answer, cancel, signal });
+      throw await this.#toCallError(error, { method, answer, cancel, signal });
     } finally {
       this.#pending -= 1;
     }
@@ -182,7 +182,7 @@ export class DriverProcess {
     return new DriverCallError('down', `Driver ${this.#options.label} is down: ${why}`);
   }
 
-  #toCallError(
+  async #toCallError(
     error: unknown,
     call: {
       readonly method: DriverMethod;
@@ -190,30 +190,35 @@ export class DriverProcess {
       readonly cancel: CancellationTokenSource;
       readonly signal: AbortSignal | undefined;
     },
-  ): unknown {
+  ): Promise<unknown> {
     if (error instanceof DriverCallError) return error;
     if (error instanceof ResponseError) return toDriverError(error);
     if (this.#hasExited || hasCode(error, 'EPIPE', 'ERR_STREAM_DESTROYED'))
       return this.#downError();
-    this.#abandon(call);
+    await this.#abandon(call);
     if (call.signal?.aborted === true) return error;
     return new DriverCallError('deadline', messageOf(error), { cause: error });
   }
 
-  /** The call is given up: the driver must at least answer the cancellation, or it hangs and is killed. */
-  #abandon(call: {
+  /**
+   * The call is given up: the driver must at least answer the cancellation, or it hangs and is killed. Only then is it
+   * over, so that two calls about one accelerator never overlap.
+   */
+  async #abandon(call: {
     readonly method: DriverMethod;
     readonly answer: Promise<unknown>;
     readonly cancel: CancellationTokenSource;
-  }): void {
+  }): Promise<void> {
     call.cancel.cancel();
     const { clock, limits } = this.#options;
-    const timer = clock.setTimer(limits.cancelGraceMs, () =>
+    using _timer = clock.setTimer(limits.cancelGraceMs, () =>
       this.kill(`it did not answer ${call.method} in time, nor its cancellation`),
     );
-    const settle = (): void => timer[Symbol.dispose]();
-    call.answer.then(settle, settle);
-    this.exited.then(settle, settle);
+    const answered = call.answer.then(
+      () => undefined,
+      () => undefined,
+    );
+    await Promise.race([answered, this.exited]);
   }
 
   #listen(): void {

@@ -1,7 +1,9 @@
 /** Starts a driver's program behind the wall. */
 import { spawn } from 'node:child_process';
-import { chown, mkdir, realpath } from 'node:fs/promises';
+import { chown, mkdir, readFile, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import Type from 'typebox';
+import { Value } from 'typebox/value';
 import type { Roots } from '@cyborg/driver-sdk/protocol';
 import { pciIdsPaths } from '@cyborg/driver-sdk/pci-ids';
 import type { DriverPackage } from './catalogue.ts';
@@ -91,7 +93,7 @@ async function showCode(view: View, pkg: DriverPackage, execPath: string): Promi
   const shown: string[] = [];
   for (const folder of folders) {
     const target = view.at(join('code', relative(pkg.codeRoot, folder)), folder);
-    view.exposures.push(...(await exposuresOf(folder, target)));
+    view.exposures.push(...(await codeExposuresOf(pkg, folder, target)));
     shown.push(target);
   }
   return {
@@ -100,6 +102,35 @@ async function showCode(view: View, pkg: DriverPackage, execPath: string): Promi
     readable: shown,
   };
 }
+
+/** A copy takes memory: of all the modules of a checkout only those that the driver needs are copied. */
+async function codeExposuresOf(
+  pkg: DriverPackage,
+  folder: string,
+  target: string,
+): Promise<Exposure[]> {
+  const exposures = await exposuresOf(folder, target);
+  const isCopy = exposures.some(([act]) => act === 'copy');
+  if (!isCopy || folder !== join(pkg.codeRoot, 'node_modules')) return exposures;
+  const names = [...(await modulesOf(pkg)), '@cyborg'];
+  return names.map((name): Exposure => ['copy', join(folder, name), join(target, name)]);
+}
+
+/** Third-party modules that the driver and the SDK say they need. */
+async function modulesOf({ folder, codeRoot }: DriverPackage): Promise<string[]> {
+  const manifests = [folder, join(codeRoot, 'packages', 'driver-sdk')];
+  const names = new Set<string>();
+  for (const at of manifests) {
+    const text = await readFile(join(at, 'package.json'), 'utf8').catch(() => '{}');
+    const { dependencies = {} } = Value.Parse(DependenciesSchema, JSON.parse(text));
+    for (const name of Object.keys(dependencies)) names.add(name);
+  }
+  return [...names].filter((name) => !name.startsWith('@cyborg/'));
+}
+
+const DependenciesSchema = Type.Object({
+  dependencies: Type.Optional(Type.Record(Type.String(), Type.String())),
+});
 
 async function canReach(path: string): Promise<boolean> {
   return await isReachable(path).catch(() => true);
