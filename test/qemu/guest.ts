@@ -73,6 +73,19 @@ export class Guest implements AsyncDisposable {
     }
   }
 
+  /** Address and kind of our devices (virtio-rng, virtio-crypto) that it sees, by what it said since it booted. */
+  devices(): string[] {
+    const there = new Set<string>();
+    for (const line of this.lines) {
+      if (line.startsWith('CYBORG-GUEST REBOOTING')) there.clear();
+      const [, sign, device] = /^CYBORG-PCI([+-]?) +(\S+ 1af4:10(?:44|54))/.exec(line) ?? [];
+      if (device === undefined) continue;
+      if (sign === '-') there.delete(device);
+      else there.add(device);
+    }
+    return [...there];
+  }
+
   /** Types a line on its console. */
   type(line: string): void {
     this.process.stdin?.write(`${line}\n`);

@@ -144,6 +144,25 @@ export class Installation implements AsyncDisposable {
   }
 }
 
+/** Kills them all at once; resolves when they have ended. */
+export async function killed(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if (!isRunning(pid)) continue; // ended with another one
+      throw error;
+    }
+  }
+  await eventually(() => !pids.some(isRunning), { timeoutMs: 10_000, what: 'the killed end' });
+}
+
+/** A process that nobody has reaped yet counts as ended. */
+function isRunning(pid: number): boolean {
+  const stat = readProc(String(pid), 'stat');
+  return stat !== '' && !/\) [ZX] /.test(stat);
+}
+
 function descendants(root: number): Process[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc')) {
