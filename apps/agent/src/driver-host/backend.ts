@@ -86,7 +86,11 @@ export class Backend {
     if (this.#state === undefined) return;
     const report: BackendReport = {
       backend_id: this.wanted.id,
-      generation: this.installedGeneration ?? this.wanted.generation,
+      // A removal is a wish of its own generation: what was installed before it says nothing of it.
+      generation:
+        this.#state === 'removed'
+          ? this.wanted.generation
+          : (this.installedGeneration ?? this.wanted.generation),
       discovery: this.discoveryDone,
       state: this.#state,
       reason: this.#reason?.slice(0, 2048) ?? null,
