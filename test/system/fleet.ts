@@ -259,13 +259,29 @@ export class Fleet implements AsyncDisposable {
   async untilUp(host: Host): Promise<void> {
     await eventually(
       async () => {
-        if (host.agent?.hasEnded() === true) throw new Error('the agent ended');
+        if (host.agent?.hasEnded() === true) return true;
         const { state } = await this.v3.showHost({ params: { host: host.name } });
         if (state !== 'up') return false;
         const { items } = await this.v3.listInstances({ query: { host: host.name } });
         return items.length > 0;
       },
       { timeoutMs: startTimeoutMs, what: `${host.name} is up`, context: () => logOf(host) },
+    );
+    if (host.agent?.hasEnded() === true) throw new Error(`the agent ended: ${logOf(host)}`);
+  }
+
+  /** Hosts are up, their hypervisors answer, their backends are ready. */
+  async untilAttachable(timeoutMs: number = 20_000): Promise<void> {
+    await eventually(
+      async () => {
+        const { items: hosts } = await this.v3.listHosts({ query: {} });
+        const { items: backends } = await this.v3.listBackends({ query: {} });
+        const isWell = hosts.every(
+          ({ state, hypervisors }) => state === 'up' && hypervisors.every(({ healthy }) => healthy),
+        );
+        return isWell && backends.every(({ state }) => state === 'ready');
+      },
+      { timeoutMs, what: 'hosts and backends are ready', context: () => this.logs() },
     );
   }
 

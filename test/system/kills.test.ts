@@ -1,0 +1,147 @@
+/** Promise 10: every multi-step act survives the death of any process at any step. */
+import { randomInt, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ApiError } from '@cyborg/api-client/errors';
+import { eventually } from '@cyborg/testing/processes';
+import { describe, it } from 'vitest';
+
+import { Fleet, type Host } from './fleet.ts';
+import { commandOf, descendantsOf } from './process-tree.ts';
+import { Epochs, settled } from './settled.ts';
+
+const settleMs = 5_000;
+/** Well below a lease. */
+const restartMs = 8_000;
+/** A driver that dies more often is quarantined. */
+const driverKillsMax = 4;
+/** From the request to the kill: an attach takes about 100 ms, so this falls on every step of it. */
+const delayMsMax = 160;
+
+type Victim = 'agent' | 'driver' | 'server' | 'postgres' | 'group';
+
+async function openFleet(embedded: boolean): Promise<{ fleet: Fleet; host: Host; vm: string }> {
+  const fleet = await Fleet.open({ embedded });
+  await fleet.startServer({ detached: embedded });
+  const [host] = await fleet.addHosts(['host-1', 'host-2']);
+  await fleet.installVirtual(['host-1', 'host-2'], { crypto: 3, entropy: 0 });
+  if (host === undefined) throw new Error('no host');
+  return { fleet, host, vm: await fleet.instance('host-1') };
+}
+
+async function killAndRestart(fleet: Fleet, host: Host, victim: Victim): Promise<void> {
+  if (victim === 'agent') {
+    await host.kill();
+    host.start();
+    await eventually(() => host.agent?.output().includes('holding the lease'), {
+      timeoutMs: restartMs,
+      what: 'the agent holds the lease of the dead one',
+      context: () => fleet.logs(),
+    });
+  } else if (victim === 'driver') {
+    for (const pid of host.drivers()) process.kill(pid, 'SIGKILL');
+    await fleet.untilAttachable();
+  } else if (victim === 'postgres') {
+    process.kill(postmasterOf(fleet), 'SIGKILL');
+    await readyOrRestart(fleet);
+  } else {
+    const pid = fleet.server?.pid ?? -1;
+    process.kill(victim === 'group' ? -pid : pid, 'SIGKILL');
+    await fleet.server?.ended;
+    await fleet.startServer({ detached: fleet.isEmbedded });
+  }
+}
+
+function postmasterOf(fleet: Fleet): number {
+  const pid = descendantsOf(fleet.server?.pid ?? -1).find((one) =>
+    /postgres.* -D /.test(commandOf(one)),
+  );
+  if (pid === undefined) throw new Error(`no postmaster below the server: ${fleet.logs()}`);
+  return pid;
+}
+
+/** A server whose PostgreSQL died starts it again, or ends and is started again by its supervisor: us. */
+async function readyOrRestart(fleet: Fleet): Promise<void> {
+  const { server } = fleet;
+  if (server === undefined) throw new Error('no server');
+  await Promise.race([server.ended, fleet.untilReady(server).catch(() => undefined)]);
+  if (server.hasEnded()) await fleet.startServer({ detached: true });
+}
+
+/** As a client does it: the same key until there is an answer. */
+async function insist(fleet: Fleet, ask: () => Promise<object>): Promise<object | ApiError> {
+  return eventually(
+    async () => {
+      try {
+        return await ask();
+      } catch (error) {
+        if (error instanceof ApiError && error.status < 500 && error.code !== 'idempotency-running')
+          return error;
+        throw error;
+      }
+    },
+    { timeoutMs: 30_000, what: 'the server answers', context: () => fleet.logs() },
+  );
+}
+
+async function rounds(victims: readonly Victim[], embedded: boolean): Promise<void> {
+  const { fleet, host, vm } = await openFleet(embedded);
+  await using _fleet = fleet;
+  const epochs = new Epochs();
+  for (const [at, victim] of victims.entries()) {
+    await fleet.untilAttachable();
+    const isAttach = at % 2 === 0;
+    const count = randomInt(1, 4);
+    const key = randomUUID();
+    const ask = (): Promise<object> =>
+      isAttach
+        ? fleet.v3.createAttachments({
+            params: { instance_id: vm },
+            body: { count },
+            headers: { 'idempotency-key': key },
+          })
+        : fleet.requestDetach(vm);
+    const answer = insist(fleet, ask);
+    await sleep(randomInt(delayMsMax));
+    await killAndRestart(fleet, host, victim);
+    const given = await answer;
+    const about = `round ${at}, ${victim} killed: ${JSON.stringify(given)}`;
+    // Without its driver a backend is stale, and an attach may be refused: but then as a whole.
+    const isRefused = given instanceof ApiError;
+    if (isAttach && isRefused && victim !== 'driver') throw new Error(about, { cause: given });
+    if (!isRefused) await fleet.done(given, settleMs);
+    await settled(fleet, { withinMs: settleMs, epochs }).catch((error: unknown) => {
+      throw new Error(about, { cause: error });
+    });
+    const wanted = isAttach && !isRefused ? count : 0;
+    if (host.devices().length !== wanted)
+      throw new Error(`${about}: ${host.devices().length} devices, not ${wanted}`);
+  }
+}
+
+describe('kill -9 in the middle of attach and detach', () => {
+  it('of the agent: settled within 5 s of ready again, nothing lost, nothing twice', async () => {
+    await rounds(
+      Array.from({ length: 10 }, () => 'agent'),
+      false,
+    );
+  });
+
+  it('of the driver', async () => {
+    await rounds(
+      Array.from({ length: driverKillsMax }, () => 'driver'),
+      false,
+    );
+  });
+
+  it('of the server', async () => {
+    await rounds(
+      Array.from({ length: 8 }, () => 'server'),
+      false,
+    );
+  });
+
+  it('of PostgreSQL, of the server on it, and of their process group', async () => {
+    await rounds(['postgres', 'postgres', 'group', 'group', 'server', 'server'], true);
+  });
+});
