@@ -162,6 +162,29 @@ describe('accelerator-create on a virtual backend', () => {
   });
 });
 
+describe('accelerator-delete', () => {
+  it('takes off the list what is not reported any more, with its empty device', async ({
+    expect,
+  }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const backend = await db
+      .selectFrom('backend')
+      .selectAll()
+      .where('kind', '=', 'pci')
+      .executeTakeFirstOrThrow();
+    const [gone] = await addAccelerators(db, backend, {
+      count: 1,
+      state: 'withheld',
+      reason: 'absent',
+      presence: 'absent',
+    });
+    await db.updateTable('device').set({ presence: 'absent' }).execute();
+    await bench.remove(gone?.id ?? '');
+    expect(await db.selectFrom('device').select('id').execute()).toEqual([]);
+  });
+});
+
 describe('accelerator-create on a static backend', () => {
   it('declares one, checked like configuration', async ({ expect }) => {
     await using bench = await openBench();

@@ -2,6 +2,8 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 
+import { sql } from 'kysely';
+
 import { findBackend, type BackendRow } from '../backends/find-backend.ts';
 import { additionsKey } from '../deployments/additions.ts';
 import { inUse } from '../deployments/users.ts';
@@ -31,8 +33,8 @@ export async function deleteAccelerator(
   }
   return act(deps, async (running) => {
     const { row, backend } = await plan(running, caller, { id: params.id, isLocked: true });
-    if (backend.kind === 'pci') await takeOfferBack(running, row, caller);
-    else await removeAddition(running, { row, backend, caller });
+    if (backend.kind === 'pci' && !isGone(row)) await takeOfferBack(running, row, caller);
+    else await removeRow(running, { row, backend, caller });
     return null;
   });
 }
@@ -70,6 +72,7 @@ async function plan(
       wayOut: 'Detach it first, and wait until it is clean.',
     });
   }
+  if (isGone(row) && isAdmin(caller)) return { row, backend };
   if (backend.kind !== 'pci' && !row.created_by_request) throw notByRequest(row, backend);
   if (backend.kind !== 'virtual' && !isAdmin(caller)) {
     throw new ServiceError(
@@ -78,6 +81,11 @@ async function plan(
     );
   }
   return { row, backend };
+}
+
+/** Not reported any more: an operator may take it off the list (promise 3). One just created is not reported yet. */
+function isGone(row: AcceleratorRow): boolean {
+  return row.presence === 'absent' && row.reason !== 'not reported yet';
 }
 
 function notByRequest(row: AcceleratorRow, backend: BackendRow): ServiceError {
@@ -89,17 +97,19 @@ function notByRequest(row: AcceleratorRow, backend: BackendRow): ServiceError {
   );
 }
 
-async function removeAddition(
+/** With its device, when that is absent and has nothing else. */
+async function removeRow(
   running: Act,
   given: { readonly row: AcceleratorRow; readonly backend: BackendRow; readonly caller: Caller },
 ): Promise<void> {
   const { row, backend, caller } = given;
   await running.tx.deleteFrom('accelerator').where('id', '=', row.id).execute();
-  await writeAdditions(
-    running,
-    backend,
-    backend.additions.filter(({ key }) => key !== row.key),
-  );
+  await sql`delete from device where id = ${row.device_id} and presence = 'absent'
+    and not exists (select from accelerator a where a.device_id = device.id)`.execute(running.tx);
+  const additions = backend.additions.filter(({ key }) => key !== row.key);
+  if (additions.length < backend.additions.length) {
+    await writeAdditions(running, backend, additions);
+  }
   await recordEvents(running, [
     {
       kind: 'accelerator.deleted',

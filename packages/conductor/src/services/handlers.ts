@@ -38,12 +38,13 @@ export interface ServiceHandlers {
 }
 
 export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
+  const { leaseSeconds } = deps.limits;
   const showOne = async (caller: Caller, id: string): Promise<ServiceView> => {
     const scope = scopeOf(caller);
     const now = deps.clock.now();
-    const [row] = await listServiceRows(deps.db, { scope, now, query: {}, id });
+    const [row] = await listServiceRows(deps.db, { scope, now, leaseSeconds, query: {}, id });
     if (row !== undefined) return toServiceView(row);
-    const known = await listServiceRows(deps.db, { scope, now, query: {} });
+    const known = await listServiceRows(deps.db, { scope, now, leaseSeconds, query: {} });
     throw notFound('service-not-found', {
       noun: 'service',
       name: id,
@@ -56,6 +57,7 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
       const rows = await listServiceRows(deps.db, {
         scope: scopeOf(caller),
         now: deps.clock.now(),
+        leaseSeconds,
         query,
       });
       return toPage(rows, query, { keyOf: (row) => row.sort_key, toItem: toServiceView });

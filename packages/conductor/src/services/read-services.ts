@@ -38,6 +38,8 @@ export interface ServiceRow {
 export interface ServicesWanted {
   readonly scope: Scope;
   readonly now: Date;
+  /** What a lease adds to the instant of its renewal. */
+  readonly leaseSeconds: number;
   readonly query: ServiceQuery;
   /** Only this one. */
   readonly id?: string | undefined;
@@ -75,24 +77,32 @@ export async function listServiceRows(db: Db, wanted: ServicesWanted): Promise<S
   }));
 }
 
-function sourcesOf({ scope, now, query }: ServicesWanted): RawBuilder<unknown>[] {
+function sourcesOf({ scope, now, query, leaseSeconds }: ServicesWanted): RawBuilder<unknown>[] {
   const isAboutBackend = query.backend !== undefined;
   const isAboutHost = query.host !== undefined;
   return [
-    ...(isAboutBackend || isAboutHost || scope.kind === 'project' ? [] : [replicas(now)]),
-    ...(isAboutBackend || scope.kind === 'project' ? [] : [agents(scope, { now, query })]),
+    ...(isAboutBackend || isAboutHost || scope.kind === 'project'
+      ? []
+      : [replicas(now, leaseSeconds)]),
+    ...(isAboutBackend || scope.kind === 'project'
+      ? []
+      : [agents(scope, { now, query, leaseSeconds })]),
     ofBackends(scope, { now, query }),
   ];
 }
 
+function leaseInterval(seconds: number): RawBuilder<unknown> {
+  return sql`make_interval(secs => ${seconds})`;
+}
+
 /** One row for each role of each replica. */
-function replicas(now: Date): RawBuilder<unknown> {
+function replicas(now: Date, leaseSeconds: number): RawBuilder<unknown> {
   return sql`
     select 1 as rank, concat(service_name, ':', r.id) as id, service_name as name, 'control' as kind,
       r.name as host, null as backend, null as driver_id, 'enabled' as status,
       case when r.lease_expires_at > ${now} then 'up' else 'down' end as state,
       case when r.lease_expires_at > ${now} then null else 'it has not renewed its lease' end as reason,
-      false as simulated, r.lease_expires_at as updated_at, null::uuid as backend_id
+      false as simulated, r.lease_expires_at - ${leaseInterval(leaseSeconds)} as updated_at, null::uuid as backend_id
     from replica r
     join (values ('cyborg-api', 'api'), ('cyborg-conductor', 'conductor')) as s(service_name, role)
       on r.role = 'all' or r.role = s.role`;
@@ -100,7 +110,7 @@ function replicas(now: Date): RawBuilder<unknown> {
 
 function agents(
   scope: Scope,
-  { now, query }: { readonly now: Date; readonly query: ServiceQuery },
+  { now, query, leaseSeconds }: Omit<ServicesWanted, 'scope' | 'id'>,
 ): RawBuilder<unknown> {
   const filter = query.host === undefined ? sql`true` : matchesHost(query.host);
   return sql`
@@ -110,7 +120,7 @@ function agents(
       case when host.revoked_at is not null then 'its credential was revoked'
         when host.lease_expires_at > ${now} then host.status_reason
         else 'its agent has not renewed its lease' end as reason,
-      host.simulated, host.lease_expires_at as updated_at, null::uuid as backend_id
+      host.simulated, host.lease_expires_at - ${leaseInterval(leaseSeconds)} as updated_at, null::uuid as backend_id
     from host where ${hostsInScope(scope)} and ${filter}`;
 }
 
