@@ -225,14 +225,18 @@ export class Installation {
   }
 
   async #uninstall(backend: Backend, signal: AbortSignal): Promise<void> {
-    this.#deps.publisher.forget(backend.wanted.id);
-    const driver = this.#driver;
-    if (driver === undefined) return;
-    const { name } = backend.wanted;
-    const answer = await driver.call('uninstall', { backend: name, dry_run: false }, { signal });
-    const needed = toNeeded(answer);
+    const { id, name, generation } = backend.wanted;
+    this.#deps.publisher.forget(id);
+    const answer = await this.#driver?.call(
+      'uninstall',
+      { backend: name, dry_run: false },
+      { signal },
+    );
+    const needed = answer === undefined ? undefined : toNeeded(answer);
     if (needed !== undefined)
       throw new Error(`backend ${name} cannot be taken away yet: ${needed}`);
+    // What is reported as removed is this wish, not the one that was installed.
+    backend.installedGeneration = generation;
   }
 
   async #ensureBackends(signal: AbortSignal): Promise<void> {
