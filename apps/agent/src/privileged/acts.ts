@@ -19,7 +19,7 @@ export interface PrivilegedActsDeps {
   readonly simulated: boolean;
   readonly roots: Roots;
   readonly permits: Permits;
-  readonly lease: Lease;
+  readonly lease: Pick<Lease, 'isHeld'>;
 }
 
 type Params = Readonly<Record<string, unknown>>;
