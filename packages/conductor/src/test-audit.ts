@@ -72,6 +72,9 @@ export async function brokenInvariants(db: Db): Promise<string[]> {
     }
   }
   for (const row of attachments) {
+    if (row.state === 'detaching' && row.epoch <= row.device_epoch) {
+      broken.push(`${row.id} is taken back under the epoch that gave it`);
+    }
     const accelerator = accelerators.find(({ id }) => id === row.accelerator_id);
     if (accelerator?.attachment_id !== row.id)
       broken.push(`${row.id} is ${row.state}, its accelerator has another`);

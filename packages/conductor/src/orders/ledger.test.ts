@@ -1,6 +1,8 @@
+import { connect } from '@cyborg/store/connect';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
+import { quietLog } from '@cyborg/testing/log';
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
@@ -65,16 +67,17 @@ describe('an accelerator', () => {
     await expect(copy).rejects.toMatchObject({ constraint: 'attachment_live' });
   });
 
-  it('goes to one of two callers at once', async ({ expect }) => {
-    const { database, db, accelerators, attach, instances } = await setUp({ count: 1 });
+  it('goes to one of the callers who ask for it at once', async ({ expect }) => {
+    const { database, db, accelerators, attach, instances } = await setUp({ count: 12 });
     await using _ = database;
-    const wanted = { accelerator: accelerators[0]!.id };
-    const answers = await Promise.allSettled(
-      [0, 1, 0, 1].map((guest) => attach(wanted, instances[guest])),
-    );
-    const refused = answers.filter((answer) => answer.status === 'rejected');
-    expect(refused).toHaveLength(3);
-    for (const { reason } of refused) expect(reason).toMatchObject({ code: 'already-attached' });
+    for (const { id } of accelerators) {
+      const answers = await Promise.allSettled(
+        [0, 1, 0, 1, 0, 1].map((guest) => attach({ accelerator: id }, instances[guest])),
+      );
+      const refused = answers.filter((answer) => answer.status === 'rejected');
+      expect(refused).toHaveLength(5);
+      for (const { reason } of refused) expect(reason).toMatchObject({ code: 'already-attached' });
+    }
     expect(await brokenInvariants(db)).toEqual([]);
   });
 
@@ -85,7 +88,7 @@ describe('an accelerator', () => {
       const { database, db, deps, attach, accelerators } = await setUp({ count: total });
       await using _ = database;
       let gone = 0;
-      const someoneSettled = Promise.withResolvers<void>();
+      const mayGiveUp = Promise.withResolvers<void>();
       const giveUp = async (): Promise<void> => {
         // Takes some, as a reservation does, and gives up before it commits.
         await db
@@ -95,7 +98,7 @@ describe('an accelerator', () => {
               select id from accelerator where state = 'available' order by id limit 2
               for update skip locked)`.execute(tx);
             gone += 1;
-            await someoneSettled.promise;
+            await mayGiveUp.promise;
             throw new Error('gave up');
           })
           .catch(() => undefined);
@@ -103,9 +106,12 @@ describe('an accelerator', () => {
       const callers = Array.from({ length: 16 }, (_value, index) => 1 + ((index * round) % 3));
       const aborts = Array.from({ length: 4 }, giveUp);
       const asked = callers.map((count) => attach({ count }));
-      for (const one of asked) void Promise.allSettled([one]).then(() => someoneSettled.resolve());
+      // Those who give up hold on until somebody waits for them, or until nobody does.
+      const allAnswered = new AbortController();
+      const looking = someoneWaits(database.url, allAnswered.signal).then(mayGiveUp.resolve);
       const answers = await Promise.allSettled(asked);
-      await Promise.all(aborts);
+      allAnswered.abort();
+      await Promise.all([...aborts, looking]);
       const won = answers.reduce(
         (sum, answer, index) => sum + (answer.status === 'fulfilled' ? callers[index]! : 0),
         0,
@@ -357,6 +363,20 @@ describe('the fingerprint of a host', () => {
     expect(seen.at(-1)).toBeUndefined();
   });
 });
+
+/** Returns when a connection waits for another one's lock, or when the signal is aborted. */
+async function someoneWaits(url: string, signal: AbortSignal): Promise<void> {
+  const { db } = connect({ url, log: quietLog, poolSizeMax: 1 });
+  try {
+    for (let isWaiting = false; !isWaiting && !signal.aborted;) {
+      const { rows } = await sql`select 1 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+      isWaiting = rows.length > 0;
+    }
+  } finally {
+    await db.destroy();
+  }
+}
 
 const step = fc.oneof(
   {
