@@ -55,7 +55,7 @@ async function refusal(...args: string[]): Promise<{ status: number | string; ou
   return { status: await program.ended, output: program.output() };
 }
 
-describe('cyborg-server', () => {
+describe('cyborg-server', { timeout: 90_000 }, () => {
   it('migrates an empty database, becomes ready, answers and stops in order', async ({
     expect,
   }) => {
