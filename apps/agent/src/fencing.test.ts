@@ -297,6 +297,7 @@ describe('orders that meet trouble', () => {
     const backend = makeBackend({ config: { mode: 'transient-prepare' } });
     server.installations = [makeInstallation([backend])];
     await host.start({ attachDeadlineMs: 1_500 });
+    await server.until('ready', () => server.backendState(backend.id) === 'ready');
     const order = makeOrder('attach', { backend_id: backend.id });
     server.order(order);
     await server.until('failed', () => server.outcomesOf(order).includes('failed'));
