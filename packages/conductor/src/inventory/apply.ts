@@ -23,6 +23,7 @@ import {
   readKnown,
   type AcceleratorFacts,
   type Place,
+  type AcceleratorRow,
 } from './rows.ts';
 import { applyServices } from './services.ts';
 
@@ -185,7 +186,7 @@ async function applyAccelerators(
         const row = byKey.get(item.key);
         reported.add(item.key);
         if (row === undefined) added.push({ key: item.key, name: item.name, facts });
-        else if (differences(row, facts, acceleratorFacts).length > 0) changed.set(row.id, facts);
+        else if (isNews(row, facts)) changed.set(row.id, facts);
       }
     }
   }
@@ -195,6 +196,11 @@ async function applyAccelerators(
   }
   await addAccelerators(applying, added);
   await settleOfferings(applying, changed);
+}
+
+/** An orphaned one is attached again by being reported, though nothing about it has changed. */
+function isNews(row: AcceleratorRow, facts: AcceleratorFacts): boolean {
+  return row.state === 'orphaned' || differences(row, facts, acceleratorFacts).length > 0;
 }
 
 /**

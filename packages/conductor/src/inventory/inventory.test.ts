@@ -360,11 +360,10 @@ describe('changes', () => {
   it('give an orphaned accelerator its driver back', async ({ expect }) => {
     await using bench = await openBench();
     await bench.put([card('21')]);
-    await bench.database.db
-      .updateTable('accelerator')
-      .set({ state: 'orphaned', presence: 'absent' })
-      .execute();
-    await bench.put([card('21', { model: 'back' })]);
+    const { db } = bench.database;
+    await db.updateTable('accelerator').set({ state: 'orphaned' }).execute();
+    await db.updateTable('backend').set({ inventory_hash: null }).execute();
+    await bench.put([card('21')]);
     expect(await bench.accelerators()).toMatchObject([{ state: 'attached' }]);
   });
 
