@@ -84,7 +84,8 @@ async function insist(fleet: Fleet, ask: () => Promise<object>): Promise<object 
   );
 }
 
-async function rounds(victims: readonly Victim[], embedded: boolean): Promise<void> {
+/** @returns how many rounds ended settled: all, or it throws. */
+async function rounds(victims: readonly Victim[], embedded: boolean): Promise<number> {
   const { fleet, host, vm } = await openFleet(embedded);
   await using _fleet = fleet;
   const epochs = new Epochs();
@@ -117,31 +118,29 @@ async function rounds(victims: readonly Victim[], embedded: boolean): Promise<vo
     if (host.devices().length !== wanted)
       throw new Error(`${about}: ${host.devices().length} devices, not ${wanted}`);
   }
+  return victims.length;
 }
 
+const times = (count: number, victim: Victim): Victim[] =>
+  Array.from({ length: count }, () => victim);
+
 describe('kill -9 in the middle of attach and detach', () => {
-  it('of the agent: settled within 5 s of ready again, nothing lost, nothing twice', async () => {
-    await rounds(
-      Array.from({ length: 10 }, () => 'agent'),
-      false,
-    );
+  it('of the agent: settled within 5 s of ready again, nothing lost, nothing twice', async ({
+    expect,
+  }) => {
+    expect(await rounds(times(8, 'agent'), false)).toBe(8);
   });
 
-  it('of the driver', async () => {
-    await rounds(
-      Array.from({ length: driverKillsMax }, () => 'driver'),
-      false,
-    );
+  it('of the driver', async ({ expect }) => {
+    expect(await rounds(times(driverKillsMax, 'driver'), false)).toBe(driverKillsMax);
   });
 
-  it('of the server', async () => {
-    await rounds(
-      Array.from({ length: 8 }, () => 'server'),
-      false,
-    );
+  it('of the server', async ({ expect }) => {
+    expect(await rounds(times(8, 'server'), false)).toBe(8);
   });
 
-  it('of PostgreSQL, of the server on it, and of their process group', async () => {
-    await rounds(['postgres', 'postgres', 'group', 'group', 'server', 'server'], true);
+  it('of PostgreSQL, of its process group, and of the server on it', async ({ expect }) => {
+    const victims: Victim[] = ['postgres', 'postgres', 'group', 'group', 'server', 'server'];
+    expect(await rounds(victims, true)).toBe(victims.length);
   });
 });
