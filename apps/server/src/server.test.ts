@@ -43,7 +43,7 @@ async function serve(databaseUrl: string, ...more: string[]): Promise<Served> {
   const url = await eventually(() => /"urls":\["([^"]+)"/.exec(program.output())?.[1], {
     timeoutMs: 30_000,
     what: 'the server listens',
-    context: program.output,
+    context: () => program.output(),
   });
   return { program, url };
 }
@@ -65,7 +65,7 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
     await eventually(async () => (await fetch(`${url}/readyz`)).status === 200, {
       timeoutMs: 20_000,
       what: 'ready',
-      context: program.output,
+      context: () => program.output(),
     });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     const drivers = await (await fetch(`${url}/v3/drivers`, { headers })).json();

@@ -11,7 +11,6 @@ import { makeLogger } from '@cyborg/service/logging';
 import type { Logger } from '@cyborg/service/logging';
 import { makeMetrics } from '@cyborg/service/metrics';
 import { systemRng } from '@cyborg/service/rng';
-import { openTestDatabase } from '@cyborg/testing/database';
 import type { FastifyInstance } from 'fastify';
 
 import { openHttpBasic } from './auth/http-basic.ts';
@@ -40,8 +39,10 @@ export const testPassword = 'correct horse';
 export interface TestApp extends AsyncDisposable {
   readonly app: FastifyInstance;
   readonly deps: ConductorDeps;
-  readonly usersFile: string;
-  readonly databaseUrl: string;
+}
+
+interface DisposableDatabase extends AsyncDisposable {
+  readonly db: ConductorDeps['db'];
 }
 
 export const silentLog: Logger = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
@@ -60,8 +61,8 @@ export async function writeTestUsers(path: string): Promise<void> {
   );
 }
 
-export async function openTestApp(): Promise<TestApp> {
-  const database = await openTestDatabase();
+/** @param database  ended with the application. */
+export async function openTestApp(database: DisposableDatabase): Promise<TestApp> {
   const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
   const usersFile = join(folder, 'users.yaml');
   await writeTestUsers(usersFile);
@@ -85,8 +86,6 @@ export async function openTestApp(): Promise<TestApp> {
   return {
     app,
     deps,
-    usersFile,
-    databaseUrl: database.url,
     async [Symbol.asyncDispose]() {
       await app.close();
       await database[Symbol.asyncDispose]();

@@ -192,7 +192,7 @@ describe('npm start', { timeout: 240_000 }, () => {
     await eventually(() => program.output().includes('Cyborg serves'), {
       timeoutMs: readyTimeoutMs,
       what: 'serving',
-      context: program.output,
+      context: () => program.output(),
     });
     await using second = start();
     expect(await second.ended).toBe(1);

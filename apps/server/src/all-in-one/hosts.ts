@@ -70,9 +70,13 @@ export async function agentArguments(server: Server, host: LocalHost): Promise<s
     await writePrivateFile(tokenFile, `${Parse(TokenSchema, answer).token}\n`);
   }
   return [
-    ...['--server', server.url],
+    '--server',
+    server.url,
     ...(server.caFile === undefined ? [] : ['--ca-file', server.caFile]),
-    ...['--state-dir', host.stateDir, '--host-name', host.name],
+    '--state-dir',
+    host.stateDir,
+    '--host-name',
+    host.name,
     ...(existsSync(tokenFile) ? ['--join-token-file', tokenFile] : []),
     ...(host.isSimulated ? ['--simulated'] : []),
     ...host.agentOptions,

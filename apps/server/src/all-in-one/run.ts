@@ -164,8 +164,8 @@ function makeFirstRun(
             trouble = `the generic driver cannot be installed: ${messageOf(error)}`;
             log.warn({ err: error }, 'the first run is not done; trying again');
           });
-          if (trouble !== undefined)
-            await clock.sleep(lookAgainMs, stopping.signal).catch(() => {});
+          if (trouble === undefined) return;
+          await clock.sleep(pauseMs, stopping.signal).catch(() => {});
         }
       };
       const ended = loop();

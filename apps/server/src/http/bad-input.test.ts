@@ -1,5 +1,6 @@
 import { v3Operations } from '@cyborg/api-spec/v3';
 import fc from 'fast-check';
+import { openTestDatabase } from '@cyborg/testing/database';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { basicAuth, openTestApp } from '../test-app.ts';
@@ -59,7 +60,7 @@ function bodyFor(schema: object): fc.Arbitrary<unknown> {
 describe('bad input', () => {
   let server: TestApp;
   beforeAll(async () => {
-    server = await openTestApp();
+    server = await openTestApp(await openTestDatabase());
   });
   afterAll(async () => server[Symbol.asyncDispose]());
 

@@ -1,4 +1,5 @@
 import { addAccelerators, addBackend, addHost, addInstance } from '@cyborg/testing/fleet';
+import { openTestDatabase } from '@cyborg/testing/database';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { basicAuth, openTestApp } from '../test-app.ts';
@@ -9,7 +10,7 @@ describe("another project's things", () => {
   let instanceId: string;
   let acceleratorId: string;
   beforeAll(async () => {
-    server = await openTestApp();
+    server = await openTestApp(await openTestDatabase());
     const { db } = server.deps;
     const host = await addHost(db, { name: 'node-1' });
     const backend = await addBackend(db, host, { name: 'virtual' });
@@ -22,9 +23,11 @@ describe("another project's things", () => {
 
   const ask = async (
     user: string,
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
-    url: string,
-    payload?: object,
+    [method, url, payload]: readonly [
+      'GET' | 'POST' | 'PATCH' | 'DELETE',
+      string,
+      (object | undefined)?,
+    ],
   ): Promise<{ status: number; body: unknown }> => {
     const answer = await server.app.inject({
       method,
@@ -36,7 +39,7 @@ describe("another project's things", () => {
   };
 
   it('are not there for it, whatever the route', async ({ expect }) => {
-    expect((await ask('member', 'GET', `/v3/instances/${instanceId}`)).status).toBe(200);
+    expect((await ask('member', ['GET', `/v3/instances/${instanceId}`])).status).toBe(200);
     for (const [method, url, body] of [
       ['GET', `/v3/instances/${instanceId}`],
       ['GET', '/v3/instances/guest'],
@@ -46,12 +49,12 @@ describe("another project's things", () => {
       ['GET', `/v3/accelerators/${acceleratorId}`],
       ['PATCH', `/v3/accelerators/${acceleratorId}`, { name: 'mine' }],
     ] as const) {
-      const answer = await ask('stranger', method, url, body);
+      const answer = await ask('stranger', [method, url, body]);
       expect(answer.status, `${method} ${url}`).toBe(404);
       expect(JSON.stringify(answer.body), `${method} ${url}`).not.toContain('tenants');
     }
     for (const url of ['/v3/instances', '/v3/accelerators', '/v3/operations', '/v3/events']) {
-      expect(await ask('stranger', 'GET', url), url).toMatchObject({
+      expect(await ask('stranger', ['GET', url]), url).toMatchObject({
         status: 200,
         body: { items: [] },
       });
@@ -61,13 +64,13 @@ describe("another project's things", () => {
   it('stay hidden while it attaches, and its operation and events are its own', async ({
     expect,
   }) => {
-    const attach = await ask('member', 'POST', `/v3/instances/${instanceId}/attachments`, {});
+    const attach = await ask('member', ['POST', `/v3/instances/${instanceId}/attachments`, {}]);
     expect(attach.status, JSON.stringify(attach.body)).toBe(202);
     const { id } = attach.body as { id: string };
-    expect((await ask('reader', 'GET', `/v3/operations/${id}`)).status).toBe(200);
-    expect((await ask('stranger', 'GET', `/v3/operations/${id}`)).status).toBe(404);
-    expect((await ask('stranger', 'POST', `/v3/operations/${id}/cancel`)).status).toBe(404);
-    expect((await ask('admin', 'GET', `/v3/operations/${id}`)).status).toBe(200);
+    expect((await ask('reader', ['GET', `/v3/operations/${id}`])).status).toBe(200);
+    expect((await ask('stranger', ['GET', `/v3/operations/${id}`])).status).toBe(404);
+    expect((await ask('stranger', ['POST', `/v3/operations/${id}/cancel`])).status).toBe(404);
+    expect((await ask('admin', ['GET', `/v3/operations/${id}`])).status).toBe(200);
   });
 
   it('show instants as ISO strings and answer ETags that If-Match takes', async ({ expect }) => {

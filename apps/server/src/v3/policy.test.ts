@@ -1,5 +1,6 @@
 import { v3Operations } from '@cyborg/api-spec/v3';
 import { policy } from '@cyborg/model/policy';
+import { openTestDatabase } from '@cyborg/testing/database';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { basicAuth, openTestApp, testUsers } from '../test-app.ts';
@@ -22,7 +23,7 @@ function pathOf(url: string, project = 'tenants'): string {
 describe('the policy table', () => {
   let server: TestApp;
   beforeAll(async () => {
-    server = await openTestApp();
+    server = await openTestApp(await openTestDatabase());
   });
   afterAll(async () => server[Symbol.asyncDispose]());
 
