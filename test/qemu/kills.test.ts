@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 
-import { Guest, whyNoGuest } from './guest.ts';
+import { whyNoGuest } from './guest.ts';
 import { Installation, killed } from './installation.ts';
-import { settle, type Scene } from './settled.ts';
+import { createProfiles, Scene } from './scene.ts';
+import { settle } from './settled.ts';
 import { summarize } from './summary.ts';
-import { Witness } from './witness.ts';
 
 const problem = whyNoGuest();
 if (problem !== null) console.warn(`skipped: ${problem}`);
@@ -20,6 +19,15 @@ it.runIf(isMust && problem !== null)('has a guest, as CI must', ({ expect }) => 
 
 const victims = ['agent', 'driver', 'server', 'postmaster', 'everything'] as const;
 type Victim = (typeof victims)[number];
+
+interface Round {
+  readonly act: 'attach' | 'detach';
+  /** How many the guest holds when the act is done. */
+  readonly heldThen: number;
+  readonly moment: () => Promise<void>;
+}
+const attach = { act: 'attach', heldThen: 1 } as const;
+const detach = { act: 'detach', heldThen: 0 } as const;
 
 /** More rounds with `CYBORG_TEST_ROUNDS`, other moments with `CYBORG_TEST_SEED`. */
 const rounds = Number(process.env['CYBORG_TEST_ROUNDS'] ?? 1);
@@ -40,103 +48,65 @@ function makeFraction(start: number): () => number {
 
 describe.skipIf(problem !== null)('kill -9 in the middle of attach and detach', () => {
   const fraction = makeFraction(seed);
+  let cyborg: Installation;
   let scene: Scene;
   const longest = { ms: 0 };
+  const counts = { before: 0, after: 0 };
 
   beforeAll(async () => {
-    const cyborg = await Installation.start();
-    const { qmpDir: qmpDirectory, stateDir } = cyborg;
-    const more = Witness.arguments(stateDir, 'web');
-    const guest = new Guest({ name: 'web', qmpDirectory, uuid: randomUUID(), more });
-    scene = { cyborg, guest, witness: await Witness.of(stateDir, 'web') };
-    await guest.says(/^CYBORG-GUEST READY/);
-    const api = await cyborg.admin();
-    await eventually(async () => (await api.listInstances({})).items.length === 1, {
-      timeoutMs: 20_000,
-      what: 'the instance is listed',
-    });
-    const profile = { name: 'rng', groups: [{ 'resources:CUSTOM_CYBORG_ENTROPY': '1' }] };
-    await api.createProfile({ body: profile });
+    cyborg = await Installation.start();
+    scene = await Scene.open(cyborg, 'web');
+    await createProfiles(cyborg);
+    await scene.guest.says(/^CYBORG-GUEST READY/);
   });
   afterAll(async () => {
+    console.log(`${counts.before} kills before the end of an act, ${counts.after} after it`);
     console.log(`settled at most ${longest.ms} ms after ready again; seed ${seed}`);
-    scene?.witness[Symbol.dispose]();
-    await scene?.guest.kill();
-    await scene?.cyborg[Symbol.asyncDispose]();
+    await scene?.[Symbol.asyncDispose]();
+    await cyborg?.[Symbol.asyncDispose]();
   });
   summarize('kills');
 
-  async function attach(): Promise<string> {
-    const api = await scene.cyborg.admin();
-    const params = { instance_id: scene.guest.uuid };
-    const answer = await api.createAttachments({ params, body: { profile: 'rng' } });
-    if (!('id' in answer)) throw new Error('a dry run');
-    return answer.id;
-  }
-
-  async function detach(): Promise<string> {
-    const api = await scene.cyborg.admin();
-    const answer = await api.deleteAttachments({ params: { instance_id: scene.guest.uuid } });
-    if (!('id' in answer)) throw new Error('a dry run');
-    return answer.id;
-  }
-
-  async function stateOf(operation: string): Promise<string> {
-    const api = await scene.cyborg.admin();
-    return (await api.showOperation({ params: { id: operation } })).state;
-  }
-
-  async function kill(victim: Victim): Promise<void> {
-    const { cyborg } = scene;
-    const pids =
-      victim === 'everything' ? cyborg.processes().map(({ pid }) => pid) : [await pidOf(victim)];
-    await killed(pids);
-    if (victim === 'server' || victim === 'everything') await cyborg.program.ended;
+  async function pidsOf(victim: Victim): Promise<number[]> {
+    if (victim === 'everything') return cyborg.processes().map(({ pid }) => pid);
+    return [await pidOf(victim)];
   }
 
   /** Killed a moment ago, it may not run again yet. */
   async function pidOf(victim: Exclude<Victim, 'everything'>): Promise<number> {
-    return eventually(() => scene.cyborg.find(victim)?.pid, {
+    return eventually(() => cyborg.find(victim)?.pid, {
       timeoutMs: 20_000,
       what: `${victim} runs`,
-      context: () => scene.cyborg.logs(),
+      context: () => cyborg.logs(),
     });
   }
 
   /** Restarts what does not restart by itself and waits until all is settled. */
   async function recover(): Promise<number> {
-    await scene.cyborg.startAgain();
+    await cyborg.startAgain();
     const { held, ms } = await settle(scene);
     longest.ms = Math.max(longest.ms, ms);
     return held.length;
   }
 
-  async function killedAttach(victim: Victim, moment: () => Promise<void>): Promise<string> {
-    const operation = await attach();
+  /** Begins the act, kills at the moment, and waits until all is settled. @returns how the act ended. */
+  async function killAt(victim: Victim, { act, heldThen, moment }: Round): Promise<string> {
+    const pids = await pidsOf(victim);
+    const operation = await scene[act]();
     await moment();
-    await kill(victim);
+    const at = new Date();
+    await killed(pids);
+    if (pids.includes(cyborg.program.pid)) await cyborg.program.ended;
     const held = await recover();
-    const state = await stateOf(operation);
-    if (held !== (state === 'succeeded' ? 1 : 0)) throw new Error(`${state}, but ${held} held`);
-    if (held === 0) {
-      await attach();
-      await recover();
+    const end = await scene.endOf(operation);
+    counts[end.at > at ? 'before' : 'after'] += 1;
+    if ((held === heldThen) !== (end.state === 'succeeded')) {
+      throw new Error(`${act} ${end.state}, but ${held} are held`);
     }
-    return state;
-  }
-
-  async function killedDetach(victim: Victim, moment: () => Promise<void>): Promise<string> {
-    const operation = await detach();
-    await moment();
-    await kill(victim);
-    const held = await recover();
-    const state = await stateOf(operation);
-    if (held !== (state === 'succeeded' ? 0 : 1)) throw new Error(`${state}, but ${held} held`);
-    if (held === 1) {
-      await detach();
-      await recover();
-    }
-    return state;
+    if (held === heldThen) return end.state;
+    await scene[act]();
+    await recover();
+    return end.state;
   }
 
   const within = (msMax: number) => async (): Promise<void> =>
@@ -145,17 +115,17 @@ describe.skipIf(problem !== null)('kill -9 in the middle of attach and detach', 
   it.for(victims)('of %s: all is settled afterwards', async (victim, { expect }) => {
     const ends: string[] = [];
     if ((await recover()) > 0) {
-      await detach(); // what an earlier test left
+      await scene.detach(); // what an earlier test left
       await recover();
     }
     for (let round = 0; round < rounds; round += 1) {
       const { witness } = scene;
-      ends.push(await killedAttach(victim, within(attachMsMax)));
-      ends.push(await killedDetach(victim, within(detachMsMax)));
+      ends.push(await killAt(victim, { ...attach, moment: within(attachMsMax) }));
+      ends.push(await killAt(victim, { ...detach, moment: within(detachMsMax) }));
       const before = await witness.devices();
-      ends.push(await killedAttach(victim, () => witness.plugged(before)));
+      ends.push(await killAt(victim, { ...attach, moment: () => witness.plugged(before) }));
       const deleted = witness.deleted();
-      ends.push(await killedDetach(victim, () => deleted));
+      ends.push(await killAt(victim, { ...detach, moment: () => deleted }));
     }
     expect(ends).toHaveLength(rounds * 4);
     console.log(`${victim}: operations ${ends.join(', ')}`);

@@ -6,17 +6,10 @@ import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 
 import type { Guest } from './guest.ts';
-import type { Installation } from './installation.ts';
-import type { Witness } from './witness.ts';
+import type { Scene } from './scene.ts';
 
 /** The bound for a booted real guest. */
 const settledMsMax = 30_000;
-
-export interface Scene {
-  readonly cyborg: Installation;
-  readonly guest: Guest;
-  readonly witness: Witness;
-}
 
 const finalStates = ['succeeded', 'failed', 'cancelled'];
 
