@@ -1,0 +1,182 @@
+/** Promise 4: nothing is detached on absence, and no order is taken from a ledger that is not ours or older. */
+import { connect } from '@cyborg/store/connect';
+import { openEmptyDatabase } from '@cyborg/testing/database';
+import { quietLog } from '@cyborg/testing/log';
+import { eventually, startProgram } from '@cyborg/testing/processes';
+import { sql } from 'kysely';
+import { describe, it } from 'vitest';
+
+import { Fleet, type Host } from './fleet.ts';
+
+const noticeMs = 20_000;
+/** Long enough for several looks, polls and passes. */
+const calmMs = 4_000;
+
+async function openFleet(): Promise<{ fleet: Fleet; host: Host; vm: string }> {
+  const fleet = await Fleet.open();
+  await fleet.startServer();
+  const [host] = await fleet.addHosts(['host-1']);
+  await fleet.installVirtual(['host-1'], { crypto: 3, entropy: 0 });
+  if (host === undefined) throw new Error('no host');
+  return { fleet, host, vm: await fleet.instance('host-1') };
+}
+
+describe('an empty database beside attached guests', () => {
+  it('unplugs nothing, shows what nobody claims, and lets it be adopted or released', async ({
+    expect,
+  }) => {
+    const { fleet, host, vm } = await openFleet();
+    await using _fleet = fleet;
+    await fleet.attach(vm, { count: 2 });
+    const before = host.devices();
+
+    // Another, empty ledger in the same place: the agent does not obey it.
+    await fleet.server?.end('SIGKILL');
+    await using empty = await openEmptyDatabase();
+    await fleet.startServer({ database: ['--database-url', empty.url] });
+    await said(host, 'taking no orders from it|refuses this host');
+    expect(await fleet.v3.listHosts({ query: {} })).toMatchObject({ items: [] });
+    expect(host.devices()).toEqual(before);
+
+    // Enrolled there by an operator, still nothing is unplugged.
+    const { token } = await fleet.v3.createJoinToken({ body: { host: 'host-1', simulated: true } });
+    await host.agent?.end();
+    host.start(['--join-token', token]);
+    await fleet.untilUp(host);
+    await fleet.installVirtual(['host-1'], { crypto: 3, entropy: 0 });
+    const unclaimed = await eventually(
+      async () => {
+        const { items } = await fleet.v3.listUnclaimed({ query: {} });
+        return items.length === 2 && items;
+      },
+      { timeoutMs: noticeMs, what: 'both devices are shown', context: () => fleet.logs() },
+    );
+    expect(unclaimed.map(({ device_name: name }) => name).toSorted()).toEqual(before);
+    await calm(host, before);
+
+    const [adopted, released] = unclaimed;
+    const [accelerator] = await fleet.accelerators();
+    await fleet.cliJson(
+      'unclaimed-adopt',
+      adopted?.id ?? '',
+      '--accelerator',
+      accelerator?.id ?? '',
+    );
+    await fleet.cliJson('unclaimed-release', released?.id ?? '');
+    await eventually(() => host.devices().length === 1, {
+      timeoutMs: noticeMs,
+      what: 'the released one is unplugged',
+      context: () => fleet.logs(),
+    });
+    expect(host.devices()).toEqual([adopted?.device_name]);
+    expect(await fleet.accelerators({ state: 'attached' })).toMatchObject([
+      { id: accelerator?.id, instance_id: vm },
+    ]);
+
+    await fleet.detach(vm);
+    expect(host.devices()).toEqual([]);
+    await eventually(async () => (await fleet.v3.listUnclaimed({ query: {} })).items.length === 0, {
+      timeoutMs: noticeMs,
+      what: 'nothing is unclaimed',
+      context: () => fleet.logs(),
+    });
+  });
+});
+
+describe('an older copy of the ledger', () => {
+  it('has its stale orders refused and reported; a new incarnation is obeyed', async ({
+    expect,
+  }) => {
+    const { fleet, host, vm } = await openFleet();
+    await using _fleet = fleet;
+    const [accelerator] = await fleet.accelerators();
+    const one = { accelerator: accelerator?.id ?? '' };
+
+    // A backup in which an attach is on its way, and a world that has gone on since.
+    await host.kill();
+    const late = await fleet.requestAttach(vm, one);
+    await fleet.server?.end();
+    await using backup = await copyOf(fleet);
+    await fleet.startServer();
+    host.start();
+    await fleet.untilUp(host);
+    await fleet.done(late);
+    await fleet.detach(vm);
+    await fleet.attach(vm, one);
+    const plugged = host.devices();
+    await fleet.server?.end();
+
+    await fleet.startServer({ database: ['--database-url', backup.url] });
+    await eventually(async () => (await fleet.events()).find(({ kind }) => /refused/.test(kind)), {
+      timeoutMs: noticeMs,
+      what: 'an event about the refused order',
+      context: () => fleet.logs(),
+    });
+    expect(host.devices()).toEqual(plugged);
+
+    // What a person does after restoring a backup.
+    await fleet.server?.end();
+    const begun = startProgram('server', {
+      args: ['new-incarnation', '--database-url', backup.url],
+    });
+    expect(await begun.ended, begun.output()).toBe(0);
+    await fleet.startServer({ database: ['--database-url', backup.url] });
+    await fleet.untilAttachable();
+    await calm(host, plugged);
+    const { items: unclaimed } = await fleet.v3.listUnclaimed({ query: {} });
+    for (const { id } of unclaimed) await fleet.v3.releaseUnclaimed({ params: { id } });
+    await eventually(() => !host.devices().some((name) => plugged.includes(name)), {
+      timeoutMs: noticeMs,
+      what: 'the device of the lost history is released',
+      context: () => fleet.logs(),
+    });
+    await fleet.ended(fleet.requestDetach(vm)).catch(() => undefined);
+    const done = await fleet.attach(vm, { count: 3 });
+    expect(done.state).toBe('succeeded');
+    expect(host.devices()).toHaveLength(3);
+
+    // The incarnation before is not obeyed any more, whatever it says.
+    await fleet.server?.end();
+    const kept = host.devices();
+    await fleet.startServer();
+    await said(host, 'taking no orders from it|older');
+    await calm(host, kept);
+  });
+});
+
+async function said(host: Host, pattern: string): Promise<void> {
+  await eventually(() => new RegExp(pattern).test(host.agent?.output() ?? ''), {
+    timeoutMs: noticeMs,
+    what: `the agent says ${pattern}`,
+    context: () => host.agent?.output() ?? '',
+  });
+}
+
+/** Nothing is plugged or unplugged for a while: the only way to see that nothing happens is to watch. */
+async function calm(host: Host, devices: readonly string[]): Promise<void> {
+  const untilMs = Date.now() + calmMs;
+  await eventually(
+    () => {
+      const now = host.devices();
+      if (now.join() !== devices.join()) throw new Error(`devices changed: ${now.join()}`);
+      return Date.now() > untilMs;
+    },
+    { timeoutMs: calmMs + 1_000, what: 'nothing changes', pauseMs: 100 },
+  );
+}
+
+/** A copy of the fleet's database, as pg_dump and a restore would make it. The server must not run. */
+async function copyOf(fleet: Fleet): Promise<{ url: string } & AsyncDisposable> {
+  const target = await openEmptyDatabase();
+  const maintenance = new URL(fleet.databaseUrl);
+  const source = maintenance.pathname.slice(1);
+  maintenance.pathname = '/postgres';
+  const { db } = connect({ url: maintenance.href, log: quietLog, poolSizeMax: 1 });
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${source}`.execute(
+    db,
+  );
+  await sql`drop database ${sql.id(target.name)}`.execute(db);
+  await sql`create database ${sql.id(target.name)} template ${sql.id(source)}`.execute(db);
+  await db.destroy();
+  return target;
+}
