@@ -29,6 +29,7 @@ export interface BenchFleet extends AsyncDisposable {
   /** A connection of the bench's own to the ledger's database. */
   readonly pool: pg.Pool;
   readonly stateDir: string;
+  readonly agentStateDir: string;
   readonly drivers: () => readonly ProcessEntry[];
   /** Stops the agent's process from running (its lease goes on), and lets it run again. */
   agentPause(): void;
@@ -84,6 +85,7 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
     server,
     agent,
     stateDir,
+    agentStateDir: join(folder.path, 'agent'),
     databaseUrl,
     agentPause: () => void agent.child.kill('SIGSTOP'),
     agentContinue: () => void agent.child.kill('SIGCONT'),

@@ -1,14 +1,23 @@
 /** `npm run bench [-- --quick]`: figures as ratios against baselines of the same run; the last line is a summary. */
+import { benchAtRest } from './at-rest.ts';
 import { benchAttach } from './attach.ts';
+import { benchDiscovery } from './discovery.ts';
 import { startBenchFleet } from './fleet.ts';
+import { benchInventory } from './inventory.ts';
+import { benchLists } from './lists.ts';
 import { makeBenchReport } from './report.ts';
 
+const accelerators = 1200;
 const isQuick = process.argv.includes('--quick');
 const report = makeBenchReport();
 
+await benchDiscovery(report);
 {
-  const accelerators = 1200;
   await using fleet = await startBenchFleet({ accelerators, instances: 40 });
-  await benchAttach(fleet, report, { accelerators, cycles: isQuick ? 200 : 1500, heldMany: 1000 });
+  await benchAtRest(fleet, report, { seconds: isQuick ? 5 : 20 });
+  await benchInventory(fleet, report);
+  const cycles = isQuick ? 200 : 1500;
+  await benchAttach(fleet, report, { accelerators, cycles, heldMany: 1000 });
+  await benchLists(fleet, report);
 }
 process.exitCode = report.finish();
