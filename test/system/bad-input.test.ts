@@ -51,8 +51,10 @@ function send(
         resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
       );
     });
-    // After an answer this does nothing: a refusal may come before a long body is sent.
-    request.on('error', reject);
+    // A refusal comes before a long body is sent, and its connection ends: not an error then.
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') reject(error);
+    });
     request.end(body);
   });
 }
