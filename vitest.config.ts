@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+import { SummaryReporter } from './test/summary-reporter.ts';
+
 export default defineConfig({
   test: {
     projects: [
@@ -35,5 +37,6 @@ export default defineConfig({
       },
     ],
     maxWorkers: 2,
+    reporters: ['default', new SummaryReporter()],
   },
 });

@@ -7,7 +7,6 @@ import { whyNoGuest } from './guest.ts';
 import { Installation, killed } from './installation.ts';
 import { createProfiles, Scene } from './scene.ts';
 import { settle } from './settled.ts';
-import { summarize } from './summary.ts';
 
 const problem = whyNoGuest();
 if (problem !== null) console.warn(`skipped: ${problem}`);
@@ -65,7 +64,6 @@ describe.skipIf(problem !== null)('kill -9 in the middle of attach and detach', 
     await scene?.[Symbol.asyncDispose]();
     await cyborg?.[Symbol.asyncDispose]();
   });
-  summarize('kills');
 
   async function pidsOf(victim: Victim): Promise<number[]> {
     if (victim === 'everything') return cyborg.processes().map(({ pid }) => pid);

@@ -5,7 +5,6 @@ import type { Accelerator, Attachment, Instance } from '@cyborg/api-spec/v3/acce
 
 import { Guest, whyNoGuest } from './guest.ts';
 import { Installation } from './installation.ts';
-import { summarize } from './summary.ts';
 
 const problem = whyNoGuest();
 if (problem !== null) console.warn(`skipped: ${problem}`);
@@ -30,10 +29,10 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
 
   beforeAll(async () => {
     cyborg = await Installation.start();
-    const boot = (name: string, project: string): Guest =>
-      new Guest({ name, qmpDirectory: cyborg.qmpDir, uuid: randomUUID(), project });
+    const boot = (name: string, project: string, more: string[] = []): Guest =>
+      new Guest({ name, qmpDirectory: cyborg.qmpDir, uuid: randomUUID(), project, more });
     guest = boot('web', 'demo');
-    stranger = boot('other', 'elsewhere');
+    stranger = boot('other', 'elsewhere', ['--', '-S']); // paused: it need not boot
     await guest.says(/^CYBORG-GUEST READY/);
   });
   afterAll(async () => {
@@ -41,7 +40,6 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
     await stranger?.kill();
     await cyborg?.[Symbol.asyncDispose]();
   });
-  summarize('main job');
 
   /** The guest's console since an act began. */
   function listen(): (pattern: RegExp) => Promise<string> {
@@ -189,6 +187,7 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
     for (const act of ['discover-services', 'install-driver generic', 'update-driver generic']) {
       expect(await cyborg.json('manager', act)).toMatchObject({ state: 'succeeded' });
     }
+    await cyborg.json('admin', 'quota-set demo --limit ENTROPY=unlimited');
     const says = listen();
     const attached = await cyborg.json('manager', 'attach-instance web --driver generic --count 2');
     expect(attached).toMatchObject({

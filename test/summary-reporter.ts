@@ -1,0 +1,42 @@
+/** The last lines of a run: one for each project, so that a log's end tells what was run and what was not. */
+import type { Reporter, TestModule } from 'vitest/node';
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+export class SummaryReporter implements Reporter {
+  #startedMs = 0;
+
+  onTestRunStart(): void {
+    this.#startedMs = performance.now();
+  }
+
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
+    const seconds = Math.round((performance.now() - this.#startedMs) / 1000);
+    const byProject = Map.groupBy(modules, ({ project }) => project.name);
+    for (const [name, own] of byProject) {
+      const { passed, failed, skipped } = countOf(own);
+      const broken = errors.length === 0 ? '' : `, ${errors.length} errors outside of tests`;
+      process.stdout.write(
+        `${name}: ${passed} passed, ${failed} failed, ${skipped} skipped${broken} in ${seconds} s\n`,
+      );
+    }
+  }
+}
+
+/** A file that could not be loaded counts as one failed test. */
+function countOf(modules: readonly TestModule[]): Count {
+  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  for (const module of modules) {
+    const tests = [...module.children.allTests()];
+    if (tests.length === 0 && module.state() === 'failed') count.failed += 1;
+    for (const test of tests) {
+      const { state } = test.result();
+      if (state !== 'pending') count[state] += 1;
+    }
+  }
+  return count;
+}
