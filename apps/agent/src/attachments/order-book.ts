@@ -37,6 +37,8 @@ interface Entry {
   readonly control: AbortController;
   state: 'open' | 'done';
   isListed: boolean;
+  /** Its attachment counts as ordered. */
+  isOpen: boolean;
   outcome: OrderOutcome | undefined;
   acceptedAtMs: number | undefined;
   /** How often the server wanted it again after it was done. */
@@ -98,6 +100,8 @@ export class OrderBook {
       if (entry?.outcome !== outcome) continue; // a `retrying`, or done again since
       entry.acceptedAtMs = nowMs;
       this.#deps.onSettled(entry.order, outcome);
+      // The list may stay as it is for as long as a poll lasts: what happens to the device meanwhile is news.
+      this.#close(entry);
       if (!entry.isListed) this.#drop(entry);
     }
   }
@@ -119,6 +123,7 @@ export class OrderBook {
       control: new AbortController(),
       state: 'open',
       isListed: true,
+      isOpen: true,
       outcome: undefined,
       acceptedAtMs: undefined,
       repeats,
@@ -164,8 +169,13 @@ export class OrderBook {
   #drop(entry: Entry): void {
     if (this.#entries.get(entry.key) !== entry) return;
     this.#entries.delete(entry.key);
+    this.#close(entry);
+  }
+
+  #close(entry: Entry): void {
     const { attachment_id: id } = entry.order;
-    if (id === null) return;
+    if (!entry.isOpen || id === null) return;
+    entry.isOpen = false;
     const count = this.#attachments.get(id) ?? 0;
     if (count <= 1) this.#attachments.delete(id);
     else this.#attachments.set(id, count - 1);
