@@ -49,7 +49,10 @@ export async function listHostOrders(
   return rows;
 }
 
-/** One text per host that differs whenever its orders do; hosts without orders are left out. */
+/**
+ * One text per host that differs whenever its orders do; hosts without orders are left out. What a guest lost is ordered
+ * again with the same epoch: its time tells the orders apart for an agent that has not seen the list in between.
+ */
 export async function readOrderFingerprints(
   db: Kysely<Database>,
   hostIds: readonly string[],
@@ -57,7 +60,8 @@ export async function readOrderFingerprints(
   if (hostIds.length === 0) return new Map();
   const { rows } = await sql<{ host_id: string; fingerprint: string }>`
     select host_id, md5(string_agg(word, ' ' order by word)) as fingerprint from (
-      select host_id, concat(id, state, epoch) as word from attachment
+      select host_id, concat(id, state, epoch,
+        case state when 'attaching' then extract(epoch from updated_at) end) as word from attachment
       where host_id = any(${hostIds}::uuid[]) and state in ('attaching', 'detaching')
       union all
       select host_id, concat(id, state, epoch) from accelerator
