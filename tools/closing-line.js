@@ -11,7 +11,13 @@ function readReport() {
     return JSON.parse(readFileSync(reportPath, 'utf8'));
   } catch {
     console.error('closing-line: the test run left no report');
-    return { testResults: [], numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0 };
+    return {
+      testResults: [],
+      numPassedTests: 0,
+      numFailedTests: 0,
+      numPendingTests: 0,
+      numTodoTests: 0,
+    };
   }
 }
 
@@ -21,11 +27,13 @@ for (const file of report.testResults) {
     console.log(`failed outside a test: ${file.name}\n  ${file.message}`);
   }
   for (const test of file.assertionResults) {
-    if (test.status === 'skipped' || test.status === 'pending') console.log(`skipped: ${test.fullName}`);
+    if (test.status === 'skipped' || test.status === 'pending')
+      console.log(`skipped: ${test.fullName}`);
   }
 }
 const brokenFiles = report.testResults.filter(
-  (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+  (file) =>
+    file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
 ).length;
 const isTestStepCounted = report.numFailedTests + brokenFiles > 0 ? 1 : 0;
 const failed = report.numFailedTests + brokenFiles + Math.max(0, failedSteps - isTestStepCounted);

@@ -160,10 +160,9 @@ describe('the tree', () => {
     }
   });
 
-  it('names tests in the proposal’s table that exist', ({ expect }) => {
-    const named = [...read('docs/reference/proposal.md').matchAll(/`([\w/.-]+\.test\.ts)`/g)].map(
-      (match) => match[1] ?? '',
-    );
+  it('names tests in the tables of the proposal and the promises that exist', ({ expect }) => {
+    const tables = read('docs/reference/proposal.md') + read('docs/reference/promises.md');
+    const named = [...tables.matchAll(/`([\w/.-]+\.test\.ts)`/g)].map((match) => match[1] ?? '');
     expect(named.length).toBeGreaterThan(8);
     expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });

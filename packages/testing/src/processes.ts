@@ -19,7 +19,7 @@ export interface RunningProgram extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly pid: number;
   /** Everything it has said on stdout and stderr, the latest 400,000 characters. */
-  output(): string;
+  readonly output: () => string;
   /** Exit status, or the signal that ended it. */
   readonly ended: Promise<number | string>;
   readonly hasEnded: () => boolean;
