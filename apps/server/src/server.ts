@@ -25,7 +25,7 @@ import { makeListener } from './listen.ts';
 import { toLimits, usersFileOf } from './options.ts';
 import type { ServerOptions } from './options.ts';
 import { makeReadiness } from './readiness.ts';
-import type { Readiness } from './readiness.ts';
+import type { Readiness, ReadinessCheck } from './readiness.ts';
 import { readBuiltinDrivers } from './start/catalogue.ts';
 import { openDatabase } from './start/database.ts';
 import type { OpenDatabase, Surroundings } from './start/database.ts';
@@ -38,6 +38,8 @@ export interface ServerSurroundings {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
+  /** What must be well besides the server's own; known before the first request can ask. */
+  readonly alsoReady?: readonly ReadinessCheck[];
 }
 
 export interface RunningServer {
@@ -57,7 +59,7 @@ const failuresMax = 5;
 /** @throws {OptionError} for a wrong option; else an error whose message says what to do. */
 export async function startServer(
   options: ServerOptions,
-  { clock, rng, log }: ServerSurroundings,
+  { clock, rng, log, alsoReady = [] }: ServerSurroundings,
 ): Promise<RunningServer> {
   const addresses = checkListenRules(options);
   await using stack = new AsyncDisposableStack();
@@ -72,6 +74,7 @@ export async function startServer(
   const reconcilers = startReconcilers(deps, [...composed.waiting, ...work]);
   stack.defer(() => reconcilers.stop());
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
+  for (const check of alsoReady) readiness.add(check);
   const tls =
     options.tlsCert !== undefined && options.tlsKey !== undefined
       ? { cert: options.tlsCert, key: options.tlsKey }

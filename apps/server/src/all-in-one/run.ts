@@ -67,7 +67,10 @@ export async function startAllInOne(
     role: 'all',
     auth: 'http_basic',
   };
-  const running = await startServer(serverOptions, { clock, rng, log });
+  // Asked from the first request on, when the agents of this start do not run yet.
+  let pending: string | undefined = 'the agents are not started yet';
+  const alsoReady = [{ name: 'start', check: async () => pending }];
+  const running = await startServer(serverOptions, { clock, rng, log, alsoReady });
   stack.defer(() => running.stop());
   const server: Server = {
     url: localUrl(running.urls),
@@ -103,6 +106,7 @@ export async function startAllInOne(
   }
   for (const host of hosts) stack.use(await startHost(server, host, { clock, rng, log, stateDir }));
   stack.use(firstRun.start(log));
+  pending = undefined;
   const owned = stack.move();
   return {
     url: server.url,
