@@ -75,7 +75,7 @@ async function whyElseInMachine(
   { witness }: Scene,
   held: readonly Attachment[],
 ): Promise<string | undefined> {
-  const wanted = held.map((attachment) => attachment.device_name).toSorted();
+  const wanted = held.map((attachment) => String(attachment.device_name)).toSorted();
   const devices = await witness.devices();
   const backends = await witness.backends();
   if (isDeepStrictEqual(devices, wanted) && isDeepStrictEqual(backends, wanted)) return undefined;
