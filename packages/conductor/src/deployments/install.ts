@@ -11,11 +11,12 @@ import type { OperationView } from '../operations/read-operations.ts';
 import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import { checkNames, checkOverlaps, toPlanned } from './conflicts.ts';
+import { isServed } from './bare.ts';
 import type { DeploymentBackendRow, DeploymentContext } from './context.ts';
 import { judgeInstall } from './judge.ts';
 import { addHostOperation } from './new-operation.ts';
-import { isSameSelector, union } from './selectors.ts';
-import { readWishes, type InstallBody, type Wish } from './wishes.ts';
+import { isSameSelector, selects, union } from './selectors.ts';
+import { isBareInstall, readWishes, type InstallBody, type Wish } from './wishes.ts';
 
 export interface InstallPlan {
   readonly version: string;
@@ -28,6 +29,8 @@ export interface InstallPlan {
   /** Backends that the wish is about, whether anything changes or not. */
   readonly names: readonly string[];
   readonly isSame: boolean;
+  /** No host gets the driver that did not have it: at most, hosts that join later will. */
+  readonly isServed: boolean;
 }
 
 /** Only reads. @throws ServiceError of every kind of refusal. */
@@ -49,15 +52,24 @@ export async function planInstall(
   const added = wishes.filter(({ name }) => keptOf(context, name) === undefined);
   const widened = wishes.flatMap((wish) => widen(context, wish));
   const rollout = rolloutOf(body);
-  const plan = { version: version.version, added, widened, names: wishes.map(({ name }) => name) };
   const isRolloutSame =
     rollout === undefined || isDeepStrictEqual(rollout, deployment?.rollout ?? {});
   await checkPlan(tx, context, { added, widened, manifest: version.manifest });
   return {
-    ...plan,
+    version: version.version,
+    added,
+    widened,
+    names: wishes.map(({ name }) => name),
     rollout,
     isSame: deployment !== undefined && added.length === 0 && widened.length === 0 && isRolloutSame,
+    isServed: deployment !== undefined && isBareInstall(body) && areServed(context, wishes),
   };
+}
+
+function areServed(context: DeploymentContext, wishes: readonly Wish[]): boolean {
+  return context.hosts.every(
+    (host) => isServed(context, host) || !wishes.some(({ selector }) => selects(selector, host)),
+  );
 }
 
 export function rolloutOf({ rollout }: Pick<InstallBody, 'rollout'>): Rollout | undefined {
@@ -139,7 +151,8 @@ export async function install(
   const subject = { driver_id, version: plan.version, backends: plan.names };
   const results = await judgeInstall(running, subject);
   // A wish that grew, say from this host to every host, while every host has what it asks for.
-  const isEverywhere = results.length > 0 && results.every((it) => it.outcome === 'succeeded');
+  const isEverywhere =
+    plan.isServed || (results.length > 0 && results.every((it) => it.outcome === 'succeeded'));
   return addHostOperation(deps, running, {
     caller: context.caller,
     kind: 'install-driver',

@@ -34,7 +34,8 @@ export function union(
   added: HostSelector,
   hosts: readonly SelectableHost[],
 ): HostSelector | undefined {
-  if (kept.kind === 'all' || added.kind === 'all') return unionWithAll(kept, added);
+  if (kept.kind === 'all') return unionWithAll(kept, added, hosts);
+  if (added.kind === 'all') return unionWithAll(added, kept, hosts);
   if (kept.kind === 'hosts' && added.kind === 'hosts') {
     return { kind: 'hosts', host_ids: [...new Set([...kept.host_ids, ...added.host_ids])] };
   }
@@ -52,12 +53,16 @@ export function union(
   return isSame ? added : undefined;
 }
 
-function unionWithAll(kept: HostSelector, added: HostSelector): HostSelector {
-  if (added.kind !== 'hosts' || kept.kind !== 'all') {
-    return added.kind === 'all' ? { kind: 'all' } : kept;
-  }
-  const back = new Set(added.host_ids);
-  const except = (kept.except_host_ids ?? []).filter((id) => !back.has(id));
+/** Left out is what neither selects. */
+function unionWithAll(
+  all: Extract<HostSelector, { kind: 'all' }>,
+  other: HostSelector,
+  hosts: readonly SelectableHost[],
+): HostSelector {
+  const except = (all.except_host_ids ?? []).filter((id) => {
+    const host = hosts.find((one) => one.id === id) ?? { id, labels: {} };
+    return !selects(other, host);
+  });
   return except.length === 0 ? { kind: 'all' } : { kind: 'all', except_host_ids: except };
 }
 

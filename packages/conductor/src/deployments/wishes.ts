@@ -8,6 +8,7 @@ import type {
   HostSelector,
 } from '@cyborg/store/schema';
 
+import { bareSelector, withoutServed } from './bare.ts';
 import { checkConfig, checkDelegable, kindOf } from './config.ts';
 import { namedHosts, type DeploymentContext } from './context.ts';
 import { carries } from './selectors.ts';
@@ -39,7 +40,11 @@ export interface Wish {
   readonly selector: HostSelector;
 }
 
-/** @throws ServiceError `invalid-input`, `key-not-delegable`, `host-not-found`, `forbidden`. */
+/**
+ * A wish that is for no host is left out: a bare one, where others serve every host.
+ *
+ * @throws ServiceError `invalid-input`, `key-not-delegable`, `host-not-found`, `forbidden`.
+ */
 export function readWishes(
   context: DeploymentContext,
   manifest: DriverManifest,
@@ -57,10 +62,23 @@ export function readWishes(
   if (twice !== undefined) {
     throw new ServiceError('invalid-input', `backends: "${twice}" is given twice.`);
   }
-  return wanted.map((wish) => readWish(context, manifest, { hosts: body.hosts, ...wish }));
+  const isBare = isBareInstall(body);
+  const wishes = wanted.map((wish) =>
+    readWish(context, manifest, { hosts: body.hosts, isBare, ...wish }),
+  );
+  return wishes.filter(({ selector }) => selector.kind !== 'hosts' || selector.host_ids.length > 0);
 }
 
-function readWish(context: DeploymentContext, manifest: DriverManifest, wish: BackendWish): Wish {
+/** Neither backends nor hosts: what is served already stays as it is. */
+export function isBareInstall({ backends, hosts }: InstallBody): boolean {
+  return backends === undefined && hosts === undefined;
+}
+
+interface SomeWish extends BackendWish {
+  readonly isBare: boolean;
+}
+
+function readWish(context: DeploymentContext, manifest: DriverManifest, wish: SomeWish): Wish {
   const preset = manifest.default_backends.find(({ name }) => name === wish.name);
   const kept = context.backends.find(({ name }) => name === wish.name);
   const kindName =
@@ -116,8 +134,8 @@ function namedLikeKind(manifest: DriverManifest, { name }: BackendWish): string 
  * Without a choice: every host for an admin; for a manager the granted ones, by name, so that a later host of somebody
  * else's is not taken in.
  */
-function readSelector(context: DeploymentContext, wish: BackendWish): HostSelector {
-  const { name, hosts, labels } = wish;
+function readSelector(context: DeploymentContext, wish: SomeWish): HostSelector {
+  const { name, hosts, labels, isBare } = wish;
   if (hosts !== undefined && labels !== undefined) {
     throw new ServiceError('invalid-input', `backend ${name}: give hosts or labels, not both.`);
   }
@@ -126,6 +144,7 @@ function readSelector(context: DeploymentContext, wish: BackendWish): HostSelect
     return { kind: 'hosts', host_ids: [...new Set(ids)].toSorted() };
   }
   if (isAdmin(context.caller)) {
+    if (isBare) return bareSelector(context, name);
     return labels === undefined ? { kind: 'all' } : { kind: 'labels', labels };
   }
   const granted = context.hosts.filter(
@@ -137,5 +156,6 @@ function readSelector(context: DeploymentContext, wish: BackendWish): HostSelect
       `backend ${name}: no host is granted to your project for it: ask an admin for a grant.`,
     );
   }
-  return { kind: 'hosts', host_ids: granted.map(({ id }) => id).toSorted() };
+  const chosen = isBare ? withoutServed(context, granted, name) : granted;
+  return { kind: 'hosts', host_ids: chosen.map(({ id }) => id).toSorted() };
 }
