@@ -12,7 +12,7 @@ import { settled } from './settled.ts';
 const leaseMs = 15_000;
 const noticeMs = 10_000;
 /** Longer than the time after which two healthy looks would prove a vanished instance, as the server is started here. */
-const falseAlarmMs = 6_000;
+const falseAlarmMs = 4_000;
 
 async function openFleet(
   args: readonly string[] = [],
@@ -89,7 +89,7 @@ describe('a hypervisor that seems to have lost its instances', () => {
   it('loses nothing: unavailable, silent, an empty listing, a folder that is away', async ({
     expect,
   }) => {
-    const { fleet, host, vm } = await openFleet(['--vanish-after', '3s']);
+    const { fleet, host, vm } = await openFleet(['--vanish-after', '1s']);
     await using _fleet = fleet;
     await fleet.attach(vm, { count: 2 });
     const before = host.devices();

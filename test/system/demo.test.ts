@@ -89,7 +89,7 @@ class Demo implements AsyncDisposable {
     const child = spawn(
       process.execPath,
       [programs.server, ...args, '--role', 'member', '--password-stdin'],
-      { env: cleanEnvironment(), stdio: ['pipe', 'ignore', 'inherit'] },
+      { env: cleanEnvironment(), stdio: ['pipe', 'ignore', 'ignore'] },
     );
     child.stdin?.end(strangersPassword);
     const [status]: unknown[] = await once(child, 'exit');

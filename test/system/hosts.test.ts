@@ -32,7 +32,12 @@ describe('a host', () => {
 
     const { token } = await fleet.cliJson<{ token: string }>('host-reenroll', 'host-1');
     await host?.agent?.end();
-    host?.start(['--join-token', token]);
+    const again = host?.start(['--join-token', token]);
+    await eventually(() => again?.output().includes('holding the lease'), {
+      timeoutMs: noticeMs,
+      what: 'the host is enrolled again',
+      context: () => fleet.logs(),
+    });
     await fleet.untilAttachable();
     expect(await fleet.accelerators({ state: 'attached' })).toHaveLength(1);
     await settled(fleet);

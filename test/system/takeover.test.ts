@@ -26,29 +26,29 @@ describe('an api and a conductor in processes of their own', () => {
     await fleet.installVirtual(['host-1'], { crypto: 3, entropy: 0 });
     const vm = await fleet.instance('host-1');
 
-    // Each kind of work: an attach, a detach, an install, an uninstall, a discovery; asked, then nobody conducts.
-    const kinds: readonly (() => Promise<object>)[] = [
-      () => fleet.requestAttach(vm, { count: 2 }),
-      () => fleet.requestDetach(vm),
-      () =>
-        fleet.v3.installDriver({
-          params: { driver_id: 'generic' },
-          body: { backends: [{ name: 'more', kind: 'virtual', hosts: ['host-1'] }] },
-        }),
-      () => fleet.v3.createDiscovery({ body: { host: 'host-1' } }),
-      () =>
-        fleet.v3.uninstallDriver({ params: { driver_id: 'generic' }, query: { backend: 'more' } }),
+    const params = { driver_id: 'generic' };
+    const more = [{ name: 'more', kind: 'virtual', hosts: ['host-1'] }];
+    // Each kind of work, asked; then nobody conducts, and what the dead one had claimed is claimed still.
+    const kinds: readonly (readonly (() => Promise<object>)[])[] = [
+      [
+        () => fleet.requestAttach(vm, { count: 2 }),
+        () => fleet.v3.installDriver({ params, body: { backends: more } }),
+      ],
+      [
+        () => fleet.requestDetach(vm),
+        () => fleet.v3.createDiscovery({ body: { host: 'host-1' } }),
+        () => fleet.v3.uninstallDriver({ params, query: { backend: 'more' } }),
+      ],
     ];
     let conductor = first;
-    for (const [at, ask] of kinds.entries()) {
-      const asked = ask();
+    for (const [at, asks] of kinds.entries()) {
+      const asked = Promise.all(asks.map((ask) => ask()));
       await systemClock.sleep(at * 7);
       await conductor.end('SIGKILL');
-      const operation = await asked;
-      // Whatever the dead one had claimed when it died is claimed still.
+      const open = await asked;
       await claimEverything(fleet);
       conductor = await conductorAt(`next-${at}`);
-      await fleet.done(operation, takeoverMs);
+      await Promise.all(open.map((operation) => fleet.done(operation, takeoverMs)));
     }
 
     await settled(fleet, { withinMs: takeoverMs });
