@@ -56,6 +56,83 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
   addUser(stateDir);
   const url = `http://127.0.0.1:${await freePort()}`;
   const server = startProgram('server', {
+    args: ['--state-dir', stateDir, '--listen', url.slice('http://'.length), '--log-level', 'warn'],
+  });
+  stack.defer(async () => void (await server.end()));
+  const http = createHttpClient({
+    baseUrl: url,
+    auth: { kind: 'basic', user: user.name, password: user.password },
+    timeoutMs: 30_000,
+  });
+  const api = createV3Client(http);
+  await eventually(() => api.showCaller({}), {
+    timeoutMs: readyTimeoutMs,
+    what: 'the server answers',
+    context: server.output,
+  });
+  const agent = await startAgent({ folder: folder.path, url, api, instances: options.instances });
+  stack.defer(async () => void (await agent.end()));
+  await installVirtual(api, options.accelerators, agent);
+  const databaseUrl = databaseUrlOf(server.pid);
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+  stack.defer(() => pool.end());
+  const owned = stack.move();
+  return {
+    url,
+    pool,
+    http,
+    api,
+    server,
+    agent,
+    stateDir,
+    agentStateDir: join(folder.path, 'agent'),
+    databaseUrl,
+    agentPause: () => void agent.child.kill('SIGSTOP'),
+    agentContinue: () => void agent.child.kill('SIGCONT'),
+    drivers: () => familyOf(agent.pid).filter(({ command }) => command.includes('--permission')),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function addUser(stateDir: string): void {
+  const args = [
+    'user-set',
+    user.name,
+    '--state-dir',
+    stateDir,
+    '--role',
+    'admin',
+    '--project',
+    'bench',
+    '--password-stdin',
+  ];
+  const result = spawnSync(process.execPath, [programs.server, ...args], {
+    env: cleanEnvironment(),
+    input: `${user.password}\n`,
+    encoding: 'utf8',
+  });
+  if (result.status !== 0) throw new Error(`user-set failed: ${result.stderr}`);
+}
+
+async function startAgent(given: {
+  folder: string;
+  url: string;
+  api: V3Client;
+  instances: number;
+}): Promise<RunningProgram> {
+  const { token } = await given.api.createJoinToken({
+    body: { host: 'bench-host', simulated: true },
+  });
+  const instancesFile = join(given.folder, 'instances.json');
+  const instances = Array.from({ length: given.instances }, (_, index) => ({
+    name: `guest-${index}`,
+    state: 'ACTIVE',
+    project_id: 'bench',
+  }));
+  writeFileSync(instancesFile, JSON.stringify(instances));
+  const tree = join(given.folder, 'tree');
+  for (const name of ['sys', 'proc', 'dev']) mkdirSync(join(tree, name), { recursive: true });
+  return startProgram('agent', {
     args: [
       `--server=${given.url}`,
       `--state-dir=${join(given.folder, 'agent')}`,
