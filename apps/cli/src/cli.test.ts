@@ -355,6 +355,14 @@ describe('attach-instance', () => {
     );
   });
 
+  it('says the way out of a choice once, when the server has said it', async () => {
+    const detail = 'More than one kind is free: choose with --accelerator, --driver or --profile.';
+    const { stderr } = await attach([], {
+      createAttachments: () => problem(409, 'choice-needed', detail, { choices: [] }),
+    });
+    expect(stderr).toBe(`cyborg: ${detail}\n`);
+  });
+
   it('ends 1 with the error of an operation that fails, and still prints it as json', async () => {
     const failed: Operation = { ...running, state: 'failed', error: 'demo-1 is down.' };
     const answers: Handlers = { showOperation: () => ({ stream: [failed] }) };

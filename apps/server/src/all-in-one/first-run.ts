@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { V3Body } from '@cyborg/api-spec/v3';
+import { listServedHosts } from '@cyborg/conductor/deployments/served-hosts';
 import Type, { type Static } from 'typebox';
 import { Check } from 'typebox/value';
 
@@ -12,6 +13,7 @@ import type { LocalHost, Server } from './hosts.ts';
 
 type Backend = NonNullable<NonNullable<V3Body<'installDriver'>>['backends']>[number];
 
+const driverId = 'generic';
 const DoneSchema = Type.Object({ installed: Type.Array(Type.String()) });
 
 export interface FirstInstall {
@@ -47,9 +49,12 @@ export function demoBackends(hosts: readonly LocalHost[]): FirstInstall {
   };
 }
 
-/** Installs what was not installed in an earlier start. The hosts must have enrolled. */
+/**
+ * Installs what was not installed in an earlier start, on hosts that the driver does not serve already: somebody may have
+ * installed it everywhere before the first start with --demo. The hosts must have enrolled.
+ */
 export async function installOnce(
-  { v3 }: Pick<Server, 'v3'>,
+  { deps, v3 }: { readonly deps: Pick<Server['deps'], 'db'> } & Pick<Server, 'v3'>,
   stateDir: string,
   installs: readonly FirstInstall[],
 ): Promise<void> {
@@ -57,15 +62,25 @@ export async function installOnce(
   const done = readDone(path);
   for (const { name, backends } of installs) {
     if (done.installed.includes(name)) continue;
-    // Again after a crash before the note: installing what is installed is a success.
-    await v3.installDriver(starter, {
-      params: { driver_id: 'generic' },
-      query: {},
-      body: { backends: [...backends] },
-    });
+    // After a crash before the note they are served, too.
+    const wanted = without(backends, await listServedHosts(deps.db, driverId));
+    if (wanted.length > 0) {
+      await v3.installDriver(starter, {
+        params: { driver_id: driverId },
+        query: {},
+        body: { backends: wanted },
+      });
+    }
     done.installed.push(name);
     await writePrivateFile(path, `${JSON.stringify(done)}\n`);
   }
+}
+
+function without(backends: readonly Backend[], served: readonly string[]): Backend[] {
+  return backends.flatMap((backend) => {
+    const hosts = (backend.hosts ?? []).filter((host) => !served.includes(host));
+    return hosts.length === 0 ? [] : [{ ...backend, hosts }];
+  });
 }
 
 function readDone(path: string): Static<typeof DoneSchema> {

@@ -18,9 +18,12 @@ import { serverVersion } from '../version.ts';
 
 const { usersFile, stateDir } = serverProgram.options;
 
+/** Variables of its own: the server's CYBORG_SERVER_ROLE is about a process, not about a user. */
+const environmentPrefix = 'CYBORG_USER_SET_';
+
 const program = defineProgram({
   name: 'cyborg-server user-set NAME',
-  environmentPrefix: 'CYBORG_SERVER_',
+  environmentPrefix,
   summary: 'Adds a user to the users file, or changes one; a running server notices by itself.',
   options: {
     usersFile,
@@ -52,7 +55,7 @@ export async function userSet(argv: readonly string[]): Promise<number> {
   const isFlag = name === undefined || name.startsWith('-');
   const parsed = parseOptions(program, {
     argv: isFlag ? argv : rest,
-    env: process.env,
+    env: withServersPlaces(process.env),
     cwd: process.cwd(),
   });
   if (parsed.kind !== 'run') {
@@ -85,6 +88,15 @@ export async function userSet(argv: readonly string[]): Promise<number> {
   console.error(`User ${name} is in ${path}.`);
   if (!options.passwordStdin) console.log(password);
   return 0;
+}
+
+/** Where the server is told to look for its users, they are written. */
+function withServersPlaces(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const places = ['USERS_FILE', 'STATE_DIR'].map((name) => [
+    `${environmentPrefix}${name}`,
+    env[`${environmentPrefix}${name}`] ?? env[`CYBORG_SERVER_${name}`],
+  ]);
+  return { ...env, ...Object.fromEntries(places) };
 }
 
 async function readPassword(): Promise<string> {

@@ -519,6 +519,18 @@ describe('update-driver', () => {
     expect(await bench.operation(id)).toMatchObject({ state: 'succeeded' });
   });
 
+  it('succeeds and says so when nothing newer is approved', async ({ expect }) => {
+    await using bench = await openBench();
+    const host = await addHost(bench.database.db);
+    await bench.install();
+    await bench.pass();
+    await bench.obey(host);
+    expect(await bench.update()).toMatchObject({
+      state: 'succeeded',
+      subject: { version, already_installed: true },
+    });
+  });
+
   it('refuses a stale edit and a downgrade of what is in use', async ({ expect }) => {
     await using bench = await openBench();
     const { db } = bench.database;
@@ -536,6 +548,24 @@ describe('update-driver', () => {
 });
 
 describe('uninstall-driver (promise 6)', () => {
+  it('of what is not installed says so, naming driver and host', async ({ expect }) => {
+    await using bench = await openBench();
+    for (const name of ['a', 'b']) await addHost(bench.database.db, { name });
+    await expect(bench.uninstall()).rejects.toMatchObject({
+      code: 'deployment-not-found',
+      message: expect.stringContaining('Driver generic is not installed'),
+    });
+    await bench.install({ hosts: ['a'] });
+    await expect(bench.uninstall({ host: ['a', 'b'] })).rejects.toMatchObject({
+      code: 'deployment-not-found',
+      message: expect.stringContaining('Driver generic is not installed on host b'),
+    });
+    await expect(bench.uninstall({ host: ['b'], backend: 'pci' })).rejects.toThrow(
+      /Backend pci of driver generic is not installed on host b/,
+    );
+    expect(await bench.uninstall({ host: ['a'] })).toMatchObject({ state: 'succeeded' });
+  });
+
   async function openUsed(
     project_id: string,
   ): Promise<Bench & { host: Host; held: { id: string } }> {

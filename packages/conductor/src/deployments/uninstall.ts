@@ -17,7 +17,7 @@ import type { Act } from '../transaction.ts';
 import { deploymentOf, namedHosts, type DeploymentContext } from './context.ts';
 import { judgeUninstall, type UninstallTarget } from './judge.ts';
 import { addHostOperation } from './new-operation.ts';
-import { without } from './selectors.ts';
+import { selects, without } from './selectors.ts';
 import { inUse, lockUses, type Use } from './users.ts';
 
 export interface UninstallQuery {
@@ -64,6 +64,7 @@ export async function planUninstall(
       and b.name = any(${names}::text[])
       and (${hostIds === undefined} or b.host_id = any(${hostIds ?? []}::uuid[]))
     order by h.name, b.name ${isLocked ? sql`for update of b` : sql``}`.execute(tx);
+  refuseAbsent(context, { names, hostIds: query.host === undefined ? [] : (hostIds ?? []), rows });
   const backendIds = rows.map(({ backend_id }) => backend_id);
   const uses = await lockUses(tx, { backendIds, isLocked });
   if (uses.length > 0 && !isForced) {
@@ -77,6 +78,39 @@ export async function planUninstall(
   }
   refuseInMotion(uses);
   return { names, hostIds, targets: rows, forced: uses };
+}
+
+/** A host that was named must have something to uninstall, or be meant to get it. */
+function refuseAbsent(
+  context: DeploymentContext,
+  {
+    names,
+    hostIds,
+    rows,
+  }: {
+    readonly names: readonly string[];
+    readonly hostIds: readonly string[];
+    readonly rows: readonly { readonly host_id: string }[];
+  },
+): void {
+  const wished = context.backends.filter(({ name }) => names.includes(name));
+  const absent = context.hosts.find(
+    (host) =>
+      hostIds.includes(host.id) &&
+      !rows.some(({ host_id }) => host_id === host.id) &&
+      !wished.some(({ selector }) => selects(selector, host)),
+  );
+  if (absent === undefined) return;
+  const { id } = context.known.driver;
+  const [only, ...more] = names;
+  const what =
+    only !== undefined && more.length === 0 && context.backends.length > 1
+      ? `Backend ${only} of driver ${id}`
+      : `Driver ${id}`;
+  throw new ServiceError(
+    'deployment-not-found',
+    `${what} is not installed on host ${absent.name}: \`cyborg deployment-show ${id}\` tells where it is.`,
+  );
 }
 
 /** What is being given or cleaned has an order on its way to the host: a moment later it is one thing or the other. */
