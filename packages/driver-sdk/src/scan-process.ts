@@ -133,7 +133,8 @@ export class ScanProcess<Input, Output> {
     // Its stdout must not be ours: that is the protocol's.
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'] as const;
     const words = [this.#module.href, String(this.#limits.readMsMax)];
-    const child = fork(entry, words, { stdio: [...stdio], serialization: 'advanced' });
+    // It needs nothing of our environment, which may hold secrets.
+    const child = fork(entry, words, { stdio: [...stdio], serialization: 'advanced', env: {} });
     child.on('error', () => undefined); // also when nobody waits for it any more
     child.on('exit', () => {
       if (this.#child === child) this.#child = undefined;

@@ -1,6 +1,6 @@
 /** Starts a driver's program behind the wall. */
 import { spawn } from 'node:child_process';
-import { chown, mkdir, readFile, realpath } from 'node:fs/promises';
+import { access, chown, mkdir, readFile, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
@@ -65,6 +65,15 @@ class View {
     if (isWritable) this.exposures.push(['bind-writable', await realpath(path), target]);
     else this.exposures.push(...(await exposuresOf(path, target)));
     return target;
+  }
+
+  /** A recorded tree may lack one: what is not there is the driver's to find out. */
+  async showTree(path: string, name: string): Promise<string> {
+    const isThere = await access(path).then(
+      () => true,
+      () => false,
+    );
+    return isThere ? await this.show(path, name) : path;
   }
 
   at(name: string, path: string): string {
@@ -148,18 +157,22 @@ export async function launchDriver(
   const code = await showCode(view, pkg, execPath);
   const shownState = wall.kind === 'user' ? own : await showState(view, own);
   const shownRoots = {
-    sysfs: await view.show(roots.sysfs, 'sysfs'),
-    proc: await view.show(roots.proc, 'proc'),
-    dev: await view.show(roots.dev, 'dev'),
+    sysfs: await view.showTree(roots.sysfs, 'sysfs'),
+    proc: await view.showTree(roots.proc, 'proc'),
+    dev: await view.showTree(roots.dev, 'dev'),
   };
   const readable = [...code.readable, ...Object.values(shownRoots), shownState, ...pciIdsPaths];
   const program = [
     ...wall.user,
     'prlimit',
     `--nofile=${streamLimits.openFilesMax}`,
+    ...processLimit(wall),
     '--core=0',
     code.node,
     '--permission',
+    // What may block is read in a process that can be killed (ScanProcess). The wall around both is the user, the
+    // namespaces and no new privileges, which a child inherits; Node's model is a seat belt and would stop no attacker.
+    '--allow-child-process',
     '--allow-worker',
     '--disable-warning=SecurityWarning',
     ...readable.map((path) => `--allow-fs-read=${path}`),
@@ -172,6 +185,11 @@ export async function launchDriver(
     roots: shownRoots,
     stateDir: shownState,
   };
+}
+
+/** Of all drivers together. An ordinary user's own processes would count, so that user's limit is left as it is. */
+function processLimit(wall: Wall): string[] {
+  return wall.kind === 'root' ? [`--nproc=${streamLimits.userThreadsMax}`] : [];
 }
 
 /** The folder is the driver user's; only the way to it may be closed. */

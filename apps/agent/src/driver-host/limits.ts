@@ -46,4 +46,6 @@ export const streamLimits = {
   stderrReadBytesPerSecondMax: 1024 * 1024,
   heapMiBMax: 256,
   openFilesMax: 1024,
+  /** Threads of the user that all drivers of a root agent run as, theirs and anybody's. A Node process has about 12. */
+  userThreadsMax: 4096,
 } as const;

@@ -7,6 +7,9 @@ import { pciConfig, type PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
 import type { ScanInput, ScanOutput } from './scan.ts';
 
+/** What the protocol takes as a text. */
+const textLengthMax = 1024;
+
 type Context = BackendContext<PciConfig>;
 
 export interface PciKind {
@@ -32,8 +35,9 @@ export function openPciKind(): PciKind {
   async function discover(context: Context): Promise<Inventory> {
     log = context.log;
     const memory = memories.get(context.backend) ?? { known: {}, inventory: undefined };
-    const { inventory, known } = await scanner.run(toScanInput(context, memory), context.signal);
-    memories.set(context.backend, { known, inventory });
+    const found = await scanner.run(toScanInput(context, memory), context.signal);
+    const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
+    memories.set(context.backend, { known: found.known, inventory });
     return inventory;
   }
 
@@ -79,6 +83,18 @@ function toScanInput(context: Context, memory: Memory): ScanInput {
     boundByUs: [], // binding comes with VFIO
     known: memory.known,
   };
+}
+
+/** Says at each device which of its files do not answer. */
+function nameUnreadable(inventory: Inventory, blocked: readonly string[]): Inventory {
+  if (blocked.length === 0) return inventory;
+  const devices = inventory.devices.map((device) => {
+    const paths = blocked.filter((path) => path.includes(`/${device.address}/`));
+    if (paths.length === 0) return device;
+    const unreadable = `${paths.join(', ')} does not answer`.slice(0, textLengthMax);
+    return { ...device, info: { ...device.info, unreadable } };
+  });
+  return { ...inventory, devices };
 }
 
 function findIn(inventory: Inventory | undefined, key: string): DriverAccelerator | undefined {
