@@ -146,7 +146,6 @@ async function startAgent(given: {
       `--proc-root=${join(tree, 'proc')}`,
       `--dev-root=${join(tree, 'dev')}`,
     ],
-  });
 }
 
 async function installVirtual(
