@@ -3,18 +3,12 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 
-import { whyNoGuest } from './guest.ts';
+import { guardGuests } from './guest-guard.ts';
 import { Installation, killed } from './installation.ts';
 import { createProfiles, Scene } from './scene.ts';
 import { settle } from './settled.ts';
 
-const problem = whyNoGuest();
-if (problem !== null) console.warn(`skipped: ${problem}`);
-const isMust = process.env['CI'] === 'true';
-
-it.runIf(isMust && problem !== null)('has a guest, as CI must', ({ expect }) => {
-  expect.fail(problem ?? '');
-});
+const problem = guardGuests();
 
 const victims = ['agent', 'driver', 'server', 'postmaster', 'everything'] as const;
 type Victim = (typeof victims)[number];
