@@ -146,6 +146,7 @@ async function startAgent(given: {
       `--proc-root=${join(tree, 'proc')}`,
       `--dev-root=${join(tree, 'dev')}`,
     ],
+  });
 }
 
 async function installVirtual(
