@@ -6,7 +6,8 @@ export const agentDefaults = {
   /** How often to ask while another agent holds the lease of this host. */
   leaseTakenRetryMs: 2_000,
   serverRetryFirstMs: 250,
-  serverRetryMaxMs: 15_000,
+  /** What waits for a host is done within 5 s of the server's return: nobody may sleep longer than a part of that. */
+  serverRetryMaxMs: 3_000,
   requestTimeoutMs: 20_000,
   longPollSeconds: 25,
   /** Outcomes that arrive within this time travel in one report. */
