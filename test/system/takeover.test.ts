@@ -10,8 +10,8 @@ import { Fleet } from './fleet.ts';
 import { settled } from './settled.ts';
 
 const takeoverMs = 10_000;
-/** What waits for a hint looks by itself every 2 s; an attach has three such waits at most. */
-const withoutHintsMs = 8_000;
+/** What waits for a hint looks by itself every 2 s; an installation has four such waits. */
+const withoutHintsMs = 12_000;
 
 describe('an api and a conductor in processes of their own', () => {
   it('hand work over within 10 s when the only conductor dies holding it', async ({ expect }) => {
@@ -36,7 +36,7 @@ describe('an api and a conductor in processes of their own', () => {
       ],
       [
         () => fleet.requestDetach(vm),
-        () => fleet.v3.createDiscovery({ body: { host: 'host-1' } }),
+        () => fleet.v3.createDiscovery({ body: { backend: 'host-1@soft' } }),
         () => fleet.v3.uninstallDriver({ params, query: { backend: 'more' } }),
       ],
     ];
