@@ -20,6 +20,7 @@ import {
   type RunningProgram,
 } from '@cyborg/testing/processes';
 import type { Kysely } from 'kysely';
+import { afterAll } from 'vitest';
 
 import { commandOf, descendantsOf } from './process-tree.ts';
 
@@ -113,6 +114,12 @@ export interface ServerOptions {
   readonly database?: readonly string[];
 }
 
+/** A test that fails while it sets up has nobody to dispose its fleet: at the end of the file, we do. */
+const opened = new Set<Fleet>();
+afterAll(async () => {
+  for (const fleet of opened) await fleet[Symbol.asyncDispose]();
+});
+
 export class Fleet implements AsyncDisposable {
   readonly folder: string;
   readonly port: number;
@@ -152,7 +159,9 @@ export class Fleet implements AsyncDisposable {
     const database = embedded ? undefined : stack.use(await openEmptyDatabase());
     const folder = stack.use(makeTempFolder()).path;
     const port = await freePort();
-    return new Fleet({ folder, port, databaseUrl: database?.url, stack });
+    const fleet = new Fleet({ folder, port, databaseUrl: database?.url, stack });
+    opened.add(fleet);
+    return fleet;
   }
 
   get isEmbedded(): boolean {
@@ -378,6 +387,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    opened.delete(this);
     this.http.close();
     await this.#stack.disposeAsync();
   }
