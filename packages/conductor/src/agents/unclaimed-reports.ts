@@ -1,4 +1,7 @@
 /** Devices of ours that a host found unasked: noted and left alone, until an operator adopts or releases them. */
+import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
+import { deviceName, parseDeviceName } from '@cyborg/model/epoch';
+
 import type { ConductorDeps } from '../deps.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
@@ -13,9 +16,10 @@ export interface UnclaimedReport {
 export async function applyUnclaimed(
   deps: Pick<ConductorDeps, 'rng'>,
   act: Act,
-  { host, found }: { readonly host: AgentHost; readonly found: readonly UnclaimedReport[] },
+  { host, found: all }: { readonly host: AgentHost; readonly found: readonly UnclaimedReport[] },
 ): Promise<void> {
   const { tx, now } = act;
+  const found = await withoutClaimed(tx, host, all);
   const known = await tx
     .selectFrom('unclaimed')
     .select(['id', 'instance_id', 'device_name', 'ordered'])
@@ -48,6 +52,27 @@ export async function applyUnclaimed(
       eventOf(host, item.ordered === 'release' ? 'unclaimed.released' : 'unclaimed.gone', item),
     ),
   ]);
+}
+
+/** An agent that has not heard of an adoption yet still reports the device: the ledger knows better. */
+async function withoutClaimed(
+  tx: Act['tx'],
+  host: AgentHost,
+  found: readonly UnclaimedReport[],
+): Promise<UnclaimedReport[]> {
+  const ids = found.flatMap(({ device_name }) => parseDeviceName(device_name)?.attachmentId ?? []);
+  if (ids.length === 0) return [...found];
+  const held = await tx
+    .selectFrom('attachment')
+    .select(['id', 'instance_id', 'device_epoch'])
+    .where('id', 'in', ids)
+    .where('host_id', '=', host.id)
+    .where('state', 'in', liveAttachmentStates)
+    .execute();
+  const claimed = new Set(
+    held.map((row) => `${row.instance_id} ${deviceName(row.id, row.device_epoch)}`),
+  );
+  return found.filter((item) => !claimed.has(`${item.instance_id} ${item.device_name}`));
 }
 
 function eventOf(

@@ -33,7 +33,8 @@ export function toHostView(row: HostRow, now: Date): HostView {
     service_host: row.service_host,
     status: row.status,
     status_reason: row.status_reason,
-    state: isUp(row, now) ? 'up' : 'down',
+    // A revoked agent may do nothing more, however long its lease runs.
+    state: row.revoked_at === null && isUp(row, now) ? 'up' : 'down',
     simulated: row.simulated,
     labels: row.labels,
     conditions: row.conditions,

@@ -4,11 +4,13 @@ import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
 
+import { applyUnclaimed } from '../agents/unclaimed-reports.ts';
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import { listHeld } from '../orders/orders.ts';
 import { obey, ordersOf } from '../test-agent.ts';
 import { brokenInvariants, changesWithoutEvent, startAudit } from '../test-audit.ts';
 import { makeTestDeps } from '../test-deps.ts';
+import { act } from '../transaction.ts';
 import { makeUnclaimedHandlers } from './handlers.ts';
 
 const admin = callerOf('admin', 'root');
@@ -44,6 +46,31 @@ async function setUp() {
 }
 
 describe('an unclaimed device', () => {
+  it('stays claimed although its host, which has not heard of the adoption yet, reports it again', async ({
+    expect,
+  }) => {
+    const { database, db, deps, host, instance, find, handlers, adopt } = await setUp();
+    await using _ = database;
+    const device_name = deviceName(lostId, firstEpoch(3) + 7);
+    await adopt(await find(device_name));
+    const stranger = deviceName(deps.rng.uuid(), 5);
+    await act(deps, (current) =>
+      applyUnclaimed(deps, current, {
+        host,
+        found: [device_name, stranger].map((name) => ({
+          instance_id: instance.id,
+          device_name: name,
+        })),
+      }),
+    );
+    const { items } = await handlers.listUnclaimed(admin, {
+      params: {},
+      query: {},
+      body: undefined,
+    });
+    expect(items.map((item) => item.device_name)).toEqual([stranger]);
+  });
+
   it('is adopted under the name it carries, with a higher epoch, and is detached like any other', async ({
     expect,
   }) => {
