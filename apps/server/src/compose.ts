@@ -2,7 +2,7 @@
 import { makeAcceleratorCreationHandlers } from '@cyborg/conductor/accelerators/creation-handlers';
 import { makeAcceleratorHandlers } from '@cyborg/conductor/accelerators/handlers';
 import { makeAuthenticator } from '@cyborg/conductor/agents/credentials';
-import { desiredFingerprints } from '@cyborg/conductor/agents/desired';
+import { hostPrints } from '@cyborg/conductor/agents/desired';
 import { makeAgentHandlers } from '@cyborg/conductor/agents/handlers';
 import { makeAttachmentHandlers } from '@cyborg/conductor/attachments/handlers';
 import { makeBackendHandlers } from '@cyborg/conductor/backends/handlers';
@@ -34,8 +34,8 @@ export interface Composed {
   readonly agent: AgentApi;
   /** What a conductor does by itself. */
   readonly reconcilers: readonly Reconciler[];
-  /** What every process with waiting readers needs. */
-  readonly waiting: readonly Reconciler[];
+  /** What every process needs: wakes readers, and those of the reconcilers that run in it. */
+  readonly recheck: (work: readonly Reconciler[]) => Reconciler;
 }
 
 export function composeConductor(deps: ConductorDeps): Composed {
@@ -66,6 +66,6 @@ export function composeConductor(deps: ConductorDeps): Composed {
       handlers: makeAgentHandlers(deps),
     },
     reconcilers: [...attachmentReconcilers(deps), ...fleetReconcilers(deps)],
-    waiting: [recheckWaiting(deps, desiredFingerprints)],
+    recheck: (work) => recheckWaiting(deps, { hostPrints, work }),
   };
 }

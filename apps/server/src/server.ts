@@ -71,7 +71,7 @@ export async function startServer(
   stack.use(await startReplica({ deps, log, options, isAlone }));
   const composed = composeConductor(deps);
   const work = options.role === 'api' ? [] : composed.reconcilers;
-  const reconcilers = startReconcilers(deps, [...composed.waiting, ...work]);
+  const reconcilers = startReconcilers(deps, [composed.recheck(work), ...work]);
   stack.defer(() => reconcilers.stop());
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   for (const check of alsoReady) readiness.add(check);

@@ -5,6 +5,8 @@ export const defaultLimits = {
   workItemsPerPass: 64,
   /** Longest time between two looks of a waiting reader, and of a reconciler nobody woke. */
   recheckMs: 2000,
+  /** Longest time between two passes of a reconciler whose work the re-check looks for. */
+  idlePassMs: 60_000,
   leaseSeconds: 15,
   joinTokenSeconds: 3600,
   idempotencyHours: 24,

@@ -1,6 +1,8 @@
 /**
  * Reconcilers: no input, idempotent, bounded. Each compares what is wanted with what is and does some of the rest.
  */
+import type { RawBuilder } from 'kysely';
+
 import type { Topic } from './wake.ts';
 
 export interface PassReport {
@@ -17,5 +19,10 @@ export interface Reconciler {
   /** The safety net; a wake-up of one of `topics` also runs it. */
   readonly periodMs: number;
   readonly topics: readonly Topic[];
+  /**
+   * An expression that the re-check asks the database, with everybody else's, every `recheckMs`: a boolean, true while
+   * there is work, or a text that differs whenever there may be. Then `periodMs` is only for what nobody thought of.
+   */
+  readonly due?: (now: Date) => RawBuilder<unknown>;
   pass(signal: AbortSignal): Promise<PassReport>;
 }

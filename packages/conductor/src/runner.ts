@@ -56,7 +56,7 @@ function startLoop(
     lastError: undefined,
     lastFinishedAt: undefined,
   };
-  const subscriptions = reconciler.topics.map((topic) =>
+  const subscriptions = [...reconciler.topics, `due:${reconciler.name}` as const].map((topic) =>
     deps.wake.subscribe(topic, () => bell.ring()),
   );
   const passOnce = async (): Promise<number> => {

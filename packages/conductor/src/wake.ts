@@ -10,6 +10,8 @@ export type Topic =
   | 'events-written'
   /** Events got their numbers: readers'. */
   | 'events'
+  /** A reconciler of this process has work, as the re-check found. */
+  | `due:${string}`
   | `host:${string}`
   | `operation:${string}`;
 

@@ -26,6 +26,9 @@ export interface EventFilter {
   readonly visible: RawBuilder<SqlBool>;
 }
 
+/** Whether `numberEvents` has any to number. */
+export const hasUnnumberedEvents: RawBuilder<boolean> = sql`exists (select from event where number is null)`;
+
 /**
  * Gives the oldest unnumbered committed events their numbers, in the order in which they were written.
  *

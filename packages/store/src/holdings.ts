@@ -4,7 +4,14 @@
  * The row lock of an accelerator guards its live attachment too: whoever changes either takes it first, in id order.
  */
 import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
-import { sql, type Kysely, type Selectable, type SqlBool, type Transaction } from 'kysely';
+import {
+  sql,
+  type Kysely,
+  type RawBuilder,
+  type Selectable,
+  type SqlBool,
+  type Transaction,
+} from 'kysely';
 
 import type { AcceleratorTable, AttachmentTable, Database } from './schema.ts';
 
@@ -45,6 +52,10 @@ export function listLiveAttachments(
     .where('state', 'in', liveAttachmentStates)
     .execute();
 }
+
+/** Whether `listReservedAcceleratorIds` finds any. */
+export const hasReserved: RawBuilder<boolean> = sql`exists (
+  select from attachment where state = 'reserved' and origin = 'cyborg' and accelerator_id is not null)`;
 
 /** Accelerators of attachments that are to be given out: the oldest first. */
 export async function listReservedAcceleratorIds(

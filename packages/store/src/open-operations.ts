@@ -1,11 +1,16 @@
 /** What reconcilers look for among the operations on accelerators that have not ended. */
-import { sql, type Kysely } from 'kysely';
+import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 import type { OperationRow } from './operations.ts';
 import type { Database } from './schema.ts';
 
 const ours = sql`o.kind in ('attach-instance', 'detach-instance')
   and o.state in ('queued', 'running', 'waiting')`;
+
+/** Whether `listOverdueOperations` finds any. */
+export function hasOverdueOperations(now: Date): RawBuilder<boolean> {
+  return sql`exists (select from operation o where ${ours} and o.deadline_at <= ${now})`;
+}
 
 /** Whose time is up, the longest first. */
 export async function listOverdueOperations(
@@ -29,9 +34,18 @@ export async function listHostTurns(
   { now, limit }: { readonly now: Date; readonly limit: number },
 ): Promise<HostTurn[]> {
   const { rows } = await sql<HostTurn>`
-    select id, is_up from (
+    select id, is_up ${turns(now)} order by created_at limit ${limit}`.execute(db);
+  return rows;
+}
+
+/** Whether `listHostTurns` finds any. */
+export function hasHostTurns(now: Date): RawBuilder<boolean> {
+  return sql`exists (select ${turns(now)})`;
+}
+
+function turns(now: Date): RawBuilder<unknown> {
+  return sql`from (
       select o.id, o.state, o.created_at, coalesce(h.lease_expires_at > ${now}, false) as is_up
       from operation o join host h on h.id = o.host_id where ${ours}) as open
-    where is_up = (state = 'waiting') order by created_at limit ${limit}`.execute(db);
-  return rows;
+    where is_up = (state = 'waiting')`;
 }

@@ -1,6 +1,6 @@
 /** What waits for a host: attachments to make or take back, accelerators to clean. */
 import type { PluggedBy } from '@cyborg/model/attachment-lifecycle';
-import { sql, type Kysely } from 'kysely';
+import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 import type { AttachmentRow } from './holdings.ts';
 import type { Database } from './schema.ts';
@@ -58,7 +58,15 @@ export async function readOrderFingerprints(
   hostIds: readonly string[],
 ): Promise<Map<string, string>> {
   if (hostIds.length === 0) return new Map();
-  const { rows } = await sql<{ host_id: string; fingerprint: string }>`
+  const { rows } = await orderPrints(hostIds).execute(db);
+  return new Map(rows.map((row) => [row.host_id, row.fingerprint]));
+}
+
+/** The same as a statement, to ask it together with others. */
+export function orderPrints(
+  hostIds: readonly string[],
+): RawBuilder<{ host_id: string; fingerprint: string }> {
+  return sql`
     select host_id, md5(string_agg(word, ' ' order by word)) as fingerprint from (
       select host_id, concat(id, state, epoch,
         case state when 'attaching' then extract(epoch from updated_at) end) as word from attachment
@@ -66,8 +74,7 @@ export async function readOrderFingerprints(
       union all
       select host_id, concat(id, state, epoch) from accelerator
       where host_id = any(${hostIds}::uuid[]) and state = 'cleaning') as waiting
-    group by host_id`.execute(db);
-  return new Map(rows.map((row) => [row.host_id, row.fingerprint]));
+    group by host_id`;
 }
 
 /** What the ledger believes is plugged, in attachment order. */

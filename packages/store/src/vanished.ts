@@ -1,5 +1,5 @@
 /** What instances hold that their hypervisors say are gone. */
-import { sql, type Kysely, type Transaction } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
 import type { Database, HostCondition } from './schema.ts';
 
@@ -22,13 +22,22 @@ export async function lockVanished(tx: Transaction<Database>): Promise<boolean> 
   return rows[0]?.locked === true;
 }
 
-export async function listVanished(db: Kysely<Database>, limit: number): Promise<VanishedRow[]> {
-  const { rows } = await sql<VanishedRow>`
-    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id
+const vanished = sql`
     from instance i join attachment t on t.instance_id = i.id and t.host_id = i.host_id
     join host h on h.id = t.host_id
     where i.is_vanished and t.state in ('attaching', 'attached', 'failed') and t.plugged_by = 'agent'
-      and t.accelerator_id is not null
+      and t.accelerator_id is not null`;
+
+/** Whether there is any, or a host that says (by a condition of this kind) that there were. */
+export function hasVanished(kind: string): RawBuilder<boolean> {
+  const condition = JSON.stringify([{ kind }]);
+  return sql`exists (select ${vanished})
+    or exists (select from host where conditions @> ${condition}::jsonb)`;
+}
+
+export async function listVanished(db: Kysely<Database>, limit: number): Promise<VanishedRow[]> {
+  const { rows } = await sql<VanishedRow>`
+    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id ${vanished}
     order by t.host_id, t.id limit ${limit}`.execute(db);
   return rows;
 }

@@ -65,12 +65,23 @@ describe('the first start with --demo', () => {
       body: { hosts: ['demo-1'] },
     });
     await installOnce({ deps, v3 }, folder.path, [own, demo]);
-    const { backends } = await v3.showDeployment(starter, {
-      params: { driver_id: 'generic' },
-      query: {},
-      body: undefined,
-    });
-    expect(backends.map(({ name, hosts }) => [name, hosts])).toEqual([
+    const rows = await db
+      .selectFrom('deployment_backend')
+      .select(['name', 'selector'])
+      .orderBy('name')
+      .execute();
+    const hosts = new Map(
+      (await db.selectFrom('host').select(['id', 'name']).execute()).map(({ id, name }) => [
+        id,
+        name,
+      ]),
+    );
+    expect(
+      rows.map(({ name, selector }) => [
+        name,
+        selector.kind === 'hosts' && selector.host_ids.map((id) => hosts.get(id)).toSorted(),
+      ]),
+    ).toEqual([
       ['demo-pci', ['demo-2']],
       ['demo-virtual', ['demo-2']],
       ['pci', ['demo-1', 'own']],

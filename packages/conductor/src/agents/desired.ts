@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto';
 
 import type { BackendAddition } from '@cyborg/store/schema';
-import { sql } from 'kysely';
+import { orderPrints } from '@cyborg/store/orders';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { ConductorDeps, Db, Ledger } from '../deps.ts';
-import { listOrders, ordersFingerprint, type OrderView } from '../orders/orders.ts';
+import { listOrders, type OrderView } from '../orders/orders.ts';
 import { withAdditions } from '../deployments/additions.ts';
 import type { AgentHost } from './credentials.ts';
 
@@ -197,29 +198,24 @@ function toDesiredBackend(row: {
 }
 
 async function fingerprintOf(db: Db, hostId: string): Promise<Fingerprint> {
-  const [fleet, orders] = await Promise.all([
-    fleetFingerprints(db, [hostId]),
-    ordersFingerprint(db, [hostId]),
-  ]);
-  return { fleet: fleet.get(hostId) ?? '', orders: orders.get(hostId) ?? '' };
+  const { rows } = await sql<{ fleet: string; orders: string | null }>`
+    select fleet.text as fleet, orders.fingerprint as orders
+    from (${fleetPrints([hostId])}) as fleet left join (${orderPrints([hostId])}) as orders using (host_id)`.execute(
+    db,
+  );
+  return { fleet: rows[0]?.fleet ?? '', orders: rows[0]?.orders ?? '' };
 }
 
-/** For each host a text that differs whenever its desired state does; two queries whatever the number of hosts. */
-export async function desiredFingerprints(
-  db: Db,
-  hostIds: readonly string[],
-): Promise<Map<string, string>> {
-  if (hostIds.length === 0) return new Map();
-  const [fleet, orders] = await Promise.all([
-    fleetFingerprints(db, hostIds),
-    ordersFingerprint(db, hostIds),
-  ]);
-  return new Map([...fleet].map(([id, text]) => [id, `${text};${orders.get(id) ?? ''}`]));
+/** For the re-check: for each host a text that differs whenever its desired state does. */
+export function hostPrints(hostIds: readonly string[]): RawBuilder<unknown> {
+  return sql`
+    select concat('host:', fleet.host_id) as topic, concat(fleet.text, ';', orders.fingerprint) as text
+    from (${fleetPrints(hostIds)}) as fleet left join (${orderPrints(hostIds)}) as orders using (host_id)`;
 }
 
 /** Every change of a wish raises a generation, a version or a count that is in here. */
-async function fleetFingerprints(db: Db, hostIds: readonly string[]): Promise<Map<string, string>> {
-  const { rows } = await sql<{ host_id: string; text: string }>`
+function fleetPrints(hostIds: readonly string[]): RawBuilder<{ host_id: string; text: string }> {
+  return sql`
     select h.id as host_id, concat(
       (select string_agg(concat_ws(':', i.id, i.generation, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
         from installation i where i.host_id = h.id), ';',
@@ -228,6 +224,5 @@ async function fleetFingerprints(db: Db, hostIds: readonly string[]): Promise<Ma
         from backend b where b.host_id = h.id), ';',
       (select string_agg(u.id::text, ',' order by u.id)
         from unclaimed u where u.host_id = h.id and u.ordered = 'release')) as text
-    from unnest(${hostIds}::uuid[]) as h(id)`.execute(db);
-  return new Map(rows.map((row) => [row.host_id, row.text]));
+    from unnest(${hostIds}::uuid[]) as h(id)`;
 }

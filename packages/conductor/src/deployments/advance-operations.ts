@@ -1,6 +1,8 @@
 /** Operations on drivers and discoveries: done when every host has come where it should, or has failed. */
 import { isDeepStrictEqual } from 'node:util';
 
+import { sql } from 'kysely';
+
 import { nextState } from '@cyborg/model/lifecycle';
 import { operationLifecycle, type OperationEvent } from '@cyborg/model/operation-lifecycle';
 import type { OperationRow } from '@cyborg/store/operations';
@@ -26,7 +28,9 @@ const kinds = ['install-driver', 'update-driver', 'uninstall-driver', 'discover-
 export function advanceHostOperations(deps: ConductorDeps): Reconciler {
   return {
     name: 'advance-host-operations',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: () => sql`exists (select from operation
+      where state in ('queued', 'running', 'waiting') and kind = any(${kinds}::text[]))`,
     topics: ['deployments'],
     async pass(signal): Promise<PassReport> {
       const open = await deps.db

@@ -14,13 +14,25 @@ import { act, type Act } from '../transaction.ts';
 import type { DeploymentRow } from './context.ts';
 import { planRollOut, type HostPlan, type RollOutPlan } from './roll-out-plan.ts';
 
-const periodMs = 5000;
+/**
+ * What the roll-out looks at, as a text. Reports of hosts leave `updated_at` of a backend alone, so its generations and
+ * those on their way out are in it.
+ */
+const facts = sql`case when exists (select from deployment) then concat_ws(' ',
+  (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at)) from deployment),
+  (select concat_ws(' ', count(*), max(updated_at), max(created_at)) from deployment_backend),
+  (select concat_ws(' ', count(*), max(updated_at), max(created_at)) from host
+    where status = 'enabled' and revoked_at is null),
+  (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at)) from installation),
+  (select concat_ws(' ', count(*), sum(generation), sum(observed_generation), max(updated_at), max(created_at),
+    count(*) filter (where state = 'removing')) from backend)) end`;
 
 export function rollOut(deps: ConductorDeps): Reconciler {
   return {
     name: 'roll-out',
-    periodMs,
+    periodMs: deps.limits.idlePassMs,
     topics: ['deployments'],
+    due: () => facts,
     async pass(signal): Promise<PassReport> {
       const ids = await deps.db.selectFrom('deployment').select('id').orderBy('id').execute();
       let changed = 0;

@@ -1,4 +1,4 @@
-import { listReservedAcceleratorIds } from '@cyborg/store/holdings';
+import { hasReserved, listReservedAcceleratorIds } from '@cyborg/store/holdings';
 
 import type { ConductorDeps } from '../deps.ts';
 import { attachmentOf, commitDraft, moveAttachment, openDraft } from '../orders/draft.ts';
@@ -13,7 +13,8 @@ export function dispatchAttachments(deps: ConductorDeps): Reconciler {
   const most = deps.limits.workItemsPerPass;
   return {
     name: 'dispatch-attachments',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: () => hasReserved,
     topics: ['work'],
     async pass() {
       const ids = await listReservedAcceleratorIds(deps.db, most);

@@ -1,4 +1,4 @@
-import { listOverdueOperations } from '@cyborg/store/open-operations';
+import { hasOverdueOperations, listOverdueOperations } from '@cyborg/store/open-operations';
 
 import type { ConductorDeps } from '../deps.ts';
 import { acceleratorIdsOf } from '../operations/cancel-operation.ts';
@@ -17,7 +17,8 @@ export function endOverdueOperations(deps: ConductorDeps): Reconciler {
   const most = deps.limits.workItemsPerPass;
   return {
     name: 'end-overdue-operations',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: hasOverdueOperations,
     topics: [],
     async pass() {
       const overdue = await listOverdueOperations(deps.db, { now: deps.clock.now(), limit: most });

@@ -1,4 +1,4 @@
-import { numberEvents as numberInStore } from '@cyborg/store/events';
+import { hasUnnumberedEvents, numberEvents as numberInStore } from '@cyborg/store/events';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { Reconciler } from '../reconciler.ts';
@@ -9,7 +9,8 @@ const eventsPerPass = 1000;
 export function numberEvents(deps: Pick<ConductorDeps, 'db' | 'wake' | 'limits'>): Reconciler {
   return {
     name: 'number-events',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: () => hasUnnumberedEvents,
     topics: ['events-written'],
     async pass() {
       const found = await deps.db.transaction().execute((tx) => numberInStore(tx, eventsPerPass));

@@ -1,5 +1,6 @@
 import {
   countReleases,
+  hasVanished,
   listVanished,
   lockConditions,
   lockVanished,
@@ -26,7 +27,8 @@ const vanishedPerPass = 1000;
 export function releaseVanished(deps: ConductorDeps): Reconciler {
   return {
     name: 'release-vanished',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: () => hasVanished(conditionKind),
     topics: [],
     pass: () => act(deps, (current) => release(current, deps)),
   };

@@ -1,4 +1,4 @@
-import { listHostTurns } from '@cyborg/store/open-operations';
+import { hasHostTurns, listHostTurns } from '@cyborg/store/open-operations';
 
 import type { ConductorDeps } from '../deps.ts';
 import { commitDraft, moveOperation, openDraft } from '../orders/draft.ts';
@@ -10,7 +10,8 @@ export function waitForHosts(deps: ConductorDeps): Reconciler {
   const most = deps.limits.workItemsPerPass;
   return {
     name: 'wait-for-hosts',
-    periodMs: deps.limits.recheckMs,
+    periodMs: deps.limits.idlePassMs,
+    due: hasHostTurns,
     topics: [],
     async pass() {
       const turns = await listHostTurns(deps.db, { now: deps.clock.now(), limit: most });
