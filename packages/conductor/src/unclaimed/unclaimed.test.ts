@@ -49,7 +49,7 @@ describe('an unclaimed device', () => {
   it('stays claimed although its host, which has not heard of the adoption yet, reports it again', async ({
     expect,
   }) => {
-    const { database, db, deps, host, instance, find, handlers, adopt } = await setUp();
+    const { database, deps, host, instance, find, handlers, adopt } = await setUp();
     await using _ = database;
     const device_name = deviceName(lostId, firstEpoch(3) + 7);
     await adopt(await find(device_name));
