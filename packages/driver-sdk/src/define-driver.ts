@@ -6,6 +6,9 @@ import type { XStatic } from 'typebox/schema';
 import { findProblem, withDefaults, type JsonSchema } from './json-schema.ts';
 import { DriverError } from './errors.ts';
 import type {
+  AgentMethod,
+  AgentParams,
+  AgentResult,
   AttachPlan,
   Capability,
   DriverParams,
@@ -28,6 +31,9 @@ export interface DriverContext {
   readonly log: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
 }
 
+/** A request's parameters without the backend, which is known. */
+export type AgentQuestionOf<M extends AgentMethod> = Omit<AgentParams<M>, 'backend'>;
+
 /** One call for one backend. */
 export interface BackendContext<Config> extends DriverContext {
   readonly backend: string;
@@ -35,6 +41,15 @@ export interface BackendContext<Config> extends DriverContext {
   readonly config: Config;
   /** Aborted when the agent cancels the request, or ends. */
   readonly signal: AbortSignal;
+  /**
+   * Asks the agent for what the driver may not do or see itself (`agentRequests` in protocol.ts), for this backend.
+   * @throws DriverError `unsupported` when the agent does not know the request (as when there is none, in
+   * `cyborg-agent discover`), `transient` when it does not answer, `invalid` and `host-use` when it refuses.
+   */
+  readonly ask: <M extends AgentMethod>(
+    method: M,
+    params: AgentQuestionOf<M>,
+  ) => Promise<AgentResult<M>>;
   /** Tells the agent that `discover` would answer something new. */
   readonly inventoryChanged: () => void;
   /** Tells the agent that `health` would answer something new. */

@@ -5,6 +5,7 @@
  * serves all backends of one driver version on one host. Every request has a deadline, which the agent enforces.
  */
 import Type, { type Static, type TObject } from 'typebox';
+import { protocolLimits } from './protocol-constants.ts';
 
 export {
   driverErrorCodes,
@@ -292,7 +293,29 @@ export type DriverResult<M extends DriverMethod> = Static<(typeof driverRequests
 
 const Address = Type.Object({ backend: Key, address: Key }, closed);
 
-/** What a driver may ask of its agent: privileged acts, each checked by the agent before it is done. */
+/**
+ * What may be held open: a device node by its path below /dev, or by its number (`c226:128` a character device,
+ * `b259:0` a block device), or the memory of a PCI function, through sysfs, by its address (`0000:21:00.0`).
+ */
+const Node = Type.String({
+  pattern:
+    '^(/dev/[A-Za-z0-9_.:+@/-]{1,240}|[bc][0-9]{1,4}:[0-9]{1,8}|[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7])$',
+});
+const OpenNode = Type.Object(
+  {
+    /** As it was asked for. */
+    node: Node,
+    pid: Type.Integer({ minimum: 1 }),
+    /** The process's name, at most 15 characters; of several that hold a node, one is named. */
+    command: Text,
+  },
+  closed,
+);
+
+/**
+ * What a driver may ask of its agent: privileged acts, each checked by the agent before it is done, and a look at what
+ * only root can see.
+ */
 export const agentRequests = {
   bind: {
     params: Type.Object({ ...Address.properties, kernel_driver: Key }, closed),
@@ -310,8 +333,28 @@ export const agentRequests = {
   },
   removeMdev: { params: Type.Object({ ...Address.properties, uuid: Key }, closed), result: Empty },
   loadModule: { params: Type.Object({ backend: Key, module: Key }, closed), result: Empty },
+  /**
+   * Which of the nodes processes of this host have open. `complete` is false when the agent could not look at every
+   * process (it is not root, or too slow): then a node that is not in `open` may be open all the same. Ask once for all
+   * nodes of a discovery. An agent that does not know the request answers JSON-RPC's "method not found".
+   */
+  openNodes: {
+    params: Type.Object(
+      { backend: Key, nodes: Type.Array(Node, { maxItems: protocolLimits.openNodesMax }) },
+      closed,
+    ),
+    result: Type.Object(
+      {
+        complete: Type.Boolean(),
+        open: Type.Array(OpenNode, { maxItems: protocolLimits.openNodesMax }),
+      },
+      closed,
+    ),
+  },
 } as const satisfies Record<string, { params: TObject; result: TObject }>;
 export type AgentMethod = keyof typeof agentRequests;
+export type AgentParams<M extends AgentMethod> = Static<(typeof agentRequests)[M]['params']>;
+export type AgentResult<M extends AgentMethod> = Static<(typeof agentRequests)[M]['result']>;
 
 /** Notifications from the driver. */
 export const driverNotifications = {

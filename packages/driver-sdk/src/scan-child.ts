@@ -1,7 +1,7 @@
 /** The process of a {@link ScanProcess}: loads the driver's scan module and answers its orders. */
 import { Worker } from 'node:worker_threads';
 import { makeProgress, ProgressWriter } from './scan-progress.ts';
-import type { Scan, ScanAnswer, ScanOrder } from './scan-process.ts';
+import type { Scan, ScanAnswer, ScanOrder, ScanReply } from './scan-process.ts';
 import { TreeReader } from './sysfs.ts';
 
 const [, , module = '', readMsMax = ''] = process.argv;
@@ -16,16 +16,31 @@ watchdog.unref();
 const loading = import(module) as Promise<{ scan: Scan<unknown, unknown> }>;
 loading.catch(() => undefined); // each order reports it
 
+let waiting: PromiseWithResolvers<unknown> | undefined;
+
+/** One question at a time. */
+async function ask(question: unknown): Promise<unknown> {
+  waiting = Promise.withResolvers();
+  send({ question });
+  return await waiting.promise;
+}
+
 async function answer({ input, skip }: ScanOrder): Promise<ScanAnswer> {
   try {
     const { scan } = await loading;
-    return { json: JSON.stringify(scan(input, new TreeReader({ watch, skip }))) };
+    return { json: JSON.stringify(await scan(input, new TreeReader({ watch, skip }), ask)) };
   } catch (error) {
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
 }
 
-process.on('message', (order: ScanOrder) => {
-  void answer(order).then((message) => process.send?.(message));
+function send(message: ScanAnswer): void {
+  process.send?.(message);
+}
+
+process.on('message', (message: ScanOrder | ScanReply) => {
+  if ('input' in message) void answer(message).then(send);
+  else if ('reply' in message) waiting?.resolve(message.reply);
+  else waiting?.reject(new Error(message.refusal));
 });
 process.on('disconnect', () => process.exit(0));

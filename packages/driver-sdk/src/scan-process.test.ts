@@ -33,7 +33,7 @@ async function withScanner<T>(
   }
 }
 
-const never = new AbortController().signal;
+const never = { signal: new AbortController().signal };
 
 describe('ScanProcess', () => {
   it('gives up a path that blocks in the kernel, and goes on without it', async ({ expect }) => {
@@ -66,6 +66,29 @@ describe('ScanProcess', () => {
     });
   });
 
+  it('lets the scan ask, once or more often, and tells it why there is no answer', async ({
+    expect,
+  }) => {
+    const source = `
+      export async function scan({ numbers }, _reader, ask) {
+        const found = [];
+        for (const number of numbers) found.push(await ask({ number }).catch((error) => error.message));
+        return { found };
+      }`;
+    const onQuestion = async (question: unknown): Promise<unknown> => {
+      if (JSON.stringify(question) === '{"number":13}') throw new Error('not that one');
+      return { question };
+    };
+    await withScanner(source, async (scanner) => {
+      expect(await scanner.run({ numbers: [1, 13] }, { ...never, onQuestion })).toEqual({
+        found: [{ question: { number: 1 } }, 'not that one'],
+      });
+      expect(await scanner.run({ numbers: [1] }, never)).toEqual({
+        found: ['nobody answers the questions of this scan'],
+      });
+    });
+  });
+
   it('reports a process that was killed half-way, and starts another', async ({ expect }) => {
     const source = `export function scan({ die }) { if (die) process.kill(process.pid, 'SIGKILL'); return { ok: true }; }`;
     await withScanner(source, async (scanner) => {
@@ -77,8 +100,8 @@ describe('ScanProcess', () => {
   it('ends a scan that is cancelled, also one that never comes back', async ({ expect }) => {
     const source = `export function scan({ spin }) { while (spin) {} return { ok: true }; }`;
     await withScanner(source, async (scanner) => {
-      const signal = AbortSignal.timeout(300);
-      await expect(scanner.run({ spin: true }, signal)).rejects.toMatchObject({
+      const call = { signal: AbortSignal.timeout(300) };
+      await expect(scanner.run({ spin: true }, call)).rejects.toMatchObject({
         code: 'transient',
       });
       expect(await scanner.run({ spin: false }, never)).toEqual({ ok: true });

@@ -10,8 +10,15 @@ import { fileURLToPath } from 'node:url';
 import { DriverError } from './errors.ts';
 import { TreeReader } from './sysfs.ts';
 
+/** Asks the process that wanted the scan; question and answer are JSON. Rejects with an Error. */
+export type Ask = (question: unknown) => Promise<unknown>;
+
 /** What a driver's scan module exports as `scan`. Must depend on its arguments alone; input and output are JSON. */
-export type Scan<Input, Output> = (input: Input, reader: TreeReader) => Output;
+export type Scan<Input, Output> = (
+  input: Input,
+  reader: TreeReader,
+  ask: Ask,
+) => Output | Promise<Output>;
 
 export interface ScanLimits {
   /** A single read, link or listing that takes longer is given up. */
@@ -28,17 +35,29 @@ export interface ScanProcessOptions {
   /** The module that exports `scan`. */
   readonly module: URL;
   readonly limits?: Partial<ScanLimits>;
+  /** Node's options for the process; this process's when absent. */
+  readonly execArgv?: readonly string[];
   /** Called for each path that is given up. */
   readonly onBlocked?: (path: string) => void;
 }
 
-/** From and to scan-child.ts. */
+/** To scan-child.ts. */
 export interface ScanOrder {
   readonly input: unknown;
   readonly skip: readonly string[];
 }
-/** The output is sent as text: cloning a thousand small objects takes three times as long. */
-export type ScanAnswer = { readonly json: string } | { readonly error: string };
+export type ScanReply = { readonly reply: unknown } | { readonly refusal: string };
+/** From scan-child.ts. The output is sent as text: cloning a thousand small objects takes three times as long. */
+export type ScanAnswer =
+  | { readonly json: string }
+  | { readonly error: string }
+  | { readonly question: unknown };
+
+export interface ScanCall {
+  readonly signal: AbortSignal;
+  /** Answers what the scan asks. */
+  readonly onQuestion?: Ask;
+}
 
 /** The pipe on which the child's watchdog names the path that hangs. */
 export const blockedPathFd = 4;
@@ -48,15 +67,17 @@ type Outcome<Output> = { readonly output: Output } | { readonly blocked: string 
 export class ScanProcess<Input, Output> {
   readonly #module: URL;
   readonly #limits: ScanLimits;
+  readonly #execArgv: readonly string[];
   readonly #onBlocked: (path: string) => void;
   readonly #blocked = new Set<string>();
   #child: ChildProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor({ module, limits, onBlocked = () => undefined }: ScanProcessOptions) {
+  constructor({ module, limits, execArgv, onBlocked = () => undefined }: ScanProcessOptions) {
     this.#module = module;
     this.#limits = { ...defaultLimits, ...limits };
+    this.#execArgv = execArgv ?? process.execArgv;
     this.#onBlocked = onBlocked;
   }
 
@@ -76,8 +97,8 @@ export class ScanProcess<Input, Output> {
    * One scan; scans run one after the other.
    * @throws DriverError `transient` when too many files hang or the scan is cancelled; what the scan throws, as an Error.
    */
-  async run(input: Input, signal: AbortSignal): Promise<Output> {
-    const turn = this.#queue.then(async () => await this.#runUntilThrough(input, signal));
+  async run(input: Input, call: ScanCall): Promise<Output> {
+    const turn = this.#queue.then(async () => await this.#runUntilThrough(input, call));
     this.#queue = turn.catch(() => undefined);
     return await turn;
   }
@@ -87,11 +108,11 @@ export class ScanProcess<Input, Output> {
     this.#end();
   }
 
-  async #runUntilThrough(input: Input, signal: AbortSignal): Promise<Output> {
-    if (!isChildAllowed()) return await this.#runHere(input);
+  async #runUntilThrough(input: Input, call: ScanCall): Promise<Output> {
+    if (!isChildAllowed()) return await this.#runHere(input, call);
     for (;;) {
-      if (signal.aborted) throw cancelled();
-      const outcome = await this.#runOnce(input, signal);
+      if (call.signal.aborted) throw cancelled();
+      const outcome = await this.#runOnce(input, call);
       if ('output' in outcome) return outcome.output;
       this.#blocked.add(outcome.blocked);
       this.#onBlocked(outcome.blocked);
@@ -103,19 +124,19 @@ export class ScanProcess<Input, Output> {
   }
 
   /** Under a permission model without child processes: a file that blocks then blocks us until the agent ends us. */
-  async #runHere(input: Input): Promise<Output> {
+  async #runHere(input: Input, { onQuestion = refuse }: ScanCall): Promise<Output> {
     const { scan } = (await import(this.#module.href)) as { scan: Scan<Input, Output> };
-    return scan(input, new TreeReader());
+    return await scan(input, new TreeReader(), onQuestion);
   }
 
-  async #runOnce(input: Input, signal: AbortSignal): Promise<Outcome<Output>> {
+  async #runOnce(input: Input, call: ScanCall): Promise<Outcome<Output>> {
     clearTimeout(this.#idle);
     const child = (this.#child ??= this.#start());
     child.ref();
     child.channel?.ref();
     const order: ScanOrder = { input, skip: [...this.#blocked] };
     try {
-      const outcome = outcomeOf<Output>(child, signal);
+      const outcome = outcomeOf<Output>(child, call);
       child.send(order, () => undefined); // a child that cannot be written to has ended, which is listened for
       const settled = await outcome;
       if ('blocked' in settled) this.#end();
@@ -134,7 +155,12 @@ export class ScanProcess<Input, Output> {
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'] as const;
     const words = [this.#module.href, String(this.#limits.readMsMax)];
     // It needs nothing of our environment, which may hold secrets.
-    const child = fork(entry, words, { stdio: [...stdio], serialization: 'advanced', env: {} });
+    const child = fork(entry, words, {
+      stdio: [...stdio],
+      serialization: 'advanced',
+      execArgv: [...this.#execArgv],
+      env: {},
+    });
     child.on('error', () => undefined); // also when nobody waits for it any more
     child.on('exit', () => {
       if (this.#child === child) this.#child = undefined;
@@ -159,7 +185,7 @@ export class ScanProcess<Input, Output> {
 /** Settles by the child's answer, its end, a path that it names as hanging, or the signal. */
 async function outcomeOf<Output>(
   child: ChildProcess,
-  signal: AbortSignal,
+  { signal, onQuestion = refuse }: ScanCall,
 ): Promise<Outcome<Output>> {
   using cleanUp = new DisposableStack();
   const pipe = child.stdio[blockedPathFd];
@@ -167,6 +193,7 @@ async function outcomeOf<Output>(
     const onMessage = (answer: unknown): void => {
       const known = answer as ScanAnswer; // scan-child.ts sends nothing else
       if ('json' in known) resolve({ output: JSON.parse(known.json) as Output });
+      else if ('question' in known) void reply(child, onQuestion(known.question));
       else reject(new Error(known.error));
     };
     const onExit = (): void => reject(new DriverError('transient', 'the scan was ended half-way'));
@@ -181,6 +208,19 @@ async function outcomeOf<Output>(
     signal.addEventListener('abort', onAbort, { once: true });
     cleanUp.defer(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+/** A child that has ended meanwhile needs no answer. */
+async function reply(child: ChildProcess, answer: Promise<unknown>): Promise<void> {
+  const message: ScanReply = await answer.then(
+    (value) => ({ reply: value }),
+    (error: unknown) => ({ refusal: error instanceof Error ? error.message : String(error) }),
+  );
+  if (child.connected) child.send(message, () => undefined);
+}
+
+async function refuse(): Promise<never> {
+  throw new Error('nobody answers the questions of this scan');
 }
 
 function cancelled(): DriverError {

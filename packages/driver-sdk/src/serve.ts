@@ -12,6 +12,7 @@ import {
   type CancellationToken,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
+import { askAgent } from './ask-agent.ts';
 import type { Driver } from './define-driver.ts';
 import { DriverError } from './errors.ts';
 import { findProblem, type JsonSchema } from './json-schema.ts';
@@ -36,7 +37,9 @@ export async function serve(driver: Driver): Promise<void> {
     connection.onRequest('shutdown', () => farewell);
     writer.afterResult(farewell, resolve);
   });
-  addHandlers(connection, openSession(driver, toPort(connection)), closing.signal);
+  const schemas = readSchemas();
+  const handlers = openSession(driver, toPort(connection, schemas));
+  addHandlers(connection, { handlers, schemas }, closing.signal);
   connection.listen();
   await ended;
   closing.abort();
@@ -72,7 +75,10 @@ function takeStdout(): Writable {
   return output;
 }
 
-function toPort(connection: MessageConnection): Parameters<typeof openSession>[1] {
+function toPort(
+  connection: MessageConnection,
+  { agent_requests: requests }: SchemaDocument,
+): Parameters<typeof openSession>[1] {
   const send = (method: string, params: object): void => {
     // Nobody is left to tell when this fails: the connection is closing, and `serve` sees that itself.
     connection.sendNotification(method, params).catch(() => undefined);
@@ -82,26 +88,30 @@ function toPort(connection: MessageConnection): Parameters<typeof openSession>[1
       send('log', { level, message: message.slice(0, protocolLimits.logMessageCharactersMax) });
     },
     notify: send,
+    ask: async (method, params, signal) => {
+      const result = requests[method]?.result ?? {};
+      return await askAgent(connection, { method, params, signal, result });
+    },
   };
 }
 
 interface SchemaDocument {
   readonly driver_requests: Readonly<Record<string, { readonly params: JsonSchema }>>;
+  readonly agent_requests: Readonly<Record<string, { readonly result: JsonSchema }>>;
 }
 
-function readSchemas(): SchemaDocument['driver_requests'] {
+function readSchemas(): SchemaDocument {
   const text = readFileSync(new URL('../protocol.schema.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as SchemaDocument).driver_requests; // our own file, compared with protocol.ts by a test
+  return JSON.parse(text) as SchemaDocument; // our own file, compared with protocol.ts by a test
 }
 
 function addHandlers(
   connection: MessageConnection,
-  handlers: SessionHandlers,
+  { handlers, schemas }: { handlers: SessionHandlers; schemas: SchemaDocument },
   closing: AbortSignal,
 ): void {
-  const schemas = readSchemas();
   for (const [method, handler] of Object.entries(handlers)) {
-    const schema = schemas[method]?.params ?? {};
+    const schema = schemas.driver_requests[method]?.params ?? {};
     // The parameters were checked against the schema that the handler's type was made from.
     const answer = handler as (params: unknown, signal: AbortSignal) => Promise<unknown>;
     connection.onRequest(method, async (params: unknown, token: CancellationToken) => {

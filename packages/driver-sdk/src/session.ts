@@ -2,6 +2,7 @@
 import { Backends, type Backend } from './backends.ts';
 import {
   capabilitiesOf,
+  type AgentQuestionOf,
   type BackendContext,
   type Driver,
   type DriverContext,
@@ -9,6 +10,8 @@ import {
 import { DriverError } from './errors.ts';
 import { protocolVersion } from './protocol-constants.ts';
 import type {
+  AgentMethod,
+  AgentResult,
   DriverMethod,
   DriverParams,
   DriverResult,
@@ -23,6 +26,8 @@ export interface SessionPort {
     method: 'inventoryChanged' | 'healthChanged',
     params: { backend: string },
   ) => void;
+  /** The answer is as the protocol says. @throws DriverError */
+  readonly ask: (method: AgentMethod, params: object, signal: AbortSignal) => Promise<unknown>;
 }
 
 export type SessionHandlers = {
@@ -45,6 +50,10 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
       backend: backend.name,
       config: backend.config,
       signal,
+      ask: async <M extends AgentMethod>(method: M, rest: AgentQuestionOf<M>) => {
+        const answer = await port.ask(method, { ...rest, ...params }, signal);
+        return answer as AgentResult<M>; // the port has checked it
+      },
       inventoryChanged: () => port.notify('inventoryChanged', params),
       healthChanged: () => port.notify('healthChanged', params),
     };

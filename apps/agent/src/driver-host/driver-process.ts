@@ -40,8 +40,8 @@ export interface DriverProcessOptions {
   readonly clock: Clock;
   readonly limits: DriverLimits;
   readonly onNotification: (name: DriverNotification, params: NotificationParams) => void;
-  /** Does a privileged act. @throws DriverCallError with the code that the driver is told. */
-  readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<void>;
+  /** Does what the driver asks, and answers. @throws DriverCallError with the code that the driver is told. */
+  readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<object>;
 }
 
 export interface NotificationParams {
@@ -63,6 +63,7 @@ const agentMethods: readonly AgentMethod[] = [
   'makeMdev',
   'removeMdev',
   'loadModule',
+  'openNodes',
 ];
 const notifications: readonly DriverNotification[] = ['inventoryChanged', 'healthChanged', 'log'];
 
@@ -242,8 +243,7 @@ export class DriverProcess {
     const problem = checkAgentParams(method, params);
     if (problem !== undefined) return new ResponseError(ErrorCodes.InvalidParams, problem);
     try {
-      await this.#options.onRequest(method, toObject(params));
-      return {};
+      return await this.#options.onRequest(method, toObject(params));
     } catch (error) {
       return toResponseError(error);
     }

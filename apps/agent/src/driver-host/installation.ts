@@ -29,7 +29,7 @@ export interface InstallationDeps extends DriverDeps {
     method: AgentMethod,
     params: Record<string, unknown>,
     backend: Backend,
-  ) => Promise<void>;
+  ) => Promise<object>;
 }
 
 type State = InstallationReport['state'];
@@ -351,11 +351,11 @@ export class Installation {
     }
   }
 
-  async #privileged(method: AgentMethod, params: Record<string, unknown>): Promise<void> {
+  async #privileged(method: AgentMethod, params: Record<string, unknown>): Promise<object> {
     const name = params['backend'];
     const backend = [...this.#backends.values()].find(({ wanted }) => wanted.name === name);
     if (backend === undefined) throw new Error(`there is no backend ${JSON.stringify(name)}`);
-    await this.#deps.privileged(method, params, backend);
+    return await this.#deps.privileged(method, params, backend);
   }
 
   #tellWhole(): void {

@@ -46,7 +46,7 @@ async function greet(root: string): Promise<{ driver: string; inventory: unknown
     clock: systemClock,
     limits: driverLimits,
     onNotification: () => undefined,
-    onRequest: async () => undefined,
+    onRequest: async () => ({}),
   });
   const { driver: who } = await driver.call('initialize', {
     protocol_versions: ['1'],

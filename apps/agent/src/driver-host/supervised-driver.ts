@@ -40,7 +40,7 @@ export interface DriverEvents {
   readonly onUp: () => void;
   readonly onDown: (reason: string, isQuarantined: boolean) => void;
   readonly onInventoryChanged: (backend: string) => void;
-  readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<void>;
+  readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<object>;
 }
 
 export class SupervisedDriver {

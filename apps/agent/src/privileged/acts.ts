@@ -11,6 +11,7 @@ import { DriverCallError } from '../driver-host/driver-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
+import { OpenNodes } from './open-nodes.ts';
 import type { Permits } from './permits.ts';
 
 export interface PrivilegedActsDeps {
@@ -29,20 +30,25 @@ const childLimit = { heapMiBMax: 64 } as const;
 
 export class PrivilegedActs {
   readonly #deps: PrivilegedActsDeps;
+  readonly #openNodes: OpenNodes;
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
+    this.#openNodes = new OpenNodes(deps);
   }
 
   /** @throws DriverCallError with the code that the driver is told. */
-  async do(method: AgentMethod, params: Params, backend: Backend): Promise<void> {
+  async do(method: AgentMethod, params: Params, backend: Backend): Promise<object> {
     const { lease, log, simulated } = this.#deps;
+    // Changes nothing and says little: needs no lease and no order.
+    if (method === 'openNodes') return await this.#openNodes.find({ nodes: toNodes(params) });
     this.#check(method, params, backend);
     if (!lease.isHeld()) {
       throw new DriverCallError('transient', 'The agent does not hold the lease of this host.');
     }
     if (!simulated) await this.#inChild(method, params);
     log.info({ method, params, simulated }, 'did a privileged act for a driver');
+    return {};
   }
 
   #check(method: AgentMethod, params: Params, backend: Backend): void {
@@ -101,6 +107,11 @@ export class PrivilegedActs {
     if (child.connected) child.disconnect();
     if (failure !== null) throw toError(failure);
   }
+}
+
+/** As checked against the protocol. */
+function toNodes({ nodes }: Params): string[] {
+  return Array.isArray(nodes) ? nodes.map(String) : [];
 }
 
 function toError(failure: unknown): DriverCallError {

@@ -12,6 +12,13 @@ export interface BlockDevice {
   readonly path: string;
 }
 
+export interface DeviceNode {
+  /** Below /dev. */
+  readonly path: string;
+  /** `c226:128`, `b259:0`: finds it under any path. Undefined when it is not known, or not asked for. */
+  readonly number: string | undefined;
+}
+
 export interface HostTablesOptions {
   readonly sysfs: string;
   readonly proc: string;
@@ -19,6 +26,8 @@ export interface HostTablesOptions {
   readonly isEvidenceOfTreeAlone: boolean;
   /** Addresses that this agent bound to vfio-pci itself. */
   readonly boundByUs: readonly string[];
+  /** Nodes are looked for by number: open files are the agent's to say. */
+  readonly findsByNumber: boolean;
 }
 
 export class HostTables {
@@ -27,6 +36,7 @@ export class HostTables {
   readonly proc: string;
   readonly isEvidenceOfTreeAlone: boolean;
   readonly #boundByUs: ReadonlySet<string>;
+  readonly #findsByNumber: boolean;
   readonly #folders = new Map<string, Folders>();
   readonly #values = new Map<string, unknown>();
 
@@ -36,6 +46,7 @@ export class HostTables {
     this.proc = options.proc;
     this.isEvidenceOfTreeAlone = options.isEvidenceOfTreeAlone;
     this.#boundByUs = new Set(options.boundByUs);
+    this.#findsByNumber = options.findsByNumber;
   }
 
   isBoundByUs(address: string): boolean {
@@ -54,11 +65,18 @@ export class HostTables {
     return folders;
   }
 
-  /** The path of a folder's device node, if it stands for one. */
-  nodeOf({ path, name, entries }: Folder): string | undefined {
+  /** A folder's device node, if it stands for one. */
+  nodeOf({ path, name, entries, isBlock }: Folder): DeviceNode | undefined {
     if (entries.get('dev') !== 'file') return undefined;
-    const uevent = entries.has('uevent') ? this.reader.text(`${path}/uevent`) : undefined;
-    return `/dev/${/^DEVNAME=(.+)$/mu.exec(uevent ?? '')?.[1] ?? name}`;
+    return this.#once(`node ${path}`, () => {
+      const uevent = entries.has('uevent') ? this.reader.text(`${path}/uevent`) : undefined;
+      const text = this.#findsByNumber ? this.reader.text(`${path}/dev`) : undefined;
+      const isNumber = text !== undefined && /^\d{1,4}:\d{1,8}$/u.test(text);
+      return {
+        path: `/dev/${/^DEVNAME=(.+)$/mu.exec(uevent ?? '')?.[1] ?? name}`,
+        number: isNumber ? `${isBlock ? 'b' : 'c'}${text}` : undefined,
+      };
+    });
   }
 
   /** Disks and partitions on the function, also those that multipath NVMe shows elsewhere. */
@@ -123,6 +141,11 @@ export class HostTables {
       const entries = [...(this.reader.entries(folder) ?? [])];
       return entries.filter(([, kind]) => kind === 'directory').map(([name]) => name);
     });
+  }
+
+  /** What somebody who sees more says. */
+  setOpenNodes(open: OpenNodes | 'missing'): void {
+    this.#values.set('open', open);
   }
 
   openNodes(): OpenNodes | 'missing' {

@@ -5,7 +5,8 @@ import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sd
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import { pciConfig, type PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
-import type { ScanInput, ScanOutput } from './scan.ts';
+import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
+import type { ScanOutput } from './scan.ts';
 
 /** What the protocol takes as a text. */
 const textLengthMax = 1024;
@@ -26,8 +27,8 @@ interface Memory {
 
 export function openPciKind(): PciKind {
   let log: Context['log'] | undefined;
-  const scanner = new ScanProcess<ScanInput, ScanOutput>({
-    module: new URL('./scan.ts', import.meta.url),
+  const scanner = new ScanProcess<HostScanInput, ScanOutput>({
+    module: new URL('./scan-host.ts', import.meta.url),
     onBlocked: (path) => log?.('warn', `${path} does not answer: taken for unreadable from now on`),
   });
   const memories = new Map<string, Memory>();
@@ -35,7 +36,11 @@ export function openPciKind(): PciKind {
   async function discover(context: Context): Promise<Inventory> {
     log = context.log;
     const memory = memories.get(context.backend) ?? { known: {}, inventory: undefined };
-    const found = await scanner.run(toScanInput(context, memory), context.signal);
+    const found = await scanner.run(toScanInput(context, memory), {
+      signal: context.signal,
+      // The scan asks nothing else.
+      onQuestion: async (question) => await askOpenNodes(context, question as OpenNodesQuestion),
+    });
     const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
     memories.set(context.backend, { known: found.known, inventory });
     return inventory;
@@ -73,16 +78,30 @@ export function openPciKind(): PciKind {
   return { kind, close: () => scanner.close() };
 }
 
-function toScanInput(context: Context, memory: Memory): ScanInput {
+function toScanInput(context: Context, memory: Memory): HostScanInput {
   const { sysfs, proc } = context.roots;
   return {
     roots: { sysfs, proc },
     isSimulated: context.simulated,
     hostName: context.host.name,
     config: context.config,
+    // Another host's tree, or a recorded one, has its own processes or none.
+    asksAgent: !context.simulated && proc === '/proc',
     boundByUs: [], // binding comes with VFIO
     known: memory.known,
   };
+}
+
+async function askOpenNodes(
+  { ask }: Context,
+  { nodes }: OpenNodesQuestion,
+): Promise<OpenNodesAnswer> {
+  try {
+    return await ask('openNodes', { nodes: [...nodes] });
+  } catch (error) {
+    if (error instanceof DriverError && error.code === 'unsupported') return 'unknown';
+    throw error;
+  }
 }
 
 /** Says at each device which of its files do not answer. */

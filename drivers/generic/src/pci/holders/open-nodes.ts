@@ -1,33 +1,40 @@
 import type { PciFunction } from '../function.ts';
-import type { HostTables } from '../host-tables.ts';
+import type { DeviceNode, HostTables } from '../host-tables.ts';
 import { seen, unknown, type HolderCheck } from './host-use.ts';
 
 /** Processes that have one of the function's device nodes open, or a BAR of it through sysfs. */
 export const findNodeUse: HolderCheck = (fn, tables) => {
   if (fn.driver === undefined && !tables.isProcReadable) return undefined; // nothing made nodes
-  const { folders, isComplete } = tables.foldersOf(fn);
-  const nodes = [
-    ...folders.flatMap((folder) => tables.nodeOf(folder) ?? []),
-    ...extraNodes(fn, tables),
-  ];
+  const nodes = nodesOf(fn, tables);
   const open = tables.openNodes();
   if (open !== 'missing') {
     const holder = open.holders.get(fn.address);
     if (holder !== undefined) return seen(`its memory is open in ${holder}`);
-    for (const node of nodes) {
-      const user = open.holders.get(node);
-      if (user !== undefined) return seen(`${node} is open in ${user}`);
+    for (const { path, number } of nodes) {
+      const user = open.holders.get(path) ?? open.holders.get(number ?? path);
+      if (user !== undefined) return seen(`${path} is open in ${user}`);
     }
   }
   const [first] = nodes;
-  if (!isComplete) return unknown('its folder is too large to look for device nodes');
+  if (!tables.foldersOf(fn).isComplete) {
+    return unknown('its folder is too large to look for device nodes');
+  }
   if (first === undefined || tables.isEvidenceOfTreeAlone) return undefined;
-  if (open === 'missing') return unknown(`whether ${first} is open is unknown: no process table`);
-  if (open.isComplete) return undefined;
-  return unknown(
-    `whether ${first} is open is unknown: the files of other users' processes are hidden`,
-  );
+  const missing = open === 'missing' ? 'no process table' : open.missing;
+  if (missing === null) return undefined;
+  return unknown(`whether ${first.path} is open is unknown: ${missing}`);
 };
+
+/** What {@link findNodeUse} looks for, in the words of the agent's `openNodes`. */
+export function namesOfNodes(fn: PciFunction, tables: HostTables): string[] {
+  return [fn.address, ...nodesOf(fn, tables).map(({ path, number }) => number ?? path)];
+}
+
+function nodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {
+  const { folders } = tables.foldersOf(fn);
+  const shown = folders.flatMap((folder) => tables.nodeOf(folder) ?? []);
+  return [...shown, ...extraNodes(fn, tables).map((path) => ({ path, number: undefined }))];
+}
 
 /** Nodes that the tree does not show below the function. */
 function extraNodes(fn: PciFunction, tables: HostTables): string[] {

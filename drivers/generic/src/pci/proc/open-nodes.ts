@@ -3,13 +3,17 @@ import { formatPciAddress, parsePciAddress } from '@cyborg/driver-sdk/pci';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 
 export interface OpenNodes {
-  /** Paths below /dev, and addresses of PCI functions whose BARs are open through sysfs, with who has them open. */
+  /**
+   * Who has them open: paths below /dev, numbers of nodes (`c226:128`), and addresses of PCI functions whose BARs are
+   * open through sysfs.
+   */
   readonly holders: ReadonlyMap<string, string>;
-  /** False when processes of other users hide their files from us. */
-  readonly isComplete: boolean;
+  /** Why there may be more; null when these are all. */
+  readonly missing: string | null;
 }
 
 const filesMax = 2_000_000;
+const hidden = "the files of other users' processes are hidden";
 const memoryFile = /\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource\d/iu;
 
 /** Looks through the open files of every process. Undefined when there is no process table. */
@@ -17,7 +21,7 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
   const processes = reader.names(proc)?.filter((name) => /^\d+$/u.test(name));
   if (processes === undefined || processes.length === 0) return undefined;
   const holders = new Map<string, string>();
-  let isComplete = true;
+  let missing: string | null = null;
   let files = 0;
   const base = dirname(proc);
   for (const id of processes) {
@@ -25,18 +29,18 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
     const names = reader.names(`${folder}/fd`);
     if (names === undefined) {
       // A process that ended meanwhile has no files; one that is there and hides them is what we cannot see.
-      if (reader.exists(folder) && !isKernelThread(reader, folder)) isComplete = false;
+      if (reader.exists(folder) && !isKernelThread(reader, folder)) missing = hidden;
       continue;
     }
     files += names.length;
-    if (files > filesMax) return { holders, isComplete: false };
+    if (files > filesMax) return { holders, missing: `more than ${filesMax} files are open` };
     for (const name of names) {
       const node = toNode(reader.link(`${folder}/fd/${name}`), base);
       if (node === undefined || holders.has(node)) continue;
       holders.set(node, `${reader.text(`${folder}/comm`) ?? 'process'} (pid ${id})`);
     }
   }
-  return { holders, isComplete };
+  return { holders, missing };
 }
 
 /** Kernel threads have no command line and no files. */

@@ -1,0 +1,75 @@
+/** Tells a driver who has device nodes open: as root the agent can see that, and the driver cannot. */
+import type { AgentParams, AgentResult } from '@cyborg/driver-sdk/protocol';
+import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
+import type { Clock } from '@cyborg/service/clock';
+import { DriverCallError } from '../driver-host/driver-error.ts';
+import { messageOf } from '../hypervisors/node-error.ts';
+import type { Log } from '../log.ts';
+import type { OpenNodesOrder } from './open-nodes-scan.ts';
+
+export const openNodesLimits = {
+  answerMsMax: 10_000,
+  /** Questions that wait or are being answered. */
+  pendingMax: 8,
+  heapMiBMax: 128,
+} as const;
+
+export interface OpenNodesDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly simulated: boolean;
+  readonly roots: { readonly proc: string };
+}
+
+type Answer = AgentResult<'openNodes'>;
+
+export class OpenNodes {
+  readonly #deps: OpenNodesDeps;
+  #scanner: ScanProcess<OpenNodesOrder, Answer> | undefined;
+  #pending = 0;
+
+  constructor(deps: OpenNodesDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws DriverCallError `transient` when it takes too long, or too many ask. */
+  async find({ nodes }: Pick<AgentParams<'openNodes'>, 'nodes'>): Promise<Answer> {
+    // The processes of this machine say nothing of a recorded one.
+    if (this.#deps.simulated) return { complete: false, open: [] };
+    if (this.#pending >= openNodesLimits.pendingMax) {
+      throw new DriverCallError('transient', `openNodes: ${this.#pending} are being answered.`);
+    }
+    this.#pending += 1;
+    try {
+      return await this.#findInChild(nodes);
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  async #findInChild(nodes: readonly string[]): Promise<Answer> {
+    const { clock, roots } = this.#deps;
+    const controller = new AbortController();
+    using _timer = clock.setTimer(openNodesLimits.answerMsMax, () => controller.abort());
+    const scanner = (this.#scanner ??= this.#makeScanner());
+    try {
+      return await scanner.run({ proc: roots.proc, nodes }, { signal: controller.signal });
+    } catch (error) {
+      // Another one next time: this one may have given up files of processes that are gone.
+      if (this.#scanner === scanner) this.#scanner = undefined;
+      const why = controller.signal.aborted
+        ? `the open files were not looked through within ${openNodesLimits.answerMsMax} ms`
+        : messageOf(error);
+      throw new DriverCallError('transient', why, { cause: error });
+    }
+  }
+
+  #makeScanner(): ScanProcess<OpenNodesOrder, Answer> {
+    const { log } = this.#deps;
+    return new ScanProcess({
+      module: new URL('./open-nodes-scan.ts', import.meta.url),
+      execArgv: [`--max-old-space-size=${openNodesLimits.heapMiBMax}`],
+      onBlocked: (path) => log.warn({ path }, 'a file does not say what it is: it blocks'),
+    });
+  }
+}

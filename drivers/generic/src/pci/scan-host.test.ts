@@ -1,0 +1,95 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'vitest';
+import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
+import type { Ask } from '@cyborg/driver-sdk/scan-process';
+import { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
+import { scan, type OpenNodesAnswer } from './scan-host.ts';
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cyborg-open-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const gpu = (address: string, minor: number): FunctionDescription => ({
+  address,
+  vendor: 0x10de,
+  device: 0x2330,
+  class: 0x030200,
+  driver: 'nouveau',
+  iommuGroup: 7,
+  below: {
+    'drm/renderD/dev': `226:${minor}\n`,
+    'drm/renderD/uevent': `DEVNAME=dri/renderD${minor}\n`,
+  },
+});
+const serial: FunctionDescription = {
+  ...gpu('0000:21:00.1', 1),
+  class: 0x070002,
+  below: { 'tty/ttyS9/dev': '4:73\n' },
+};
+/** One process, whose files cannot be listed. */
+const files = { '/proc/77/comm': 'other\n', '/proc/77/cmdline': 'other\n' };
+
+const everything = [gpu('0000:21:00.0', 128), serial, gpu('0000:22:00.0', 129)];
+
+async function look(onQuestion: Ask, functions = everything): Promise<DriverAccelerator[]> {
+  const roots = buildTree(folder, { functions, files });
+  const config = { classes: ['03'], rules: [], exclude: [], offer: 'all' as const };
+  const input = { roots, hostName: 'host', boundByUs: [], known: {}, config };
+  const whole = { ...input, isSimulated: false, asksAgent: true };
+  const { inventory } = await scan(whole, new TreeReader(), onQuestion);
+  return inventory.devices.flatMap((device) => device.deployables[0]?.accelerators ?? []);
+}
+
+const says = (answer: OpenNodesAnswer): Ask => {
+  return async () => answer;
+};
+
+describe('what the agent says of open nodes', () => {
+  it('is asked for once, for all functions and their neighbours', async ({ expect }) => {
+    const questions: unknown[] = [];
+    const found = await look(async (question) => {
+      questions.push(question);
+      return { complete: true, open: [] };
+    });
+    expect(questions).toEqual([
+      {
+        nodes: ['0000:21:00.0', 'c226:128', '0000:21:00.1', 'c4:73', '0000:22:00.0', 'c226:129'],
+      },
+    ]);
+    expect(found.map(({ attach_info: info, host_use: use }) => [info['bus'], use])).toEqual([
+      ['21', 'neighbour 0000:21:00.1 in IOMMU group 7: driven by nouveau'],
+      ['22', 'neighbour 0000:21:00.1 in IOMMU group 7: driven by nouveau'],
+    ]);
+  });
+
+  it('names the holder of a node, or of the memory', async ({ expect }) => {
+    const holder = { pid: 12, command: 'trainer' };
+    const byNode = await look(says({ complete: false, open: [{ node: 'c226:128', ...holder }] }));
+    expect(byNode[0]?.host_use).toBe('/dev/dri/renderD128 is open in trainer (pid 12)');
+    const byMemory = await look(
+      says({ complete: true, open: [{ node: '0000:22:00.0', ...holder }] }),
+    );
+    expect(byMemory[1]?.host_use).toBe('its memory is open in trainer (pid 12)');
+  });
+
+  it('counts as use when it is not all, missing, or not known to the agent', async ({ expect }) => {
+    const useAfter = async (onQuestion: Ask): Promise<string | null | undefined> => {
+      const [first] = await look(onQuestion, [gpu('0000:21:00.0', 128)]);
+      return first?.host_use;
+    };
+    const question = 'whether /dev/dri/renderD128 is open is unknown';
+    expect(await useAfter(says({ complete: true, open: [] }))).toBeNull();
+    for (const [onQuestion, why] of [
+      [says({ complete: false, open: [] }), 'the agent cannot see the files of every process'],
+      [async () => Promise.reject(new Error('it is busy')), 'the agent did not say: it is busy'],
+      [says('unknown'), "the files of other users' processes are hidden"],
+    ] as const) {
+      expect(await useAfter(onQuestion)).toContain(`${question}: ${why}`);
+    }
+  });
+});
