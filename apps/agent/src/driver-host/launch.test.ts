@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'vitest';
+import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { readPackage } from './catalogue.ts';
@@ -27,13 +28,16 @@ async function makeClosedCheckout(): Promise<{ root: string } & AsyncDisposable>
   const parts = ['packages/driver-sdk', 'drivers/generic'];
   for (const part of parts) await cp(join(checkout, part), join(root, part), { recursive: true });
   await symlink('../../packages/driver-sdk', join(root, 'node_modules', '@cyborg', 'driver-sdk'));
-  await mkdir(join(root, 'tree', 'bus'), { recursive: true });
+  const gpu = { address: '0000:21:00.0', vendor: 0x10de, device: 0x2330, class: 0x030200 };
+  buildTree(join(root, 'tree'), { functions: [gpu] });
   return { root, [Symbol.asyncDispose]: async () => rm(root, { recursive: true, force: true }) };
 }
 
-async function greet(root: string): Promise<{ driver: string; inventory: unknown }> {
+async function greet(
+  root: string,
+): Promise<{ driver: string; devices: number; functions: number }> {
   const pkg = await readPackage(join(root, 'drivers', 'generic'));
-  const tree = join(root, 'tree');
+  const tree = join(root, 'tree', 'sys');
   const launched = await launchDriver(pkg, {
     wall: await probeWall(process.getuid?.() ?? 0, log),
     execPath: process.execPath,
@@ -55,23 +59,28 @@ async function greet(root: string): Promise<{ driver: string; inventory: unknown
     roots: launched.roots,
     simulated: true,
     state_dir: launched.stateDir,
-    backends: [{ name: 'v', kind: 'virtual', config: {} }],
+    backends: [
+      { name: 'v', kind: 'virtual', config: {} },
+      { name: 'p', kind: 'pci', config: {} },
+    ],
   });
-  const inventory = await driver.call('discover', { backend: 'v' });
+  const { devices } = await driver.call('discover', { backend: 'v' });
+  // Read by a process of the driver's, behind the same wall.
+  const { devices: functions } = await driver.call('discover', { backend: 'p' });
   await driver.stop();
-  return { driver: who.id, inventory };
+  return { driver: who.id, devices: devices.length, functions: functions.length };
 }
 
 describe.runIf(process.getuid?.() === 0)('a driver in a checkout closed to others', () => {
   it('is reached when only the way to it is closed', async ({ expect }) => {
     await using closed = await makeClosedCheckout();
-    expect(await greet(closed.root)).toMatchObject({ driver: 'generic' });
+    expect(await greet(closed.root)).toEqual({ driver: 'generic', devices: 2, functions: 1 });
   });
 
   it('is reached when every file in it is closed', async ({ expect }) => {
     await using closed = await makeClosedCheckout();
     execFileSync('chmod', ['-R', 'go-rwx', closed.root]);
-    expect(await greet(closed.root)).toMatchObject({ driver: 'generic' });
+    expect(await greet(closed.root)).toEqual({ driver: 'generic', devices: 2, functions: 1 });
   });
 });
 
