@@ -54,8 +54,10 @@ export function connect({ url, log, poolSizeMax, applicationName }: ConnectOptio
  * without a handler on both, it ends the process.
  */
 export function handlePoolErrors(pool: pg.Pool, log: StoreLog): void {
-  const report = (error: Error): void => {
-    log.warn({ err: error }, 'lost a database connection');
+  const report = (error: Error & { readonly code?: string }): void => {
+    if (pool.ending) return; // its connections may go before they have said goodbye
+    // The error carries the whole client with it: only what tells something is logged.
+    log.warn({ code: error.code, reason: error.message }, 'lost a database connection');
   };
   pool.on('error', report);
   pool.on('connect', (client) => client.on('error', report));

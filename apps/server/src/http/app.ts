@@ -1,4 +1,5 @@
 /** The HTTP application: limits, request ids, problems, routes. Listening is listen.ts's. */
+import { withDeadline } from '@cyborg/service/deadline';
 import { ServiceError } from '@cyborg/model/errors';
 import fastify from 'fastify';
 import type {
@@ -84,7 +85,10 @@ interface Failure {
 
 function useProblems(app: FastifyInstance, deps: HttpDeps): void {
   const methodsOf = watchRoutes(app);
-  app.setErrorHandler((error, request, reply) => sendProblem(deps, { error, request, reply }));
+  app.setErrorHandler(async (error, request, reply) => {
+    await readToEnd(request, deps);
+    return sendProblem(deps, { error, request, reply });
+  });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(pathOf(request));
     if (allowed.length === 0) {
@@ -101,6 +105,31 @@ function useProblems(app: FastifyInstance, deps: HttpDeps): void {
     );
     return sendProblem(deps, { error, request, reply });
   });
+}
+
+/** What a refused request still sends is read and thrown away up to here; beyond it the connection is cut. */
+const unread = { bytesMax: 64 * 1024 * 1024, timeoutMs: 10_000 } as const;
+
+/**
+ * Answering and closing while a body still arrives resets the connection, and the caller may lose the answer that says
+ * why: so the rest is read first, where it has an end in sight.
+ */
+async function readToEnd(
+  { raw }: FastifyRequest,
+  { clock }: Pick<HttpDeps, 'clock'>,
+): Promise<void> {
+  const length = Number(raw.headers['content-length'] ?? Number.NaN);
+  if (raw.readableEnded || raw.destroyed || !(length <= unread.bytesMax)) return;
+  const read = new Promise((resolve) => {
+    raw.once('end', resolve);
+    raw.once('close', resolve);
+    raw.resume();
+  });
+  await withDeadline(() => read, {
+    clock,
+    timeoutMs: unread.timeoutMs,
+    what: 'reading the rest of a refused body',
+  }).catch(() => undefined); // cut off then, as a body without an end is
 }
 
 /** Which methods a path knows, for the answer to another one. */
