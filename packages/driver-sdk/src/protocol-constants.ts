@@ -28,3 +28,7 @@ export const protocolLimits = {
   /** A driver takes a request of its own for unanswered after this. The agent's own deadlines are shorter. */
   agentAnswerMsMax: 45_000,
 } as const;
+
+/** What `openNodes` can be asked for, in at most 255 characters. No part of a path begins with a dot. */
+export const nodePattern =
+  '^((/dev(/[A-Za-z0-9_:+@,=#~%-][A-Za-z0-9_.:+@,=#~%-]*)+)|([bc][0-9]{1,4}:[0-9]{1,8})|([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]))$';

@@ -5,7 +5,7 @@
  * serves all backends of one driver version on one host. Every request has a deadline, which the agent enforces.
  */
 import Type, { type Static, type TObject } from 'typebox';
-import { protocolLimits } from './protocol-constants.ts';
+import { nodePattern, protocolLimits } from './protocol-constants.ts';
 
 export {
   driverErrorCodes,
@@ -297,10 +297,7 @@ const Address = Type.Object({ backend: Key, address: Key }, closed);
  * What may be held open: a device node by its path below /dev, or by its number (`c226:128` a character device,
  * `b259:0` a block device), or the memory of a PCI function, through sysfs, by its address (`0000:21:00.0`).
  */
-const Node = Type.String({
-  pattern:
-    '^(/dev/[A-Za-z0-9_.:+@/-]{1,240}|[bc][0-9]{1,4}:[0-9]{1,8}|[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7])$',
-});
+const Node = Type.String({ maxLength: 255, pattern: nodePattern });
 const OpenNode = Type.Object(
   {
     /** As it was asked for. */

@@ -41,7 +41,9 @@ export class PrivilegedActs {
   async do(method: AgentMethod, params: Params, backend: Backend): Promise<object> {
     const { lease, log, simulated } = this.#deps;
     // Changes nothing and says little: needs no lease and no order.
-    if (method === 'openNodes') return await this.#openNodes.find({ nodes: toNodes(params) });
+    if (method === 'openNodes') {
+      return await this.#openNodes.find(backend.wanted.id, toNodes(params));
+    }
     this.#check(method, params, backend);
     if (!lease.isHeld()) {
       throw new DriverCallError('transient', 'The agent does not hold the lease of this host.');

@@ -9,8 +9,6 @@ import type { OpenNodesOrder } from './open-nodes-scan.ts';
 
 export const openNodesLimits = {
   answerMsMax: 10_000,
-  /** Questions that wait or are being answered. */
-  pendingMax: 8,
   heapMiBMax: 128,
 } as const;
 
@@ -26,24 +24,25 @@ type Answer = AgentResult<'openNodes'>;
 export class OpenNodes {
   readonly #deps: OpenNodesDeps;
   #scanner: ScanProcess<OpenNodesOrder, Answer> | undefined;
-  #pending = 0;
+  /** Backends whose question waits or is being answered. */
+  readonly #asking = new Set<string>();
 
   constructor(deps: OpenNodesDeps) {
     this.#deps = deps;
   }
 
-  /** @throws DriverCallError `transient` when it takes too long, or too many ask. */
-  async find({ nodes }: Pick<AgentParams<'openNodes'>, 'nodes'>): Promise<Answer> {
+  /** @throws DriverCallError `transient` when it takes too long, or the backend asks again before it has its answer. */
+  async find(backendId: string, nodes: AgentParams<'openNodes'>['nodes']): Promise<Answer> {
     // The processes of this machine say nothing of a recorded one.
     if (this.#deps.simulated) return { complete: false, open: [] };
-    if (this.#pending >= openNodesLimits.pendingMax) {
-      throw new DriverCallError('transient', `openNodes: ${this.#pending} are being answered.`);
+    if (this.#asking.has(backendId)) {
+      throw new DriverCallError('transient', 'openNodes: wait for the answer before asking again.');
     }
-    this.#pending += 1;
+    this.#asking.add(backendId);
     try {
       return await this.#findInChild(nodes);
     } finally {
-      this.#pending -= 1;
+      this.#asking.delete(backendId);
     }
   }
 

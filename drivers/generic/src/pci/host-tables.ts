@@ -1,11 +1,14 @@
 /** What the host says of itself, for the holder checks: read when first asked for, and once for a scan. */
 import { parsePciAddress, formatPciAddress } from '@cyborg/driver-sdk/pci';
+import { nodePattern } from '@cyborg/driver-sdk/protocol-constants';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import { walkFolders, type Folder, type Folders } from './folders.ts';
 import type { PciFunction } from './function.ts';
 import { readCryptoUsers } from './proc/crypto.ts';
 import { readMounts, readSwaps, type Mounts } from './proc/mounts.ts';
 import { readOpenNodes, type OpenNodes } from './proc/open-nodes.ts';
+
+const nodeForm = new RegExp(nodePattern, 'u');
 
 export interface BlockDevice {
   readonly name: string;
@@ -15,8 +18,8 @@ export interface BlockDevice {
 export interface DeviceNode {
   /** Below /dev. */
   readonly path: string;
-  /** `c226:128`, `b259:0`: finds it under any path. Undefined when it is not known, or not asked for. */
-  readonly number: string | undefined;
+  /** How the agent is asked for it: by number (`c226:128`), which finds it under any path. Undefined: it cannot be. */
+  readonly asked: string | undefined;
 }
 
 export interface HostTablesOptions {
@@ -26,8 +29,8 @@ export interface HostTablesOptions {
   readonly isEvidenceOfTreeAlone: boolean;
   /** Addresses that this agent bound to vfio-pci itself. */
   readonly boundByUs: readonly string[];
-  /** Nodes are looked for by number: open files are the agent's to say. */
-  readonly findsByNumber: boolean;
+  /** Who has nodes open is the agent's to say. */
+  readonly asksAgent: boolean;
 }
 
 export class HostTables {
@@ -36,7 +39,7 @@ export class HostTables {
   readonly proc: string;
   readonly isEvidenceOfTreeAlone: boolean;
   readonly #boundByUs: ReadonlySet<string>;
-  readonly #findsByNumber: boolean;
+  readonly asksAgent: boolean;
   readonly #folders = new Map<string, Folders>();
   readonly #values = new Map<string, unknown>();
 
@@ -46,7 +49,7 @@ export class HostTables {
     this.proc = options.proc;
     this.isEvidenceOfTreeAlone = options.isEvidenceOfTreeAlone;
     this.#boundByUs = new Set(options.boundByUs);
-    this.#findsByNumber = options.findsByNumber;
+    this.asksAgent = options.asksAgent;
   }
 
   isBoundByUs(address: string): boolean {
@@ -70,12 +73,10 @@ export class HostTables {
     if (entries.get('dev') !== 'file') return undefined;
     return this.#once(`node ${path}`, () => {
       const uevent = entries.has('uevent') ? this.reader.text(`${path}/uevent`) : undefined;
-      const text = this.#findsByNumber ? this.reader.text(`${path}/dev`) : undefined;
-      const isNumber = text !== undefined && /^\d{1,4}:\d{1,8}$/u.test(text);
-      return {
-        path: `/dev/${/^DEVNAME=(.+)$/mu.exec(uevent ?? '')?.[1] ?? name}`,
-        number: isNumber ? `${isBlock ? 'b' : 'c'}${text}` : undefined,
-      };
+      const node = `/dev/${/^DEVNAME=(.+)$/mu.exec(uevent ?? '')?.[1] ?? name}`;
+      if (!this.asksAgent) return { path: node, asked: undefined };
+      const number = `${isBlock ? 'b' : 'c'}${this.reader.text(`${path}/dev`) ?? ''}`;
+      return { path: node, asked: [number, node].find(canBeAskedFor) };
     });
   }
 
@@ -254,6 +255,10 @@ export class HostTables {
     this.#values.set(key, value);
     return value;
   }
+}
+
+export function canBeAskedFor(node: string): boolean {
+  return node.length <= 255 && nodeForm.test(node);
 }
 
 function lastAddress(target: string | undefined): string | undefined {

@@ -92,4 +92,18 @@ describe('what the agent says of open nodes', () => {
       expect(await useAfter(onQuestion)).toContain(`${question}: ${why}`);
     }
   });
+
+  it('is missing for a node that cannot be asked for, which does not harm the others', async ({
+    expect,
+  }) => {
+    const odd = { 'misc/x/dev': 'nonsense\n', 'misc/x/uevent': 'DEVNAME=../../etc/x\n' };
+    const functions = [{ ...gpu('0000:21:00.0', 128), below: odd }];
+    const [found] = await look(async (question) => {
+      expect(question).toEqual({ nodes: ['0000:21:00.0'] });
+      return { complete: true, open: [] };
+    }, functions);
+    expect(found?.host_use).toBe(
+      'whether /dev/../../etc/x is open is unknown: its number cannot be read',
+    );
+  });
 });

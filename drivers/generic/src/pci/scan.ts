@@ -55,7 +55,7 @@ export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
     proc,
     isEvidenceOfTreeAlone: input.isSimulated,
     boundByUs: input.boundByUs,
-    findsByNumber: input.asksAgent ?? false,
+    asksAgent: input.asksAgent ?? false,
   });
   return {
     nodes: () => {

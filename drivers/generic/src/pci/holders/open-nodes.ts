@@ -1,6 +1,6 @@
 import type { PciFunction } from '../function.ts';
 import type { DeviceNode, HostTables } from '../host-tables.ts';
-import { seen, unknown, type HolderCheck } from './host-use.ts';
+import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 /** Processes that have one of the function's device nodes open, or a BAR of it through sysfs. */
 export const findNodeUse: HolderCheck = (fn, tables) => {
@@ -10,8 +10,8 @@ export const findNodeUse: HolderCheck = (fn, tables) => {
   if (open !== 'missing') {
     const holder = open.holders.get(fn.address);
     if (holder !== undefined) return seen(`its memory is open in ${holder}`);
-    for (const { path, number } of nodes) {
-      const user = open.holders.get(path) ?? open.holders.get(number ?? path);
+    for (const { path, asked } of nodes) {
+      const user = open.holders.get(asked ?? path) ?? open.holders.get(path);
       if (user !== undefined) return seen(`${path} is open in ${user}`);
     }
   }
@@ -21,19 +21,24 @@ export const findNodeUse: HolderCheck = (fn, tables) => {
   }
   if (first === undefined || tables.isEvidenceOfTreeAlone) return undefined;
   const missing = open === 'missing' ? 'no process table' : open.missing;
-  if (missing === null) return undefined;
+  if (missing === null) return unasked(nodes, tables);
   return unknown(`whether ${first.path} is open is unknown: ${missing}`);
 };
 
+function unasked(nodes: readonly DeviceNode[], { asksAgent }: HostTables): HostUse | undefined {
+  const node = asksAgent ? nodes.find(({ asked }) => asked === undefined) : undefined;
+  return node && unknown(`whether ${node.path} is open is unknown: its number cannot be read`);
+}
+
 /** What {@link findNodeUse} looks for, in the words of the agent's `openNodes`. */
 export function namesOfNodes(fn: PciFunction, tables: HostTables): string[] {
-  return [fn.address, ...nodesOf(fn, tables).map(({ path, number }) => number ?? path)];
+  return [fn.address, ...nodesOf(fn, tables).flatMap(({ asked }) => asked ?? [])];
 }
 
 function nodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {
   const { folders } = tables.foldersOf(fn);
   const shown = folders.flatMap((folder) => tables.nodeOf(folder) ?? []);
-  return [...shown, ...extraNodes(fn, tables).map((path) => ({ path, number: undefined }))];
+  return [...shown, ...extraNodes(fn, tables).map((path) => ({ path, asked: path }))];
 }
 
 /** Nodes that the tree does not show below the function. */
