@@ -157,9 +157,11 @@ async function countByType(db: Db, scope: Scope, found: readonly Found[]): Promi
   const ids = [...new Set(found.flatMap(({ backend_id }) => backend_id ?? []))];
   if (ids.length === 0) return () => ({ accelerators_total: 0, accelerators_free: 0 });
   const { rows } = await sql<{ backend_id: string; type: string; total: number; free: number }>`
-    select backend_id, type, count(*) as total, count(*) filter (where state = 'available') as free
-    from accelerator where backend_id = any(${ids}::uuid[]) and ${acceleratorsInScope(scope)}
-    group by backend_id, type`.execute(db);
+    select page.id as backend_id, counted.*
+    from unnest(${ids}::uuid[]) as page(id), lateral (
+      select type, count(*) as total, count(*) filter (where state = 'available') as free
+      from accelerator where backend_id = page.id and ${acceleratorsInScope(scope)}
+      group by type) as counted`.execute(db);
   return (backendId, types) => {
     const counted = rows.filter(
       (row) => row.backend_id === backendId && (types === undefined || types.includes(row.type)),
