@@ -16,7 +16,7 @@ await benchDiscovery(report);
   await using fleet = await startBenchFleet({ accelerators, instances: 40 });
   await benchAtRest(fleet, report, { seconds: isQuick ? 5 : 20 });
   await benchInventory(fleet, report);
-  const cycles = isQuick ? 200 : 1500;
+  const cycles = isQuick ? 100 : 600;
   await benchAttach(fleet, report, { accelerators, cycles, heldMany: 1000 });
   await benchLists(fleet, report);
 }
