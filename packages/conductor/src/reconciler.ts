@@ -24,5 +24,5 @@ export interface Reconciler {
    * there is work, or a text that differs whenever there may be. Then `periodMs` is only for what nobody thought of.
    */
   readonly due?: (now: Date) => RawBuilder<unknown>;
-  pass(signal: AbortSignal): Promise<PassReport>;
+  readonly pass: (signal: AbortSignal) => Promise<PassReport>;
 }

@@ -79,7 +79,8 @@ describe('the first start with --demo', () => {
     expect(
       rows.map(({ name, selector }) => [
         name,
-        selector.kind === 'hosts' && selector.host_ids.map((id) => hosts.get(id)).toSorted(),
+        selector.kind === 'hosts' &&
+          selector.host_ids.map((id) => hosts.get(id) ?? '').toSorted((a, b) => a.localeCompare(b)),
       ]),
     ).toEqual([
       ['demo-pci', ['demo-2']],
