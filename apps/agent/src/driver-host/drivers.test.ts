@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, it } from 'vitest';
 import { FakeServer } from '../../test/fake-server.ts';
 import { TestHost, makeBackend, makeInstallation, makeOrder } from '../../test/agent-under-test.ts';
-import { driverLimits } from './limits.ts';
+import { driverLimits, streamLimits } from './limits.ts';
 
 const quick = {
   ...driverLimits,
@@ -281,6 +281,9 @@ describe.runIf(process.getuid?.() === 0)('behind the wall', () => {
     expect(status).toMatch(/^Uid:\s+65534\s+65534/m);
     expect(status).toMatch(/^NoNewPrivs:\s+1/m);
     expect(status).toMatch(/^CapEff:\s+0000000000000000/m);
+    const limits = await readFile(`/proc/${drivers[0]?.pid}/limits`, 'utf8');
+    const processesMax = Number(/^Max processes +(\d+)/m.exec(limits)?.[1]);
+    expect(processesMax).toBeLessThanOrEqual(streamLimits.userThreadsMax);
   });
 });
 

@@ -166,7 +166,7 @@ export async function launchDriver(
     ...wall.user,
     'prlimit',
     `--nofile=${streamLimits.openFilesMax}`,
-    ...processLimit(wall),
+    ...(await processLimit(wall)),
     '--core=0',
     code.node,
     '--permission',
@@ -187,9 +187,16 @@ export async function launchDriver(
   };
 }
 
-/** Of all drivers together. An ordinary user's own processes would count, so that user's limit is left as it is. */
-function processLimit(wall: Wall): string[] {
-  return wall.kind === 'root' ? [`--nproc=${streamLimits.userThreadsMax}`] : [];
+/**
+ * Of all drivers together. An ordinary user's own processes would count, so that user's limit is left as it is; so is one
+ * that is lower already, which a driver could not raise.
+ */
+async function processLimit(wall: Wall): Promise<string[]> {
+  if (wall.kind !== 'root') return [];
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const hard = /^Max processes +\S+ +(\S+)/mu.exec(limits)?.[1];
+  if (hard === undefined || Number(hard) <= streamLimits.userThreadsMax) return [];
+  return [`--nproc=${streamLimits.userThreadsMax}`];
 }
 
 /** The folder is the driver user's; only the way to it may be closed. */
