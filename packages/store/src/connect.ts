@@ -40,6 +40,8 @@ export function connect({ url, log, poolSizeMax, applicationName }: ConnectOptio
     idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,
     application_name: applicationName ?? 'cyborg',
     keepAlive: true,
+    // For `begin` with the first statement (prepared.ts); nobody else sends before an answer came.
+    pipeline: true,
     types: { getTypeParser: typeParser },
   });
   handlePoolErrors(pool, log);

@@ -33,3 +33,51 @@ describe('prepared statements', () => {
     });
   });
 });
+
+describe('a transaction', () => {
+  it('begins with its first statement, and ends with its last', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { db } = database;
+    const count = async (): Promise<number> =>
+      (await db.selectFrom('quota').select('type').execute()).length;
+    const add = (type: string) =>
+      sql`insert into quota (project_id, type, accelerators_max, created_at)
+        values ('x', ${type}, 1, ${new Date(0)})`;
+    const failing = db.transaction().execute(async (tx) => {
+      await add('GPU').execute(tx);
+      expect(await count(), 'nobody sees it yet').toBe(0);
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await count()).toBe(0);
+    await db.transaction().execute((tx) => add('GPU').execute(tx));
+    expect(await count()).toBe(1);
+  });
+
+  it('whose first statement fails is undone, and its connection is good for the next', async ({
+    expect,
+  }) => {
+    await using database = await openTestDatabase();
+    const { db } = database;
+    for (let n = 0; n < 6; n++) {
+      const failing = db.transaction().execute((tx) => sql`select 1 / ${0}::int`.execute(tx));
+      await expect(failing).rejects.toMatchObject({ code: '22012' });
+    }
+    const { rows } = await db
+      .transaction()
+      .execute((tx) => sql`select ${1}::int as one`.execute(tx));
+    expect(rows).toEqual([{ one: 1 }]);
+  });
+
+  it('without a statement asks nothing', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { db } = database;
+    await db.connection().execute(async (one) => {
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(one);
+      await one.transaction().execute(async () => {});
+      const { rows: last } = await sql<{ query: string }>`
+        select query from pg_stat_activity where pid = ${rows[0]?.pid}`.execute(db);
+      expect(last[0]?.query).toBe('select pg_backend_pid() as pid');
+    });
+  });
+});
