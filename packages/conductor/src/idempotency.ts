@@ -5,7 +5,12 @@ import { createHash } from 'node:crypto';
 
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import { insertIdempotencyKey, lockIdempotencyKey } from '@cyborg/store/idempotency-keys';
+import {
+  insertAnswer,
+  insertIdempotencyKey,
+  lockIdempotencyKey,
+} from '@cyborg/store/idempotency-keys';
+import type { RawBuilder } from 'kysely';
 
 import { defaultLimits } from './limits.ts';
 import type { Act } from './transaction.ts';
@@ -20,6 +25,16 @@ export interface IdempotentRequest {
   readonly body: unknown;
 }
 
+/** An answer that `work` stores itself, with its changes. */
+export interface KeptAnswer {
+  readonly statement: RawBuilder<unknown>;
+  /** @throws ServiceError `idempotency-running` unless the statement has written a row. */
+  check(written: number): void;
+}
+
+/** Undefined when the request has no key. */
+export type KeepAnswer<Result> = (result: Result) => KeptAnswer | undefined;
+
 const hourMs = 3_600_000;
 
 /**
@@ -33,26 +48,36 @@ const hourMs = 3_600_000;
 export async function idempotently<Result>(
   { tx, now }: Act,
   request: IdempotentRequest,
-  work: () => Promise<Result>,
+  work: (keep: KeepAnswer<Result>) => Promise<Result>,
 ): Promise<Result> {
-  if (request.key === undefined) return work();
+  const { key } = request;
+  if (key === undefined) return work(() => undefined);
   const keyed = {
     scope: `${request.caller.projectId} ${request.method} ${request.path}`,
-    key: request.key,
+    key,
     bodyHash: hashOf(request.body),
     now,
     expiredBefore: new Date(now.getTime() - defaultLimits.idempotencyHours * hourMs),
   };
   const found = await lockIdempotencyKey(tx, keyed);
-  if (found === 'locked') throw running(request.key);
+  if (found === 'locked') throw running(key);
   if (found !== undefined) {
-    if (found.bodyHash !== keyed.bodyHash) throw mismatch(request.key);
+    if (found.bodyHash !== keyed.bodyHash) throw mismatch(key);
     return fromStored(found.response) as Result;
   }
-  const result = await work();
-  const isStored = await insertIdempotencyKey(tx, { ...keyed, response: toStored(result) });
-  // The first request ended between our snapshot and our lock: it is stored now, and ours is undone.
-  if (!isStored) throw running(request.key);
+  // When the first request ended between our snapshot and our lock, it is stored now, and ours is undone.
+  const check = (written: number): void => {
+    if (written !== 1) throw running(key);
+  };
+  let isKept = false;
+  const result = await work((answer) => {
+    isKept = true;
+    return { statement: insertAnswer({ ...keyed, response: toStored(answer) }), check };
+  });
+  if (!isKept) {
+    const isStored = await insertIdempotencyKey(tx, { ...keyed, response: toStored(result) });
+    check(isStored ? 1 : 0);
+  }
   return result;
 }
 

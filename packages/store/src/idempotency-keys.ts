@@ -1,6 +1,5 @@
-import { sql, type Kysely, type Transaction } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
-import { toJson } from './json.ts';
 import type { Database } from './schema.ts';
 
 export interface IdempotencyKey {
@@ -39,30 +38,34 @@ export async function lockIdempotencyKey(
   return { bodyHash: row.body_hash, response: row.response };
 }
 
+export interface NewAnswer extends IdempotencyKey {
+  readonly response: unknown;
+}
+
 /** @returns false when somebody stored an answer under the key in the meantime. */
 export async function insertIdempotencyKey(
   tx: Transaction<Database>,
-  {
-    scope,
-    key,
-    bodyHash,
-    now,
-    expiredBefore,
-    response,
-  }: IdempotencyKey & { readonly response: unknown },
+  answer: NewAnswer,
 ): Promise<boolean> {
-  const values = { body_hash: bodyHash, response: toJson(response), created_at: now };
-  const { numInsertedOrUpdatedRows } = await tx
-    .insertInto('idempotency_key')
-    .values({ scope, key, status: null, ...values })
-    .onConflict((conflict) =>
-      conflict
-        .columns(['scope', 'key'])
-        .doUpdateSet(values)
-        .where('idempotency_key.created_at', '<', expiredBefore),
-    )
-    .executeTakeFirstOrThrow();
-  return numInsertedOrUpdatedRows === 1n;
+  const { rows } = await insertAnswer(answer).execute(tx);
+  return rows.length === 1;
+}
+
+/** The same as a statement, to send along with others; no row when somebody stored an answer in the meantime. */
+export function insertAnswer({
+  scope,
+  key,
+  bodyHash,
+  now,
+  expiredBefore,
+  response,
+}: NewAnswer): RawBuilder<{ key: string }> {
+  return sql`
+    insert into idempotency_key as kept (scope, key, status, body_hash, response, created_at)
+    values (${scope}, ${key}, null, ${bodyHash}, ${JSON.stringify(response)}::jsonb, ${now})
+    on conflict (scope, key) do update set body_hash = excluded.body_hash,
+      response = excluded.response, created_at = excluded.created_at
+    where kept.created_at < ${expiredBefore} returning key`;
 }
 
 /** @returns how many were forgotten. */

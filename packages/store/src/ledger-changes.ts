@@ -110,14 +110,26 @@ const statements = {
 
 const kinds = Object.keys(statements) as (keyof LedgerChanges)[];
 
+/**
+ * @param beside  one more statement, with `returning`, that is sent along.
+ * @returns how many rows that one wrote.
+ */
 export async function writeLedgerChanges(
   tx: Kysely<Database>,
   changes: LedgerChanges,
-): Promise<void> {
+  beside?: RawBuilder<unknown>,
+): Promise<number> {
   const parts = kinds
     .filter((kind) => changes[kind].length > 0)
     .map((kind) => toPart(kind, changes[kind]));
+  if (beside !== undefined) {
+    const all = [...parts, sql`beside as (${beside})`];
+    const { rows } = await sql<{ count: number }>`
+      with ${sql.join(all)} select count(*) as count from beside`.execute(tx);
+    return rows[0]?.count ?? 0;
+  }
   if (parts.length > 0) await sql`with ${sql.join(parts)} select 1`.execute(tx);
+  return 0;
 }
 
 interface Statement {

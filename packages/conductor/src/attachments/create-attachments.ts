@@ -7,7 +7,7 @@ import type { OperationRow } from '@cyborg/store/operations';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import type { DryRunQuery, Input } from '../handler.ts';
-import { idempotently } from '../idempotency.ts';
+import { idempotently, type KeepAnswer } from '../idempotency.ts';
 import { toOperationView, type OperationView } from '../operations/read-operations.ts';
 import {
   addAttachment,
@@ -98,9 +98,9 @@ function attach(
     body: input.body,
   };
   return act(deps, (current) =>
-    idempotently(current, request, async () => {
+    idempotently<OperationView>(current, request, async (keep) => {
       const plan = await planAttach(current, deps, { caller, input, locking });
-      return reserve(current, deps, { caller, plan });
+      return reserve(current, deps, { caller, plan, keep });
     }),
   );
 }
@@ -123,7 +123,15 @@ async function planAttach(
 async function reserve(
   current: Act,
   deps: ConductorDeps,
-  { caller, plan }: { readonly caller: Caller; readonly plan: Plan },
+  {
+    caller,
+    plan,
+    keep,
+  }: {
+    readonly caller: Caller;
+    readonly plan: Plan;
+    readonly keep: KeepAnswer<OperationView>;
+  },
 ): Promise<OperationView> {
   const draft = emptyDraft(current, { ledger: deps.ledger, userId: caller.userId });
   const operationId = deps.rng.uuid();
@@ -131,8 +139,9 @@ async function reserve(
   const operation = attachOperation(current, deps, { caller, plan, operationId, given });
   for (const one of given) giveOne(draft, one, { caller, plan, operationId });
   addOperation(draft, operation);
-  await commitDraft(draft);
-  return toOperationView(operation);
+  const view = toOperationView(operation);
+  await commitDraft(draft, keep(view));
+  return view;
 }
 
 type Given = Picked & { readonly attachmentId: string };

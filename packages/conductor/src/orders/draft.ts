@@ -23,6 +23,7 @@ import { lockOpenOperations, type OperationRow } from '@cyborg/store/operations'
 
 import type { Ledger } from '../deps.ts';
 import { changedAt } from '../etag.ts';
+import type { KeptAnswer } from '../idempotency.ts';
 import type { NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 
@@ -85,19 +86,21 @@ export async function openDraft(act: Act, options: DraftOptions): Promise<Draft>
   return draft;
 }
 
-/** Writes what changed and its events in one statement. */
-export async function commitDraft(draft: Draft): Promise<void> {
+/** Writes what changed and its events in one statement, and the answer to the request with them. */
+export async function commitDraft(draft: Draft, answer?: KeptAnswer): Promise<void> {
   const changed = <Row extends object>(rows: ReadonlyMap<string, Row>): Row[] =>
     [...rows.values()].filter((row) => draft.changed.has(row));
   const operations = changed(draft.operations);
-  await writeLedgerChanges(draft.act.tx, {
+  const changes = {
     accelerators: changed(draft.accelerators),
     attachments: changed(draft.attachments),
     newAttachments: draft.newAttachments,
     operations,
     newOperations: draft.newOperations,
     events: draft.events,
-  });
+  };
+  const stored = await writeLedgerChanges(draft.act.tx, changes, answer?.statement);
+  answer?.check(stored);
   const { wakeUps } = draft.act;
   for (const { id } of operations) wakeUps.add(`operation:${id}`);
   if (draft.events.length > 0) wakeUps.add('events-written');
