@@ -27,6 +27,8 @@ const lockings: Readonly<Record<Locking, RawBuilder<unknown>>> = {
 };
 
 /**
+ * The limit is in the text: as a parameter it keeps PostgreSQL from ever settling on one plan.
+ *
  * In id order, locked. With `wait`, rows that others hold are waited for, at most the transaction's lock timeout, and
  * left out when they no longer fit.
  */
@@ -37,7 +39,7 @@ export async function pickCandidates(
   const { rows } = await sql<CandidateRow>`
     select a.*, b.state as backend_state, b.status as backend_status, b.name as backend, h.name as host
     from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
-    where ${fits} order by a.id limit ${limit} ${lockings[locking]}`.execute(tx);
+    where ${fits} order by a.id limit ${sql.lit(limit)} ${lockings[locking]}`.execute(tx);
   return rows;
 }
 
