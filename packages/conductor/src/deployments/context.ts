@@ -83,6 +83,16 @@ async function readReach(tx: Tx, caller: Caller): Promise<DeploymentContext['may
     );
 }
 
+/** For an operation's subject: a manager's operation tells of no host that is not granted. */
+export function shownHosts(
+  { caller, hosts, mayUse }: DeploymentContext,
+  backends: readonly string[],
+): { readonly host_ids?: readonly string[] } {
+  if (isAdmin(caller)) return {};
+  const shown = hosts.filter(({ id }) => backends.some((name) => mayUse(id, name)));
+  return { host_ids: shown.map(({ id }) => id) };
+}
+
 /** Hosts of which anything is in the caller's reach: what "nearest" may name. */
 export function hostsInReach(context: DeploymentContext): FleetHost[] {
   const names = [null, ...context.backends.map(({ name }) => name)];

@@ -415,6 +415,24 @@ describe('managers (promise 9)', () => {
     expect(rows).toEqual([{ host_id: mine.id, name: 'soft' }]);
   });
 
+  it('hear in the operation only of hosts that are granted', async ({ expect }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const mine = await addHost(db, { name: 'mine' });
+    await addHost(db, { name: 'theirs' });
+    await grant(bench, mine);
+    const soft = { backends: [{ name: 'soft', kind: 'virtual' }] };
+    await bench.install(soft);
+    const { id } = await bench.install(soft, manager);
+    await bench.pass();
+    const row = await db
+      .selectFrom('operation')
+      .select('results')
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow();
+    expect(row.results.map(({ host }) => host)).toEqual(['mine']);
+  });
+
   it('change nothing that also runs on hosts of others', async ({ expect }) => {
     await using bench = await openBench();
     const { db } = bench.database;

@@ -12,7 +12,7 @@ import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import { checkNames, checkOverlaps, toPlanned } from './conflicts.ts';
 import { isServed } from './bare.ts';
-import type { DeploymentBackendRow, DeploymentContext } from './context.ts';
+import { shownHosts, type DeploymentBackendRow, type DeploymentContext } from './context.ts';
 import { judgeInstall } from './judge.ts';
 import { addHostOperation } from './new-operation.ts';
 import { isSameSelector, selects, union } from './selectors.ts';
@@ -148,7 +148,12 @@ export async function install(
   const plan = await planInstall(running, context, body);
   if (!plan.isSame) await writeInstall(deps, running, { context, plan });
   const driver_id = context.known.driver.id;
-  const subject = { driver_id, version: plan.version, backends: plan.names };
+  const subject = {
+    driver_id,
+    version: plan.version,
+    backends: plan.names,
+    ...shownHosts(context, plan.names),
+  };
   const results = await judgeInstall(running, subject);
   // A wish that grew, say from this host to every host, while every host has what it asks for.
   const isEverywhere =

@@ -11,6 +11,8 @@ export interface InstallSubject {
   readonly driver_id: string;
   readonly version: string;
   readonly backends: readonly string[];
+  /** Hosts that the operation's owner may see; absent = all of them. */
+  readonly host_ids?: readonly string[];
 }
 
 interface Progress {
@@ -62,7 +64,8 @@ export async function judgeInstall(
     .orderBy('name')
     .execute();
   const progress = await readProgress(tx, subject.driver_id);
-  const results = hosts.flatMap((host) =>
+  const shown = hosts.filter(({ id }) => subject.host_ids?.includes(id) ?? true);
+  const results = shown.flatMap((host) =>
     wanted
       .filter(({ selector }) => selects(selector, host))
       .map(({ name }) => {

@@ -18,6 +18,7 @@ import { checkConfig, checkDelegable, kindOf, mergeConfig } from './config.ts';
 import { checkOverlaps, toPlanned } from './conflicts.ts';
 import {
   deploymentOf,
+  shownHosts,
   type DeploymentBackendRow,
   type DeploymentContext,
   type DeploymentRow,
@@ -162,7 +163,12 @@ export async function update(
     (plan.rollout === undefined || isDeepStrictEqual(plan.rollout, plan.deployment.rollout));
   if (!isSame) await writeUpdate(running, plan, input.context);
   const driver_id = plan.deployment.driver_id;
-  const subject = { driver_id, version: plan.version.version, backends: plan.names };
+  const subject = {
+    driver_id,
+    version: plan.version.version,
+    backends: plan.names,
+    ...shownHosts(input.context, plan.names),
+  };
   const results = await judgeInstall(running, subject);
   return addHostOperation(deps, running, {
     caller: input.context.caller,
