@@ -101,7 +101,12 @@ interface SlowRequest {
 /** A POST whose body takes its time. */
 function beginSlowly(url: string): SlowRequest {
   const body = JSON.stringify({ count: 1 });
-  const headers = { 'content-type': 'application/json', 'content-length': body.length };
+  // The server says 100 when it has read the head: before that it has nothing in flight that it could finish.
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': body.length,
+    expect: '100-continue',
+  };
   const request = httpRequest(url, { method: 'POST', headers });
   const answer = new Promise<{ status: number; id: string }>((resolve, reject) => {
     request.on('error', reject);
@@ -115,7 +120,8 @@ function beginSlowly(url: string): SlowRequest {
     });
   });
   const begun = new Promise<void>((resolve) => {
-    request.write(body.slice(0, 4), () => resolve());
+    request.on('continue', () => request.write(body.slice(0, 4), () => resolve()));
+    request.flushHeaders();
   });
   return {
     begun,
