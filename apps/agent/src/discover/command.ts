@@ -23,6 +23,7 @@ Runs the generic driver once, as you, and prints what it finds. Nothing is chang
 export async function runDiscover(argv: readonly string[]): Promise<number> {
   try {
     const options = readOptions(argv);
+    endQuietlyWithReader();
     if (options.help === true) {
       process.stdout.write(usage);
       return 0;
@@ -44,6 +45,14 @@ export async function runDiscover(argv: readonly string[]): Promise<number> {
     process.stderr.write(`cyborg-agent discover: ${message.replaceAll('\n', ' ')}\n`);
     return error instanceof DiscoverError && error.kind === 'usage' ? 2 : 1;
   }
+}
+
+/** `discover | head`: a reader that has seen enough is no failure. */
+function endQuietlyWithReader(): void {
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.stderr.write(`cyborg-agent discover: ${error.message}\n`);
+    process.exit(error.code === 'EPIPE' ? 0 : 1);
+  });
 }
 
 interface Options {

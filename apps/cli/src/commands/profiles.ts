@@ -61,11 +61,12 @@ export const profileCreate = defineCommand({
   },
   examples: [
     {
-      command: 'cyborg profile-create gpu --group resources:GPU=1,trait:CUSTOM_GPU_NVIDIA=required',
+      command:
+        'cyborg profile-create gpu --group resources:PGPU=1,trait:CUSTOM_PCI_VENDOR_ID_10DE=required',
       help: 'one GPU with that trait',
     },
     {
-      command: `cyborg profile-create gpu '[{"resources:GPU": "1"}]'`,
+      command: `cyborg profile-create gpu '[{"resources:PGPU": "1"}]'`,
       help: "the form of 'openstack accelerator device profile create'",
     },
   ],
@@ -91,7 +92,7 @@ function toGroup(text: string): Group {
 
 function parseGroups(json: string): Group[] {
   const refused = new UsageError(
-    `The groups '${json}' are no JSON array of objects of texts, such as '[{"resources:GPU": "1"}]'.`,
+    `The groups '${json}' are no JSON array of objects of texts, such as '[{"resources:PGPU": "1"}]'.`,
   );
   let parsed: unknown;
   try {

@@ -1,9 +1,10 @@
 /** Server, database and agents of one machine, started and stopped together. */
-import { mkdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, realpath, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 
 import type { Clock } from '@cyborg/service/clock';
 import type { Logger } from '@cyborg/service/logging';
+import { OptionError } from '@cyborg/service/option-error';
 import type { Rng } from '@cyborg/service/rng';
 import { readHostProgress } from '@cyborg/store/host-progress';
 import { releaseLeases } from '@cyborg/store/takeover';
@@ -43,13 +44,31 @@ export interface AllInOne {
 const lookAgainMs = 100;
 const failedPauseMs = 2000;
 
+/** @throws {OptionError} when the folder cannot be made or written. */
 export async function prepareStateDir(
   options: AllInOneOptions,
   env: AllInOneSurroundings['env'],
 ): Promise<string> {
-  const given = options.stateDir ?? defaultStateDir(env);
-  await mkdir(given, { recursive: true, mode: 0o700 });
-  return realpath(given);
+  const given = resolve(options.stateDir ?? defaultStateDir(env));
+  try {
+    await makeFolders(given);
+    await access(given, constants.W_OK | constants.X_OK);
+    return await realpath(given);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OptionError(
+      `--state-dir: ${given} cannot be used: ${reason}. Give a folder that this user may write.`,
+    );
+  }
+}
+
+/** Step by step: a recursive mkdir never returns below /proc. */
+async function makeFolders(folder: string): Promise<void> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() === true) return;
+  if (found !== undefined) throw new Error('it is no folder');
+  await makeFolders(dirname(folder));
+  await mkdir(folder, { mode: 0o700 });
 }
 
 export async function startAllInOne(
