@@ -12,21 +12,7 @@ import { listServiceRows, type ServiceQuery, type ServiceRow } from './read-serv
 import { notFound } from '../hosts/find-host.ts';
 import type { Caller } from '@cyborg/model/caller';
 
-export interface ServiceView {
-  readonly id: string;
-  readonly name: string;
-  readonly kind: 'control' | 'function' | 'daemon';
-  readonly host: string | null;
-  readonly backend: string | null;
-  readonly driver_id: string | null;
-  readonly status: 'enabled' | 'disabled';
-  readonly state: 'up' | 'down';
-  readonly reason: string | null;
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
-  readonly simulated: boolean;
-  readonly updated_at: Date | null;
-}
+export type ServiceView = Omit<ServiceRow, 'sort_key'>;
 
 type IdParams = { readonly id: string };
 type UpdateInput = Input<IdParams, DryRunQuery, { readonly status: 'enabled' | 'disabled' }>;
