@@ -1,6 +1,7 @@
 /** An installation, a guest beside it, and the acts that tests repeat. */
 import { randomUUID } from 'node:crypto';
 
+import { ApiError } from '@cyborg/api-client/errors';
 import { eventually } from '@cyborg/testing/processes';
 
 import { Guest } from './guest.ts';
@@ -38,11 +39,18 @@ export class Scene implements AsyncDisposable {
     }
   }
 
-  /** Asks for one of the profile. @returns the operation's id. */
+  /**
+   * Asks for one of the profile, again while its backend is stale: of a driver that was killed a moment ago the server
+   * may hear only now. @returns the operation's id.
+   */
   async attach(profile = 'rng'): Promise<string> {
     const api = await this.cyborg.admin();
     const params = { instance_id: this.guest.uuid };
-    const answer = await api.createAttachments({ params, body: { profile } });
+    const answer = await eventually(
+      () => api.createAttachments({ params, body: { profile } }).catch(unlessStale),
+      { timeoutMs: 30_000, what: `one of ${profile} is given`, context: () => this.cyborg.logs() },
+    );
+    if (answer instanceof Error) throw answer;
     if (!('id' in answer)) throw new Error('a dry run');
     return answer.id;
   }
@@ -66,6 +74,12 @@ export class Scene implements AsyncDisposable {
     this.witness[Symbol.dispose]();
     await this.guest.kill();
   }
+}
+
+/** @returns any other refusal, which asking again would not change. */
+function unlessStale(error: unknown): Error | undefined {
+  if (error instanceof ApiError && error.message.includes('is stale')) return undefined;
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 export async function createProfiles(cyborg: Installation): Promise<void> {
