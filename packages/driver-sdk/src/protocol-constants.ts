@@ -18,6 +18,9 @@ export const driverErrorCodes = {
 } as const;
 export type DriverErrorCode = keyof typeof driverErrorCodes;
 
+/** The `reason` of an accelerator that lacks nothing but an operator's word. */
+export const notApproved = 'not approved';
+
 /** Limits that both sides keep. */
 export const protocolLimits = {
   frameBytesMax: 8 * 1024 * 1024,

@@ -94,8 +94,10 @@ export const DriverAcceleratorSchema = Type.Object(
     plans: Type.Array(PlanKindSchema, { maxItems: 8 }),
     /** The backend's rules offer it without an operator's approval. */
     offered: Type.Boolean(),
-    /** Why it is not offered (a sentence), or null. */
+    /** Why it is not offered (a sentence), or null. An operator may overrule `not approved`, and nothing else. */
     reason: Nullable(Text),
+    /** What keeps it from being given whoever approves it, where `reason` says less; absent = `reason` says all. */
+    obstacle: Type.Optional(Nullable(Text)),
     /** What on the host uses it (names the holder), or null. Missing evidence counts as use. */
     host_use: Nullable(Text),
     /** v2's attach handle: strings to strings, e.g. domain, bus, device, function. */

@@ -6,9 +6,13 @@ export type WithheldReason =
   | 'host uses it'
   | 'operator'
   | 'unhealthy'
+  | 'cannot be given'
   | 'absent'
   | 'stale'
   | 'not reported yet';
+
+/** In the driver protocol, too: the one reason of a driver that an operator may overrule. */
+export const notApproved = 'not approved' satisfies WithheldReason;
 
 export type Presence = 'present' | 'absent' | 'stale';
 export type HealthStatus = 'healthy' | 'degraded' | 'failed' | 'unknown';
@@ -22,6 +26,10 @@ export interface OfferingFacts {
   readonly ruleOffers: boolean;
   /** What the host uses it for; wins over every rule and every operator. */
   readonly hostUse: string | null;
+  /** What its driver says keeps it from being given at all; wins over every rule and every operator, too. */
+  readonly obstacle: string | null;
+  /** Beside what else the driver says. */
+  readonly lacksApproval: boolean;
   readonly presence: Presence;
   readonly health: HealthStatus;
 }
@@ -43,11 +51,15 @@ export function offeringOf(facts: OfferingFacts): Offering {
   if (facts.presence === 'stale') return withheld('stale');
   if (facts.operatorChoice === 'withhold') return withheld('operator', facts.operatorReason);
   if (facts.health === 'failed') return withheld('unhealthy');
+  if (facts.obstacle !== null) {
+    const isApproved = facts.operatorChoice === 'offer' || !facts.lacksApproval;
+    return withheld(isApproved ? 'cannot be given' : 'not approved', facts.obstacle);
+  }
   switch (facts.operatorChoice) {
     case 'offer':
       return available;
     case null:
-      return facts.ruleOffers ? available : withheld('not approved');
+      return facts.ruleOffers ? available : withheld(notApproved);
     default:
       return unreachable(facts.operatorChoice);
   }

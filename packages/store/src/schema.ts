@@ -289,6 +289,7 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   operator_reason: string | null;
   rule_offers: boolean;
   driver_reason: string | null;
+  obstacle: string | null;
   host_use: string | null;
   /** Project it is kept for, or null. */
   reserved_for: string | null;

@@ -1,4 +1,5 @@
 /** How functions become devices: a physical function with its own part and, where it has them, its virtual functions. */
+import { notApproved } from '@cyborg/driver-sdk/protocol-constants';
 import { formatPciClass, formatPciId, toAttachInfo } from '@cyborg/driver-sdk/pci';
 import type { PciIds } from '@cyborg/driver-sdk/pci-ids';
 import type {
@@ -76,11 +77,7 @@ function toWhole(listed: Listed, key: string, { tools, virtual }: Part): DriverD
   const whole = toAccelerator(listed, { key, tools });
   const { fn } = listed;
   const enabled = Math.max(virtual.length, fn.integer('sriov_numvfs') ?? 0);
-  const reason =
-    whole.host_use === null && enabled > 0
-      ? `divided into ${enabled} virtual functions: give those, or disable them to give it whole`
-      : whole.reason;
-  const accelerator = { ...whole, reason, offered: whole.offered && reason === null };
+  const accelerator = enabled > 0 ? divided(whole, enabled) : whole;
   return {
     key,
     name: `${tools.hostName}_${fn.address}`,
@@ -88,6 +85,13 @@ function toWhole(listed: Listed, key: string, { tools, virtual }: Part): DriverD
     traits: traitsOf(listed),
     accelerators: [accelerator],
   };
+}
+
+/** Stays so whoever approves it: its virtual functions may be with others. */
+function divided(whole: DriverAccelerator, count: number): DriverAccelerator {
+  const obstacle = `divided into ${count} virtual functions: give those, or disable them to give it whole`;
+  const reason = whole.host_use === null ? obstacle : whole.reason;
+  return { ...whole, reason, obstacle, offered: false };
 }
 
 function toGroup(listed: Listed, key: string, { tools, virtual }: Part): DriverDeployable {
@@ -113,7 +117,7 @@ function toAccelerator(
 ): DriverAccelerator {
   const { fn } = listed;
   const use = tools.holders.find(fn);
-  const approval = isApproved(listed, tools.config) ? null : 'not approved';
+  const approval = isApproved(listed, tools.config) ? null : notApproved;
   const obstacle = tools.isSimulated || fn.iommuGroup !== undefined ? null : 'no IOMMU group';
   const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
   const held = use === undefined ? null : `${claim}: ${use.text}`.slice(0, 1024);
@@ -127,6 +131,7 @@ function toAccelerator(
     plans: ['pci'],
     offered: reason === null,
     reason,
+    obstacle,
     host_use: use?.text.slice(0, 1024) ?? null,
     attach_info: toAttachInfo(fn.parsed),
   };

@@ -364,6 +364,8 @@ describe('virtual functions', () => {
     const card: FunctionDescription = { ...nic, below: down, vfs };
     expect(look(card, options)).toMatchObject({ offered: false, host_use: null });
     expect(look(card, options).reason).toMatch(/divided into 2 virtual functions/u);
+    // Also for who would approve it by hand: what is divided is not to be had whole.
+    expect(look(card, options).obstacle).toMatch(/divided into 2 virtual functions/u);
     expect(look(card, { ...options, at: '0000:21:00.2' })).toMatchObject({ offered: true });
   });
 });

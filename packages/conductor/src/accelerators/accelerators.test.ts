@@ -202,6 +202,11 @@ describe('accelerators', () => {
       code: 'wrong-state',
       message: expect.stringContaining('boot display'),
     });
+    await set(1, { host_use: null, obstacle: 'divided into 2 virtual functions' });
+    await expect(edit(admin, 1, { state: 'available' })).rejects.toMatchObject({
+      code: 'wrong-state',
+      message: expect.stringContaining('divided into 2 virtual functions'),
+    });
     const instance = await hold(2, 'alpha');
     expect(await edit(admin, 2, { state: 'withheld' })).toMatchObject({ state: 'attached' });
     await attachments.deleteAttachments(admin, {

@@ -164,6 +164,12 @@ function checkMayOffer(row: ListedAcceleratorRow, reason: string | null): void {
       `Accelerator ${row.name} cannot be offered while its host uses it: ${row.host_use}. Free it there first.`,
     );
   }
+  if (row.obstacle !== null) {
+    throw new ServiceError(
+      'wrong-state',
+      `Accelerator ${row.name} cannot be given, whoever offers it: ${row.obstacle}. It can be offered when its driver reports that this is over (discover-services looks at once).`,
+    );
+  }
   if (row.state === 'cleaning_failed' && !reason) {
     throw new ServiceError(
       'invalid-input',

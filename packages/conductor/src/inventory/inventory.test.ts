@@ -75,6 +75,8 @@ interface Card {
   readonly address?: string;
   readonly offered?: boolean;
   readonly hostUse?: string | null;
+  readonly reason?: string | null;
+  readonly obstacle?: string | null;
   readonly health?: string;
   readonly traits?: readonly string[];
   readonly model?: string;
@@ -112,7 +114,8 @@ function card(key: string, given: Card = {}): Record<string, unknown> {
             type: 'GPU',
             plans: ['pci'],
             offered,
-            reason: null,
+            reason: given.reason ?? null,
+            ...(given.obstacle !== undefined && { obstacle: given.obstacle }),
             host_use: hostUse,
             attach_info: { bus: key },
           },
@@ -354,6 +357,36 @@ describe('changes', () => {
     expect(await bench.accelerators()).toMatchObject([
       { key: '21', state: 'withheld', reason: 'operator: RMA' },
       { key: '22', state: 'available' },
+    ]);
+  });
+
+  it('withhold what the driver says cannot be given, whoever offered it before', async ({
+    expect,
+  }) => {
+    await using bench = await openBench();
+    const bare = { offered: false, reason: 'not approved' };
+    const all = (changes: Card): unknown[] => ['21', '22', '23'].map((key) => card(key, changes));
+    await bench.put(all(bare));
+    await bench.database.db
+      .updateTable('accelerator')
+      .set({ operator_choice: 'offer', state: 'available', reason: null })
+      .where('key', '<>', '23')
+      .execute();
+    await bench.put([
+      card('21', { offered: false, reason: 'divided into 2 virtual functions' }),
+      card('22', { ...bare, obstacle: 'no IOMMU group' }),
+      card('23', { ...bare, obstacle: 'no IOMMU group' }),
+    ]);
+    expect(await bench.accelerators()).toMatchObject([
+      { state: 'withheld', reason: 'cannot be given: divided into 2 virtual functions' },
+      { state: 'withheld', reason: 'cannot be given: no IOMMU group' },
+      { state: 'withheld', reason: 'not approved: no IOMMU group' },
+    ]);
+    await bench.put(all(bare));
+    expect(await bench.accelerators()).toMatchObject([
+      { state: 'available' },
+      { state: 'available' },
+      { state: 'withheld', reason: 'not approved' },
     ]);
   });
 

@@ -1,7 +1,7 @@
 /** Facts of accelerators that exist, and what follows for those that nobody holds. */
 import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
 import { nextState } from '@cyborg/model/lifecycle';
-import { offeringOf, type Offering } from '@cyborg/model/offering';
+import { notApproved, offeringOf, type Offering } from '@cyborg/model/offering';
 import { updateMany } from '@cyborg/store/bulk';
 import { sql } from 'kysely';
 
@@ -23,6 +23,8 @@ export function offeringOfRow(row: Judged): Offering {
     operatorReason: row.operator_reason,
     ruleOffers: row.rule_offers,
     hostUse: row.host_use,
+    obstacle: row.obstacle,
+    lacksApproval: row.driver_reason === notApproved,
     presence: row.presence,
     health: row.health,
   });

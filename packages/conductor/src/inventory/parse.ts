@@ -1,5 +1,5 @@
 /** The driver protocol's inventory, checked again at the server's door: a host may be compromised. */
-import type { HealthStatus } from '@cyborg/model/offering';
+import { notApproved, type HealthStatus } from '@cyborg/model/offering';
 
 import {
   field,
@@ -51,6 +51,7 @@ export interface ReportedAccelerator {
   readonly plans: readonly string[];
   readonly offered: boolean;
   readonly reason: string | null;
+  readonly obstacle: string | null;
   readonly host_use: string | null;
   readonly attach_info: Readonly<Record<string, string>>;
 }
@@ -196,6 +197,7 @@ const acceleratorKeys = [
   'plans',
   'offered',
   'reason',
+  'obstacle',
   'host_use',
   'attach_info',
 ] as const;
@@ -203,16 +205,29 @@ const acceleratorKeys = [
 function readAccelerator(from: Reader): ReportedAccelerator {
   const fields = readObject(from, acceleratorKeys);
   const at = (key: (typeof acceleratorKeys)[number]): Reader => field(from, fields, key);
+  const offered = readBoolean(at('offered'));
+  const reason = readNullable(at('reason'), readText);
   return {
     key: readKey(at('key')),
     name: readKey(at('name')),
     type: readOneOf(at('type'), types),
     plans: readList(at('plans'), inventoryLimits.plansMax, (plan) => readOneOf(plan, plans)),
-    offered: readBoolean(at('offered')),
-    reason: readNullable(at('reason'), readText),
+    offered,
+    reason,
+    obstacle: readObstacle(at('obstacle')) ?? (offered ? null : obstacleIn(reason)),
     host_use: readNullable(at('host_use'), readText),
     attach_info: readStrings(at('attach_info')),
   };
+}
+
+/** A driver that says no more than a reason means it: only a missing approval is for an operator to give. */
+function obstacleIn(reason: string | null): string | null {
+  return reason === notApproved ? null : reason;
+}
+
+/** The field may be missing. */
+function readObstacle(from: Reader): string | null {
+  return from.value === undefined ? null : readNullable(from, readText);
 }
 
 function readService(from: Reader): ReportedService {

@@ -99,6 +99,7 @@ export const acceleratorFacts = [
   'attach_info',
   'rule_offers',
   'driver_reason',
+  'obstacle',
   'host_use',
   'presence',
   'absent_since',
@@ -128,12 +129,18 @@ export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): Acc
     attach_info: item.attach_info,
     rule_offers: item.offered,
     driver_reason: item.reason,
+    obstacle: obstacleOf(item),
     host_use:
       takenBy === undefined ? item.host_use : `backend ${takenBy} has the same function already`,
     presence: 'present',
     absent_since: null,
     health: device.health,
   };
+}
+
+/** What is in use by its host is withheld for that: what it reports as the reason is the same thing again. */
+function obstacleOf({ obstacle, host_use, reason }: ReportedAccelerator): string | null {
+  return host_use !== null && obstacle === reason ? null : obstacle;
 }
 
 /** v2's attributes of a deployable: `rc` and `trait0` onwards. */

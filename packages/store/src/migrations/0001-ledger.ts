@@ -148,6 +148,7 @@ const statements = [
     updated_at timestamptz,
     unique (backend_id, name)
   )`,
+  `create index service_name on service (name, id)`,
   `create table device (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -176,6 +177,7 @@ const statements = [
     unique (backend_id, key)
   )`,
   `create index device_host on device (host_id, id)`,
+  `create index device_type on device (type, id)`,
   `create table deployable (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -227,6 +229,7 @@ const statements = [
     operator_reason text,
     rule_offers boolean not null,
     driver_reason text,
+    obstacle text,
     host_use text,
     reserved_for text,
     presence text not null check (presence in ('present', 'absent')),
@@ -249,6 +252,8 @@ const statements = [
   // One index a question: what is free on a host, what a host or backend has, what waits to be cleaned, who holds what.
   `create index accelerator_free on accelerator (host_id, id) where state = 'available'`,
   `create index accelerator_host on accelerator (host_id, id)`,
+  `create index accelerator_state on accelerator (state, id)`,
+  `create index accelerator_type on accelerator (type, id)`,
   // With what the counts of a page's backends and devices read, so that they stay within the index.
   `create index accelerator_backend on accelerator (backend_id, id) include (type, state)`,
   `create index accelerator_cleaning on accelerator (host_id, id) where state = 'cleaning'`,
@@ -274,6 +279,10 @@ const statements = [
     updated_at timestamptz
   )`,
   `create index instance_host on instance (host_id, id)`,
+  // Those that can be given something come first: of all and of one project.
+  `create index instance_listed on instance ((state <> 'ACTIVE'), name, id)`,
+  `create index instance_project on instance (project_id, (state <> 'ACTIVE'), name, id) where project_id is not null`,
+  `create index instance_name on instance (name)`,
   `create index instance_vanished on instance (id) where is_vanished`,
   `create table device_profile (
     id uuid primary key,
