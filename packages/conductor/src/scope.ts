@@ -44,7 +44,7 @@ export function backendsInScope(scope: Scope): Condition {
     case 'all':
       return everything;
     case 'granted':
-      return sql<SqlBool>`backend.id in (${grantedBackends(scope.projectId)})`;
+      return isGranted(scope.projectId, 'backend.id');
     case 'project':
       return sql<SqlBool>`backend.id in (
         select a.backend_id from accelerator a
@@ -52,46 +52,29 @@ export function backendsInScope(scope: Scope): Condition {
   }
 }
 
-/** For queries on `service`: that of its backend. */
-export function servicesInScope(scope: Scope): Condition {
-  switch (scope.kind) {
-    case 'all':
-      return everything;
-    case 'granted':
-      return sql<SqlBool>`service.backend_id in (${grantedBackends(scope.projectId)})`;
-    case 'project':
-      return sql<SqlBool>`service.backend_id in (
-        select a.backend_id from accelerator a
-        where a.project_id = ${scope.projectId} or a.reserved_for = ${scope.projectId})`;
-  }
-}
-
-/** For queries on `device`. */
-export function devicesInScope(scope: Scope): Condition {
-  switch (scope.kind) {
-    case 'all':
-      return everything;
-    case 'granted':
-      return sql<SqlBool>`(device.backend_id in (${grantedBackends(scope.projectId)})
-        or device.id in (${devicesOfProject(scope.projectId)}))`;
-    case 'project':
-      return sql<SqlBool>`device.id in (${devicesOfProject(scope.projectId)})`;
-  }
+/** For queries on `device`: each alternative has an index of its own, which a list takes one by one. */
+export function devicesInScopeAnyOf(scope: Scope): Condition[] {
+  if (scope.kind === 'all') return [everything];
+  const own = sql<SqlBool>`device.id in (select a.device_id from accelerator a
+    where a.project_id = ${scope.projectId} or a.reserved_for = ${scope.projectId})`;
+  return scope.kind === 'project' ? [own] : [own, isGranted(scope.projectId, 'device.backend_id')];
 }
 
 /** For queries on `accelerator`. */
 export function acceleratorsInScope(scope: Scope): Condition {
-  switch (scope.kind) {
-    case 'all':
-      return everything;
-    case 'granted':
-      return sql<SqlBool>`(accelerator.project_id = ${scope.projectId}
-        or accelerator.reserved_for = ${scope.projectId}
-        or accelerator.backend_id in (${grantedBackends(scope.projectId)}))`;
-    case 'project':
-      return sql<SqlBool>`(accelerator.project_id = ${scope.projectId}
-        or accelerator.reserved_for = ${scope.projectId})`;
-  }
+  return sql`(${sql.join(acceleratorsInScopeAnyOf(scope), sql` or `)})`;
+}
+
+/** The same as alternatives, each with an index of its own, which a list takes one by one. */
+export function acceleratorsInScopeAnyOf(scope: Scope): Condition[] {
+  if (scope.kind === 'all') return [everything];
+  const own = [
+    sql<SqlBool>`accelerator.project_id = ${scope.projectId}`,
+    sql<SqlBool>`accelerator.reserved_for = ${scope.projectId}`,
+  ];
+  return scope.kind === 'project'
+    ? own
+    : [...own, isGranted(scope.projectId, 'accelerator.backend_id')];
 }
 
 /** For queries on `instance`: without a project, only admins see it. */
@@ -114,13 +97,12 @@ export function mayName(scope: Scope, projectId: string | null): boolean {
   return scope.kind === 'all' || projectId === scope.projectId;
 }
 
-function grantedBackends(projectId: string): RawBuilder<unknown> {
-  return sql`select b.id from access_grant g
+/** `exists` leaves PostgreSQL the choice: from the grants to the rows, or row by row to the grants. */
+function isGranted(
+  projectId: string,
+  backendId: 'backend.id' | 'device.backend_id' | 'accelerator.backend_id',
+): Condition {
+  return sql`exists (select from access_grant g
     join backend b on b.host_id = g.host_id and (g.backend_name is null or g.backend_name = b.name)
-    where g.project_id = ${projectId}`;
-}
-
-function devicesOfProject(projectId: string): RawBuilder<unknown> {
-  return sql`select a.device_id from accelerator a
-    where a.project_id = ${projectId} or a.reserved_for = ${projectId}`;
+    where g.project_id = ${projectId} and b.id = ${sql.ref(backendId)})`;
 }

@@ -1,6 +1,7 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { AcceleratorRow } from './holdings.ts';
+import { isOnPage, type PageOfIds } from './page-of-ids.ts';
 import type { BackendState, Database } from './schema.ts';
 
 /** With what its host, backend and device say. */
@@ -13,20 +14,11 @@ export type ListedAcceleratorRow = AcceleratorRow & {
   readonly numa_node: number | null;
 };
 
-export interface AcceleratorFilter {
-  /** On `accelerator`, `backend` and `host`. */
-  readonly conditions: readonly RawBuilder<SqlBool>[];
-  readonly after?: string | undefined;
-  readonly limit: number;
-}
-
 /** In id order. */
 export async function listAccelerators(
   db: Kysely<Database>,
-  { conditions, after, limit }: AcceleratorFilter,
+  page: PageOfIds,
 ): Promise<ListedAcceleratorRow[]> {
-  const all =
-    after === undefined ? conditions : [...conditions, sql`accelerator.id > ${after}::uuid`];
   const { rows } = await sql<ListedAcceleratorRow>`
     select accelerator.*, host.name as host, host.simulated, backend.name as backend,
       backend.state as backend_state, device.address, device.numa_node
@@ -34,7 +26,7 @@ export async function listAccelerators(
     join backend on backend.id = accelerator.backend_id
     join host on host.id = accelerator.host_id
     join device on device.id = accelerator.device_id
-    where ${sql.join(all, sql` and `)} order by accelerator.id limit ${limit}`.execute(db);
+    where ${isOnPage('accelerator', page)} order by accelerator.id`.execute(db);
   return rows;
 }
 
@@ -44,7 +36,8 @@ export async function findAccelerator(
   visible: RawBuilder<SqlBool>,
 ): Promise<ListedAcceleratorRow | undefined> {
   const [row] = await listAccelerators(db, {
-    conditions: [sql`accelerator.id = ${id}::uuid`, visible],
+    anyOf: [visible],
+    conditions: [sql`accelerator.id = ${id}::uuid`],
     limit: 1,
   });
   return row;

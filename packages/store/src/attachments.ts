@@ -1,6 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 
 import type { AttachmentRow } from './holdings.ts';
+import { pageLimit } from './page-of-ids.ts';
 import type { Database } from './schema.ts';
 
 export type ListedAttachmentRow = AttachmentRow & {
@@ -24,7 +25,7 @@ export async function listInstanceAttachments(
   const { rows } = await sql<ListedAttachmentRow>`${listed}
     where t.instance_id = ${instanceId} and t.state <> 'released'
       and t.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
-    order by t.id limit ${limit}`.execute(db);
+    order by t.id limit ${pageLimit(limit)}`.execute(db);
   return rows;
 }
 

@@ -1,5 +1,6 @@
 import { sql, type Kysely, type SqlBool, type RawBuilder, type Transaction } from 'kysely';
 
+import { pageLimit } from './page-of-ids.ts';
 import type { Database } from './schema.ts';
 
 /** Any number that no other advisory lock of ours uses. */
@@ -73,7 +74,7 @@ export async function listEvents(db: Kysely<Database>, filter: EventFilter): Pro
     .where('event.number', '>', filter.after)
     .where(filter.visible)
     .orderBy('event.number')
-    .limit(filter.limit);
+    .limit(pageLimit(filter.limit));
   if (filter.kind !== undefined) query = query.where('event.kind', '=', filter.kind);
   if (filter.subjectId !== undefined)
     query = query.where('event.subject_id', '=', filter.subjectId);

@@ -1,5 +1,6 @@
 import { sql, type Kysely, type RawBuilder, type Selectable, type SqlBool } from 'kysely';
 
+import { pageLimit } from './page-of-ids.ts';
 import type { Database, OperationTable } from './schema.ts';
 
 export type OperationRow = Selectable<OperationTable>;
@@ -24,7 +25,7 @@ export function listOperations(
     .where(visible)
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(limit);
+    .limit(pageLimit(limit));
   if (state !== undefined) query = query.where(sql<SqlBool>`state = ${state}`);
   if (kind !== undefined) query = query.where(sql<SqlBool>`kind = ${kind}`);
   if (before !== undefined) {
@@ -51,14 +52,20 @@ export function findOperation(
 /** Locks those that have not ended, in id order. */
 export function lockOpenOperations(
   tx: Kysely<Database>,
-  ids: readonly string[],
+  {
+    ids,
+    withoutLock,
+  }: {
+    readonly ids: readonly string[];
+    /** For rehearsals: reads only. */
+    readonly withoutLock?: boolean | undefined;
+  },
 ): Promise<OperationRow[]> {
-  return tx
+  const query = tx
     .selectFrom('operation')
     .selectAll()
     .where(sql<SqlBool>`id = any(${ids}::uuid[])`)
     .where('state', 'in', ['queued', 'running', 'waiting'])
-    .orderBy('id')
-    .forUpdate()
-    .execute();
+    .orderBy('id');
+  return (withoutLock === true ? query : query.forUpdate()).execute();
 }

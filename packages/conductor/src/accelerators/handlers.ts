@@ -8,7 +8,7 @@ import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
 import { findHost } from '../hosts/find-host.ts';
 import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
-import { acceleratorsInScope, scopeOf } from '../scope.ts';
+import { acceleratorsInScopeAnyOf, scopeOf } from '../scope.ts';
 import { updateAccelerator, type UpdateAcceleratorInput } from './update-accelerator.ts';
 import { readAccelerator, toAcceleratorView, type AcceleratorView } from './view.ts';
 
@@ -34,7 +34,8 @@ export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandler
     async listAccelerators(caller, { query }) {
       const scope = scopeOf(caller);
       const rows = await listAccelerators(deps.db, {
-        conditions: [acceleratorsInScope(scope), ...(await conditionsOf(deps.db, caller, query))],
+        anyOf: acceleratorsInScopeAnyOf(scope),
+        conditions: await conditionsOf(deps.db, caller, query),
         after: idFromMarker(query.marker),
         limit: rowsWanted(query),
       });
@@ -77,13 +78,18 @@ async function conditionsOf(
 
 /** Who may see hosts is told of one that does not exist; for others it is a filter like any other. */
 async function onHost(db: Db, caller: Caller, host: string): Promise<RawBuilder<SqlBool>> {
-  if (!caller.roles.has('manager')) return matchesHost(host);
+  if (!caller.roles.has('manager')) {
+    return sql`accelerator.host_id in (select host.id from host where ${matchesHost(host)})`;
+  }
   const { id } = await findHost(db, scopeOf(caller), { host });
   return sql`accelerator.host_id = ${id}`;
 }
 
 async function ofBackend(db: Db, caller: Caller, backend: string): Promise<RawBuilder<SqlBool>> {
-  if (!caller.roles.has('manager') || !backend.includes('@')) return matchesBackend(backend);
+  if (!caller.roles.has('manager') || !backend.includes('@')) {
+    return sql`accelerator.backend_id in (
+      select backend.id from backend join host on host.id = backend.host_id where ${matchesBackend(backend)})`;
+  }
   const { id } = await findBackend(db, scopeOf(caller), { backend });
   return sql`accelerator.backend_id = ${id}`;
 }

@@ -70,5 +70,7 @@ export function matchesBackend(wanted: string): ReturnType<typeof sql<boolean>> 
 
 /** A list's filter: a host's name or id. */
 export function matchesHost(wanted: string): ReturnType<typeof sql<boolean>> {
-  return sql<boolean>`(host.name = ${wanted} or host.id::text = ${wanted})`;
+  return isUuid(wanted)
+    ? sql<boolean>`(host.name = ${wanted} or host.id = ${wanted}::uuid)`
+    : sql<boolean>`host.name = ${wanted}`;
 }

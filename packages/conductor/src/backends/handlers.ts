@@ -1,4 +1,5 @@
 import type { Caller } from '@cyborg/model/caller';
+import { pageLimit } from '@cyborg/store/page-of-ids';
 import { sql } from 'kysely';
 
 import { checkFilters } from './check-filters.ts';
@@ -63,9 +64,12 @@ export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
       let rows = selectBackends(db, scope)
         .orderBy('host.name')
         .orderBy('backend.name')
-        .limit(rowsWanted(query));
+        .limit(pageLimit(rowsWanted(query)));
       if (after !== undefined) {
-        rows = rows.where(sql<boolean>`(host.name, backend.name) > (${after[0]}, ${after[1]})`);
+        // The first condition is the second's shadow, which an index can find.
+        rows = rows.where(
+          sql<boolean>`host.name >= ${after[0]} and (host.name, backend.name) > (${after[0]}, ${after[1]})`,
+        );
       }
       if (query.host !== undefined) rows = rows.where(matchesHost(query.host));
       if (query.backend !== undefined) rows = rows.where(matchesBackend(query.backend));

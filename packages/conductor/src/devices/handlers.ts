@@ -1,7 +1,14 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
 import type { Database, DeviceTable } from '@cyborg/store/schema';
-import { sql, type SelectQueryBuilder, type Selectable } from 'kysely';
+import { isOnPage } from '@cyborg/store/page-of-ids';
+import {
+  sql,
+  type RawBuilder,
+  type SelectQueryBuilder,
+  type Selectable,
+  type SqlBool,
+} from 'kysely';
 
 import { countAccelerators, type Count } from '../backends/counts.ts';
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
@@ -9,7 +16,7 @@ import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
-import { devicesInScope, scopeOf, type Scope } from '../scope.ts';
+import { devicesInScopeAnyOf, scopeOf, type Scope } from '../scope.ts';
 
 export interface DeviceView {
   readonly id: string;
@@ -66,12 +73,8 @@ export function makeDeviceHandlers({ db }: Pick<ConductorDeps, 'db'>): DeviceHan
       const scope = scopeOf(caller);
       const [after] = fromMarker(query.marker, 1) ?? [];
       if (after !== undefined && !isUuid(after)) throw badMarker(query.marker ?? '');
-      let rows = selectDevices(db, scope).orderBy('device.id').limit(rowsWanted(query));
-      if (after !== undefined) rows = rows.where('device.id', '>', after);
-      if (query.host !== undefined) rows = rows.where(matchesHost(query.host));
-      if (query.backend !== undefined) rows = rows.where(matchesBackend(query.backend));
-      if (query.type !== undefined) rows = rows.where('device.type', '=', query.type);
-      const found = await rows.execute();
+      const page = { ...query, after, scope, limit: rowsWanted(query) };
+      const found = await selectDevices(db).where(onPage(page)).orderBy('device.id').execute();
       const ids = found.map(({ id }) => id);
       const countOf = await countAccelerators(db, scope, { by: 'device_id', ids });
       return toPage(found, query, {
@@ -82,8 +85,9 @@ export function makeDeviceHandlers({ db }: Pick<ConductorDeps, 'db'>): DeviceHan
 
     async showDevice(caller, { params }) {
       const scope = scopeOf(caller);
-      const row = await selectDevices(db, scope)
+      const row = await selectDevices(db)
         .where('device.id', '=', params.id)
+        .where((eb) => eb.or(devicesInScopeAnyOf(scope)))
         .executeTakeFirst();
       if (row === undefined) {
         throw new ServiceError(
@@ -97,18 +101,36 @@ export function makeDeviceHandlers({ db }: Pick<ConductorDeps, 'db'>): DeviceHan
   };
 }
 
-function selectDevices(
-  db: Db,
-  scope: Scope,
-): SelectQueryBuilder<Database, 'device' | 'host' | 'backend', Row> {
+interface DevicePage extends Omit<DeviceQuery, 'marker'> {
+  readonly scope: Scope;
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
+function onPage({ scope, host, backend, type, after, limit }: DevicePage): RawBuilder<SqlBool> {
+  const conditions = [
+    ...(host === undefined
+      ? []
+      : [sql<SqlBool>`device.host_id in (select host.id from host where ${matchesHost(host)})`]),
+    ...(backend === undefined
+      ? []
+      : [
+          sql<SqlBool>`device.backend_id in (select backend.id from backend
+            join host on host.id = backend.host_id where ${matchesBackend(backend)})`,
+        ]),
+    ...(type === undefined ? [] : [sql<SqlBool>`device.type = ${type}`]),
+  ];
+  return isOnPage('device', { anyOf: devicesInScopeAnyOf(scope), conditions, after, limit });
+}
+
+function selectDevices(db: Db): SelectQueryBuilder<Database, 'device' | 'host' | 'backend', Row> {
   return db
     .selectFrom('device')
     .innerJoin('host', 'host.id', 'device.host_id')
     .innerJoin('backend', 'backend.id', 'device.backend_id')
     .selectAll('device')
     .select(['host.name as host_name', 'host.simulated'])
-    .select(['backend.name as backend_name', 'backend.driver_id', 'backend.stale_since'])
-    .where(sql<boolean>`${devicesInScope(scope)}`);
+    .select(['backend.name as backend_name', 'backend.driver_id', 'backend.stale_since']);
 }
 
 function toDeviceView(row: Row, count: Count): DeviceView {

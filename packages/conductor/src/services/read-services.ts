@@ -4,12 +4,14 @@
  * A page counts accelerators of its own rows only. A function counts the accelerators of its backend whose type it is
  * named for; a daemon counts those of its backend.
  */
+import { isUuid } from '@cyborg/model/ids';
+import { pageLimit } from '@cyborg/store/page-of-ids';
 import { sql, type RawBuilder } from 'kysely';
 
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
 import type { Db } from '../deps.ts';
-import { fromMarker, rowsWanted, type PageQuery } from '../page.ts';
-import { acceleratorsInScope, hostsInScope, servicesInScope, type Scope } from '../scope.ts';
+import { badMarker, fromMarker, rowsWanted, type PageQuery } from '../page.ts';
+import { acceleratorsInScope, backendsInScope, hostsInScope, type Scope } from '../scope.ts';
 import { typesOfFunction } from './functions.ts';
 
 export interface ServiceQuery extends PageQuery {
@@ -52,23 +54,15 @@ type Found = Omit<ServiceRow, 'sort_key' | 'accelerators_total' | 'accelerators_
 
 /** In the order of rank (control first), host, backend, name, id. */
 export async function listServiceRows(db: Db, wanted: ServicesWanted): Promise<ServiceRow[]> {
-  const { query, id } = wanted;
-  const after = fromMarker(query.marker, 5);
-  const conditions = [
-    ...(id === undefined ? [] : [sql`id = ${id}`]),
-    ...(query.name === undefined ? [] : [sql`name = ${query.name}`]),
-    ...(after === undefined
-      ? []
-      : [
-          sql`(rank::text, coalesce(host, ''), coalesce(backend, ''), name, id)
-            > (${sql.join(after)})`,
-        ]),
-  ];
-  const where = conditions.length === 0 ? sql`` : sql`where ${sql.join(conditions, sql` and `)}`;
+  const limit = pageLimit(rowsWanted(wanted.query));
+  // Each source gives at most a page, in order, so that none is read to its end for the sake of one.
+  const pages = sourcesOf(wanted).map(
+    ({ select, order }) => sql`(${select} order by ${order} limit ${limit})`,
+  );
+  if (pages.length === 0) return [];
   const { rows } = await sql<Found>`
-    select * from (${sql.join(sourcesOf(wanted), sql` union all `)}) as all_services ${where}
-    order by rank::text, coalesce(host, ''), coalesce(backend, ''), name, id
-    limit ${rowsWanted(query)}`.execute(db);
+    select * from (${sql.join(pages, sql` union all `)}) as all_services
+    order by rank, host, backend, name, id limit ${limit}`.execute(db);
   const countOf = await countByType(db, wanted.scope, rows);
   return rows.map(({ rank, backend_id, ...row }) => ({
     ...row,
@@ -77,18 +71,47 @@ export async function listServiceRows(db: Db, wanted: ServicesWanted): Promise<S
   }));
 }
 
-function sourcesOf({ scope, now, query, leaseSeconds }: ServicesWanted): RawBuilder<unknown>[] {
-  const isAboutBackend = query.backend !== undefined;
-  const isAboutHost = query.host !== undefined;
+interface Source {
+  readonly select: RawBuilder<unknown>;
+  readonly order: RawBuilder<unknown>;
+}
+
+/** Where the page before ended. */
+interface After {
+  readonly rank: number;
+  readonly host: string;
+  readonly backend: string;
+  readonly name: string;
+  readonly id: string;
+}
+
+function sourcesOf(wanted: ServicesWanted): Source[] {
+  const { scope, query } = wanted;
+  const after = afterOf(query.marker);
+  const isLeft = (rank: number): boolean => after === undefined || after.rank <= rank;
+  const isAboutFleet = query.backend === undefined && scope.kind !== 'project';
   return [
-    ...(isAboutBackend || isAboutHost || scope.kind === 'project'
-      ? []
-      : [replicas(now, leaseSeconds)]),
-    ...(isAboutBackend || scope.kind === 'project'
-      ? []
-      : [agents(scope, { now, query, leaseSeconds })]),
-    ofBackends(scope, { now, query }),
+    ...(isAboutFleet && query.host === undefined && isLeft(1) ? [replicas(wanted, after)] : []),
+    ...(isAboutFleet && isLeft(2) ? [agents(wanted, after)] : []),
+    ofBackends(wanted, after),
   ];
+}
+
+/** @throws ServiceError `invalid-input` when the marker is not one of ours. */
+function afterOf(marker: string | undefined): After | undefined {
+  const [rank, host, backend, name, id] = fromMarker(marker, 5) ?? [];
+  if (marker === undefined || rank === undefined || host === undefined) return undefined;
+  if (backend === undefined || name === undefined || id === undefined) return undefined;
+  if (!/^[123]$/.test(rank) || (rank === '3' && !isUuid(id))) throw badMarker(marker);
+  return { rank: Number(rank), host, backend, name, id };
+}
+
+/** The conditions that apply, joined. */
+function all(conditions: readonly (RawBuilder<unknown> | undefined)[]): RawBuilder<unknown> {
+  return sql.join(
+    conditions.filter((condition) => condition !== undefined),
+    sql` and `,
+  );
 }
 
 function leaseInterval(seconds: number): RawBuilder<unknown> {
@@ -96,42 +119,75 @@ function leaseInterval(seconds: number): RawBuilder<unknown> {
 }
 
 /** One row for each role of each replica. */
-function replicas(now: Date, leaseSeconds: number): RawBuilder<unknown> {
-  return sql`
-    select 1 as rank, concat(service_name, ':', r.id) as id, service_name as name, 'control' as kind,
+function replicas(
+  { now, leaseSeconds, query, id }: ServicesWanted,
+  after: After | undefined,
+): Source {
+  const ownId = sql`concat(service_name, ':', r.id)`;
+  const conditions = all([
+    sql`(r.role = 'all' or r.role = s.role)`,
+    query.name === undefined ? undefined : sql`service_name = ${query.name}`,
+    id === undefined ? undefined : sql`${ownId} = ${id}`,
+    after?.rank === 1
+      ? sql`(r.name, service_name, ${ownId}) > (${after.host}, ${after.name}, ${after.id})`
+      : undefined,
+  ]);
+  const select = sql`
+    select 1 as rank, ${ownId} as id, service_name as name, 'control' as kind,
       r.name as host, null as backend, null as driver_id, 'enabled' as status,
       case when r.lease_expires_at > ${now} then 'up' else 'down' end as state,
       case when r.lease_expires_at > ${now} then null else 'it has not renewed its lease' end as reason,
       false as simulated, r.lease_expires_at - ${leaseInterval(leaseSeconds)} as updated_at, null::uuid as backend_id
     from replica r
-    join (values ('cyborg-api', 'api'), ('cyborg-conductor', 'conductor')) as s(service_name, role)
-      on r.role = 'all' or r.role = s.role`;
+    cross join (values ('cyborg-api', 'api'), ('cyborg-conductor', 'conductor')) as s(service_name, role)
+    where ${conditions}`;
+  return { select, order: sql`r.name, service_name, ${ownId}` };
 }
 
 function agents(
-  scope: Scope,
-  { now, query, leaseSeconds }: Omit<ServicesWanted, 'scope' | 'id'>,
-): RawBuilder<unknown> {
-  const filter = query.host === undefined ? sql`true` : matchesHost(query.host);
-  return sql`
-    select 2 as rank, concat('cyborg-agent:', host.id) as id, 'cyborg-agent' as name, 'control' as kind,
+  { scope, now, leaseSeconds, query, id }: ServicesWanted,
+  after: After | undefined,
+): Source {
+  const conditions = all([
+    hostsInScope(scope),
+    query.host === undefined ? undefined : matchesHost(query.host),
+    query.name === undefined || query.name === agentName ? undefined : sql`false`,
+    id === undefined ? undefined : isRow('host.id', agentHostOf(id)),
+    after?.rank === 2 ? sql`host.name > ${after.host}` : undefined,
+  ]);
+  const select = sql`
+    select 2 as rank, concat(${agentName}::text, ':', host.id) as id, ${agentName}::text as name, 'control' as kind,
       host.name as host, null as backend, null as driver_id, host.status,
       case when host.lease_expires_at > ${now} then 'up' else 'down' end as state,
       case when host.revoked_at is not null then 'its credential was revoked'
         when host.lease_expires_at > ${now} then host.status_reason
         else 'its agent has not renewed its lease' end as reason,
       host.simulated, host.lease_expires_at - ${leaseInterval(leaseSeconds)} as updated_at, null::uuid as backend_id
-    from host where ${hostsInScope(scope)} and ${filter}`;
+    from host where ${conditions}`;
+  return { select, order: sql`host.name` };
+}
+
+const agentName = 'cyborg-agent';
+
+function agentHostOf(id: string): string {
+  return id.startsWith(`${agentName}:`) ? id.slice(agentName.length + 1) : '';
+}
+
+function isRow(column: 'host.id' | 'service.id', id: string): RawBuilder<unknown> {
+  return isUuid(id) ? sql`${sql.ref(column)} = ${id}::uuid` : sql`false`;
 }
 
 /** What a host that is down offers is down, whatever it said last. */
-function ofBackends(
-  scope: Scope,
-  { now, query }: { readonly now: Date; readonly query: ServiceQuery },
-): RawBuilder<unknown> {
-  const onHost = query.host === undefined ? sql`true` : matchesHost(query.host);
-  const onBackend = query.backend === undefined ? sql`true` : matchesBackend(query.backend);
-  return sql`
+function ofBackends({ scope, now, query, id }: ServicesWanted, after: After | undefined): Source {
+  const conditions = all([
+    backendsInScope(scope),
+    query.host === undefined ? undefined : matchesHost(query.host),
+    query.backend === undefined ? undefined : matchesBackend(query.backend),
+    query.name === undefined ? undefined : sql`service.name = ${query.name}`,
+    id === undefined ? undefined : isRow('service.id', id),
+    after?.rank === 3 ? isBehind(after) : undefined,
+  ]);
+  const select = sql`
     select 3 as rank, service.id::text as id, service.name, service.kind,
       host.name as host, backend.name as backend, backend.driver_id, service.status,
       case when host.lease_expires_at > ${now} and backend.state in ('ready', 'pending') then service.state
@@ -141,9 +197,16 @@ function ofBackends(
         else service.reason end as reason,
       host.simulated, coalesce(service.updated_at, service.created_at) as updated_at, service.backend_id
     from service
-    join host on host.id = service.host_id
     join backend on backend.id = service.backend_id
-    where ${servicesInScope(scope)} and ${onHost} and ${onBackend}`;
+    join host on host.id = backend.host_id
+    where ${conditions}`;
+  return { select, order: sql`host.name, backend.name, service.name` };
+}
+
+/** The first condition is the second's shadow, which an index of one table can find. */
+function isBehind({ host, backend, name }: After): RawBuilder<unknown> {
+  return sql`host.name >= ${host}
+    and (host.name, backend.name, service.name) > (${host}, ${backend}, ${name})`;
 }
 
 interface Counted {
