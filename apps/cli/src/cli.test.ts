@@ -262,7 +262,8 @@ describe('lists', () => {
   it('are a table that labels what is simulated, with whole ids', async () => {
     server.current.handlers = { listAccelerators: () => page(accelerator) };
     const { stdout } = await cyborg(['accelerator-list', '--type', 'crypto']);
-    expect(stdout).toContain('demo-1 (simulated)');
+    expect(stdout).toMatch(/\| simulated \|\n/);
+    expect(stdout).toMatch(/\| demo-1 \|.*\| true {6}\|\n/);
     expect(stdout).toContain(id(1));
     expect(calls('listAccelerators')[0]?.query).toMatchObject({ type: 'CRYPTO' });
   });
@@ -440,17 +441,31 @@ describe('attach-instance', () => {
     expect(server.current.calls).toEqual([]);
   });
 
+  it("lets the server find an accelerator by its name on the instance's host", async () => {
+    await attach(['--accelerator', 'virtual-crypto-0'], {});
+    expect(calls('createAttachments')[0]?.body).toEqual({ accelerator: 'virtual-crypto-0' });
+    expect(calls('listAccelerators')).toEqual([]);
+  });
+
+  it('calls a wrong field as it is typed', async () => {
+    const { code, stderr } = await attach(['--profile', 'x'], {
+      createAttachments: () => problem(400, 'invalid-input', 'body.profile: is wrong.', {}),
+    });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'cyborg: --profile: is wrong.\n' });
+  });
+});
+
+describe('accelerator-show', () => {
   it('finds an accelerator by name, and names the nearest when there is none', async () => {
-    const list: Handlers = {
-      showInstance: () => ok(instance),
+    server.current.handlers = {
       listAccelerators: () => page(accelerator),
+      showAccelerator: () => ok(accelerator),
     };
-    await attach(['--accelerator', 'virtual-crypto-0'], list);
-    expect(calls('createAttachments')[0]?.body).toEqual({ accelerator: id(1) });
-    expect(calls('listAccelerators')[0]?.query).toMatchObject({ host: 'demo-1' });
-    const unknown = await attach(['--accelerator', 'virtual-crypto-1'], list);
+    const shown = await cyborg(['accelerator-show', 'virtual-crypto-0', '-f', 'json']);
+    expect(JSON.parse(shown.stdout)).toEqual(accelerator);
+    const unknown = await cyborg(['accelerator-show', 'virtual-crypto-1']);
     expect(unknown.code).toBe(1);
-    expect(unknown.stderr).toContain('Nearest that exist: virtual-crypto-0.');
+    expect(unknown.stderr).toContain('Nearest that you see: virtual-crypto-0.');
   });
 });
 

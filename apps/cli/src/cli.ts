@@ -1,22 +1,30 @@
 import { nearest } from '@cyborg/model/nearest';
+import { escaped } from '@cyborg/model/plain-text';
 
 import packageJson from '../package.json' with { type: 'json' };
 import { catalogue } from './catalogue.ts';
 import type { Context } from './command.ts';
 import { readCommandLine, type Request } from './command-line.ts';
 import { toFailure, UsageError, type ExitCode } from './errors.ts';
+import type { Words } from './field-words.ts';
 import type { Io } from './io.ts';
 import type { CommonFlags, Parsed } from './parse.ts';
 
+/** Told as it becomes known, for messages about what fails after. */
+interface Known {
+  url?: string;
+  words?: Words;
+}
+
 /** Runs one command line. Everything heavy is loaded when it is needed. */
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
-  const known: { url?: string } = {};
+  const known: Known = {};
   try {
     await runRequest(readCommandLine(argv), io, known);
     return 0;
   } catch (error) {
     if (isBrokenPipe(error)) return 0;
-    const { message, exitCode } = toFailure(error, known.url);
+    const { message, exitCode } = toFailure(error, known);
     io.stderr.write(`cyborg: ${message}\n`);
     return exitCode;
   }
@@ -27,7 +35,7 @@ function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE';
 }
 
-async function runRequest(request: Request, io: Io, known: { url?: string }): Promise<void> {
+async function runRequest(request: Request, io: Io, known: Known): Promise<void> {
   switch (request.kind) {
     case 'version':
       io.stdout.write(`cyborg ${packageJson.version}\n`);
@@ -47,7 +55,7 @@ async function runRequest(request: Request, io: Io, known: { url?: string }): Pr
 async function runCommand(
   { name, argv }: Request & { kind: 'command' },
   io: Io,
-  known: { url?: string },
+  known: Known,
 ): Promise<void> {
   const entry = Object.hasOwn(catalogue, name) ? catalogue[name] : undefined;
   if (entry === undefined) {
@@ -55,6 +63,7 @@ async function runCommand(
     throw new UsageError(`There is no command '${name}'. Nearest: ${names}. See 'cyborg --help'.`);
   }
   const [command, { parseCommandLine }] = await Promise.all([entry.load(), import('./parse.ts')]);
+  known.words = command;
   const named = { name, summary: entry.summary, command };
   const parsed = parseCommandLine(named, argv, (text) => io.stdout.write(text));
   if (parsed === undefined) return;
@@ -69,8 +78,7 @@ async function runCommand(
 interface ContextDeps {
   readonly io: Io;
   readonly isLenient: boolean;
-  /** Told the URL once it is known, for messages about what fails after. */
-  readonly known: { url?: string };
+  readonly known: Known;
 }
 
 /** A server that nobody started is not waited for as long as one that went away. */
@@ -85,7 +93,7 @@ async function openContext(
     import('@cyborg/api-client/http'),
     import('@cyborg/api-client/v3'),
   ]);
-  const warn = (line: string): void => void io.stderr.write(`${line}\n`);
+  const warn = (line: string): void => void io.stderr.write(`${escaped(line)}\n`);
   const { url, auth, ca } = await findConnection(common, { io, warn });
   known.url = url;
   const http = createHttpClient({

@@ -6,7 +6,7 @@ import { toFailure } from './errors.ts';
 const url = 'http://127.0.0.1:6680';
 const refusal = (more: Partial<ConstructorParameters<typeof ApiError>[0]>): ApiError =>
   new ApiError({ status: 409, code: 'in-use', title: 'T', detail: 'It is in use.', ...more });
-const messageOf = (error: unknown): string => toFailure(error, url).message;
+const messageOf = (error: unknown): string => toFailure(error, { url }).message;
 
 describe('toFailure', () => {
   it('adds what the problem lists, unless its sentence has it already', () => {
@@ -22,13 +22,56 @@ describe('toFailure', () => {
   });
 
   it('ends 2 only where a choice or the usage is wrong', () => {
-    expect(toFailure(refusal({ code: 'choice-needed' }), url)).toMatchObject({ exitCode: 2 });
-    expect(toFailure(refusal({ status: 400 }), url)).toMatchObject({ exitCode: 1 });
+    expect(toFailure(refusal({ code: 'choice-needed' }), { url })).toMatchObject({ exitCode: 2 });
+    expect(toFailure(refusal({ status: 400 }), { url })).toMatchObject({ exitCode: 1 });
   });
 
-  it('is one line without control characters', () => {
+  it('is one line with control characters written out', () => {
     expect(messageOf(refusal({ detail: 'first\n  second \u001b[31m' }))).toBe(
-      'first second \uFFFD[31m.',
+      'first second \\u001b[31m.',
+    );
+  });
+
+  it('calls a field as the command does', () => {
+    const words = {
+      args: { id: { help: '' } },
+      flags: {
+        function: { type: 'string', placeholder: 'F', help: '' },
+        serviceHost: { type: 'string', placeholder: 'H', help: '' },
+        driver: { type: 'string', placeholder: 'D', help: '' },
+        label: { type: 'strings', placeholder: 'K=V', help: '' },
+      },
+    } as const;
+    const say = (detail: string): string =>
+      toFailure(refusal({ status: 400, code: 'invalid-input', detail }), { words }).message;
+    expect(say('body.service_host: is wrong.')).toBe('--service-host: is wrong.');
+    expect(say('query.driver_id: is wrong.')).toBe('--driver: is wrong.');
+    expect(say('body.labels.a b: is wrong.')).toBe('--label.a b: is wrong.');
+    expect(say('params.id: is wrong.')).toBe('<id>: is wrong.');
+    expect(say('body.other: is wrong.')).toBe('other: is wrong.');
+    expect(say('backend a@b is of kind virtual: `function` says which.')).toBe(
+      'backend a@b is of kind virtual: --function says which.',
+    );
+  });
+
+  it('lists choices with the ids to choose by', () => {
+    const choices = [
+      {
+        driver_id: 'generic',
+        type: 'CRYPTO',
+        backend: 'h@virtual',
+        free: 4,
+        accelerators: [{ id: 'id-1', name: 'crypto-0' }],
+      },
+      { backend: 'h@two', accelerators: [{ id: 'id-2', name: 'crypto-0' }] },
+    ];
+    const error = refusal({
+      code: 'choice-needed',
+      detail: 'Choose: --accelerator.',
+      extra: { choices },
+    });
+    expect(messageOf(error)).toBe(
+      'Choose: --accelerator. Choices: generic CRYPTO on h@virtual, 4 free: crypto-0 (id-1); on h@two: crypto-0 (id-2).',
     );
   });
 

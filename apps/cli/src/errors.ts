@@ -1,7 +1,8 @@
 /** Every way a command ends badly becomes one line: what happened, and what to do. */
 import { ApiError, ConnectionError } from '@cyborg/api-client/errors';
+import { escaped } from '@cyborg/model/plain-text';
 
-import { printable } from './output/cells.ts';
+import { inCommandWords, type Words } from './field-words.ts';
 
 /** 0 done, 1 refused or failed, 2 wrong usage. */
 export type ExitCode = 0 | 1 | 2;
@@ -30,25 +31,44 @@ export interface Failure {
   readonly exitCode: ExitCode;
 }
 
-/** @param url where the client speaks to, for the way out of a connection that fails. */
-export function toFailure(error: unknown, url: string | undefined): Failure {
-  const { message, exitCode } = rawFailure(error, url);
-  return { message: printable(message.replaceAll(/\s*\n\s*/g, ' ').trim()), exitCode };
+/** What is known when a command fails. */
+export interface Known {
+  /** Where the client speaks to, for the way out of a connection that fails. */
+  readonly url?: string | undefined;
+  /** Whose flags and arguments the user typed. */
+  readonly words?: Words | undefined;
 }
 
-function rawFailure(error: unknown, url: string | undefined): Failure {
+export function toFailure(error: unknown, known: Known): Failure {
+  const { message, exitCode } = rawFailure(error, known);
+  return { message: escaped(message.replaceAll(/\s*\n\s*/g, ' ').trim()), exitCode };
+}
+
+function rawFailure(error: unknown, { url, words }: Known): Failure {
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
-  if (error instanceof ApiError) return apiFailure(error);
+  if (error instanceof ApiError) return apiFailure(error, words);
   if (error instanceof ConnectionError) {
     return { message: connectionMessage(error, url ?? 'the server'), exitCode: 1 };
   }
+  if (isSystemError(error)) return { message: outputMessage(error), exitCode: 1 };
   const text = error instanceof Error ? error.message : String(error);
   return { message: `${text} (an error of the CLI itself: please report it)`, exitCode: 1 };
 }
 
-function apiFailure(error: ApiError): Failure {
+/** Of writing what was found: all else that the CLI opens has a sentence of its own. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'write';
+}
+
+/** The output is a file on a full disk, a device, a closed terminal. */
+export function outputMessage(error: Error): string {
+  return `Cannot write the output: ${error.message}. What was asked for may be done; only its result was not written.`;
+}
+
+function apiFailure(error: ApiError, words: Words | undefined): Failure {
   const isChoice = error.code === 'choice-needed';
-  const message = [error.detail, ...extraSentences(error), ...wayOut(error)]
+  const detail = inCommandWords(error.detail, words);
+  const message = [detail, ...extraSentences(error), ...wayOut(error)]
     .map((sentence) => sentence.trim().replace(/(?<![.!?)])$/, '.'))
     .join(' ');
   return { message, exitCode: isChoice ? 2 : 1 };
@@ -76,10 +96,31 @@ function describeItem(item: unknown): string {
   if ('why_not' in item && 'name' in item) {
     return `${String(item.name)}: ${[item.why_not].flat().join(', ')}`;
   }
+  if ('accelerators' in item) return describeChoice(item);
   return Object.entries(item)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
     .join(', ');
+}
+
+function membersOf(item: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(item));
+}
+
+/** A kind that is free, or one of several of the same name, with ids to choose by. */
+function describeChoice(choice: object): string {
+  const { driver_id: driver, type, backend, free, accelerators } = membersOf(choice);
+  const named = (Array.isArray(accelerators) ? accelerators : []).map(describeNamed).join(', ');
+  const kind = [driver, type].filter((part) => typeof part === 'string').join(' ');
+  const place = typeof backend === 'string' ? ` on ${backend}` : '';
+  const count = typeof free === 'number' ? `, ${free} free` : '';
+  return `${kind}${place}${count}: ${named}`.trim();
+}
+
+function describeNamed(item: unknown): string {
+  if (typeof item !== 'object' || item === null) return String(item);
+  const { id, name } = membersOf(item);
+  return `${String(name)} (${String(id)})`;
 }
 
 function wayOut(error: ApiError): string[] {

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 
 import { runCli } from './cli.ts';
+import { outputMessage } from './errors.ts';
 import type { Io } from './io.ts';
 
 const fractionSteps = 2 ** 47;
@@ -35,7 +36,13 @@ const io: Io = {
 };
 
 // A pipe that nobody reads any more comes as an event, between two writes: the command has done its part.
-process.stdout.on('error', () => process.exit(0));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`cyborg: ${outputMessage(error)}\n`);
+  process.exit(1);
+});
+// There is nobody left to be told.
+process.stderr.on('error', () => process.exit(1));
 
 // Not process.exit(): what was written to a pipe may still be on its way.
 process.exitCode = await runCli(process.argv.slice(2), io);

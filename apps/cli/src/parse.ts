@@ -3,6 +3,7 @@ import { Command as Commander, CommanderError, InvalidArgumentError, Option } fr
 
 import type { Command, Flag, RawInput } from './command.ts';
 import { UsageError } from './errors.ts';
+import { toFlag } from './field-words.ts';
 import { formats, type Format } from './output/output.ts';
 
 /** What every command takes. */
@@ -100,7 +101,7 @@ function exampleText({ examples }: Command): string {
 }
 
 function toOptions(name: string, flag: Flag): Option[] {
-  const long = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const long = toFlag(name).slice(2);
   switch (flag.type) {
     case 'boolean':
       return [new Option(`--${long}`, flag.help)];

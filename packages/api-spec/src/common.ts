@@ -16,19 +16,26 @@ export const Nullable = <T extends Type.TSchema>(schema: T): Type.TUnion<[T, Typ
 
 export const UuidSchema = Type.String({
   pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
-  description: 'A lower-case hyphenated UUID.',
+  description: 'an id, such as 8fe851a5-00ea-4465-80f4-e5f9002cd774',
 });
 export const NameSchema = Type.String({
   minLength: 1,
   maxLength: limits.nameLengthMax,
   pattern: '^[^\\u0000-\\u001f]+$',
 });
+  description: 'text without control characters',
 /** Host and backend names: what is safe in `host@backend`, a URL and a file name. */
 export const SlugSchema = Type.String({
   minLength: 1,
   maxLength: 63,
   pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$',
 });
+  description: 'letters, digits, dots, dashes and underscores, with a letter or digit at both ends',
+});
+export const TextSchema = Type.String({
+  maxLength: 2048,
+  pattern: '^[^\\u0000]*$',
+  description: 'text without NUL characters',
 export const TextSchema = Type.String({ maxLength: 2048, pattern: '^[^\\u0000]*$' });
 export const InstantSchema = Type.String({
   format: 'date-time',
@@ -36,15 +43,17 @@ export const InstantSchema = Type.String({
 });
 export const LabelsSchema = Type.Record(
   Type.String({ minLength: 1, maxLength: 63, pattern: '^[A-Za-z0-9._/-]+$' }),
-  Type.String({ maxLength: 255, pattern: '^[^\\u0000]*$' }),
+  Type.String({
+    maxLength: 255,
+    pattern: '^[^\\u0000]*$',
+    description: 'text without NUL characters',
+  }),
   { maxProperties: limits.labelsMax },
 );
 export const StringsSchema = Type.Record(Type.String(), Type.String());
 export const AcceleratorTypeSchema = Type.String({
-  minLength: 1,
-  maxLength: 32,
-  pattern: '^[A-Z0-9_]+$',
-  description: 'GPU, FPGA, AICHIP, COPROCESSOR, CRYPTO, ENTROPY, NIC, SSD or OTHER.',
+  pattern: `^(${acceleratorTypes.join('|')})$`,
+  description: `one of ${acceleratorTypes.join(', ')}`,
 });
 
 /** RFC 9457, with a stable `code`; further members name choices, users, nearest names. */
@@ -85,6 +94,27 @@ export const dryRunQuery = {
 
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+});
+/** For answers with a secret: they are kept encrypted under the key, which must therefore be hard to guess. */
+export const SecretIdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 22,
+      maxLength: 255,
+      description:
+        'Hard to guess, such as a UUID: the answer, which holds a secret, is kept encrypted under it.',
+    }),
+  ),
+});
+export const IfMatchHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ maxLength: 128, description: '`ETag` of the thing as it was read.' }),
+  ),
+});
+/** What replaces a whole thing, and may be sent again. */
+export const PutHeaders = Type.Object({
+  ...IdempotencyHeaders.properties,
+  ...IfMatchHeaders.properties,
 });
 
 /** What a changing call would do, or why it would not. */

@@ -53,7 +53,12 @@ export interface KindRow {
   readonly type: string;
   readonly backend: string;
   readonly free: number;
+  /** Some of the free ones, by name. */
+  readonly accelerators: readonly { readonly id: string; readonly name: string }[];
 }
+
+/** More than a person picks from by hand. */
+const acceleratorsPerKindMax = 8;
 
 /** Kinds that fit, by driver, type and backend. */
 export async function listKinds(
@@ -61,7 +66,9 @@ export async function listKinds(
   fits: RawBuilder<SqlBool>,
 ): Promise<KindRow[]> {
   const { rows } = await sql<KindRow>`
-    select a.driver_id, a.type, concat(h.name, '@', b.name) as backend, count(*) as free
+    select a.driver_id, a.type, concat(h.name, '@', b.name) as backend, count(*) as free,
+      to_jsonb((array_agg(jsonb_build_object('id', a.id, 'name', a.name) order by a.name, a.id)
+        )[1:${sql.lit(acceleratorsPerKindMax)}]) as accelerators
     from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
     where ${fits} group by a.driver_id, a.type, h.name, b.name
     order by a.driver_id, a.type, h.name, b.name`.execute(db);

@@ -2,7 +2,6 @@ import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { actArgs, dryRunFlag, showChanged, showDeleted } from '../operations/act.ts';
 import { accelerator, oneOf, requireChange, toLabels } from './arguments.ts';
-import { hostColumn } from './columns.ts';
 
 export const acceleratorCreate = defineCommand({
   changes: true,
@@ -45,7 +44,7 @@ export const acceleratorCreate = defineCommand({
       },
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context, [hostColumn]);
+    await showChanged(answer, context);
   },
 });
 
@@ -116,7 +115,7 @@ export const acceleratorUpdate = defineCommand({
       body,
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context, [hostColumn]);
+    await showChanged(answer, context);
   },
 });
 

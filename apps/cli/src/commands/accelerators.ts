@@ -2,7 +2,7 @@ import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import { accelerator, instanceId, limitFlag, take } from './arguments.ts';
-import { hostColumn, simulatedColumn } from './columns.ts';
+import { simulatedColumn } from './columns.ts';
 
 export const acceleratorList = defineCommand({
   args: {},
@@ -34,17 +34,7 @@ export const acceleratorList = defineCommand({
     };
     await out.list(
       await take(all(api.listAccelerators, { query }), flags.limit),
-      [
-        'id',
-        'name',
-        'type',
-        'state',
-        'reason',
-        hostColumn,
-        'backend',
-        'instance_id',
-        simulatedColumn,
-      ],
+      ['id', 'name', 'type', 'state', 'reason', 'host', 'backend', 'instance_id', simulatedColumn],
       'No accelerators.',
     );
   },
@@ -56,6 +46,6 @@ export const acceleratorShow = defineCommand({
   examples: [{ command: 'cyborg accelerator-show ID', help: 'all that is known of it' }],
   async run({ args }, { api, out }) {
     const id = await accelerator(api, args.id);
-    await out.show(await api.showAccelerator({ params: { id } }), [hostColumn]);
+    await out.show(await api.showAccelerator({ params: { id } }));
   },
 });

@@ -74,18 +74,14 @@ export function oneOf(
   return value;
 }
 
-/** Accelerators go by id; people may use a name that only one of them has, `among` those that come into question. */
+/** Accelerators go by id; people may use a name that only one of those they see has. */
 export async function accelerator(
   api: Pick<V3Client, 'listAccelerators'>,
   idOrName: string,
-  among: () => Promise<{
-    readonly host?: string;
-    readonly instance_id?: string;
-  }> = async () => ({}),
 ): Promise<string> {
   const lower = idOrName.toLowerCase();
   if (uuidPattern.test(lower)) return lower;
-  const everything = await take(all(api.listAccelerators, { query: await among() }), undefined);
+  const everything = await take(all(api.listAccelerators, {}), undefined);
   const named = everything.filter(({ name }) => name === idOrName);
   const [first, second] = named;
   if (first !== undefined && second === undefined) return first.id;
@@ -94,7 +90,10 @@ export async function accelerator(
     throw new CliError(`${named.length} accelerators are named '${idOrName}': ${ids}. Use an id.`);
   }
   const names = nearest(idOrName, [...new Set(everything.map(({ name }) => name))]);
-  const hint = names.length === 0 ? 'There are none.' : `Nearest that exist: ${names.join(', ')}.`;
+  const hint =
+    names.length === 0
+      ? 'You see none: what is free on the host of an instance of yours is named by attach-instance.'
+      : `Nearest that you see: ${names.join(', ')}.`;
   throw new CliError(`No accelerator has the id or name '${idOrName}'. ${hint}`);
 }
 

@@ -4,11 +4,10 @@ import { defineCommand, type Context } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
 import type { Operation } from '../operations/wait.ts';
-import { accelerator, limitFlag, take } from './arguments.ts';
-import { hostColumn, simulatedColumn } from './columns.ts';
+import { limitFlag, take } from './arguments.ts';
+import { simulatedColumn } from './columns.ts';
 
 type Accelerator = V3Result<'showAccelerator'>;
-type Instance = V3Result<'showInstance'>;
 
 const instanceArg = {
   instance_id: { help: 'id of the instance, or a name that is unique' },
@@ -35,21 +34,15 @@ export const attachInstance = defineCommand({
   ],
   async run({ args, flags }, context) {
     const { profile, driver } = flags;
-    const instance = (): Promise<Instance> => context.api.showInstance({ params: args });
     const choices = [flags.accelerator, profile, driver].filter((it) => it !== undefined);
     if (choices.length > 1) {
       throw new UsageError(
         'Choose with one of --accelerator, --profile and --driver, not several.',
       );
     }
-    const chosen =
-      flags.accelerator &&
-      (await accelerator(context.api, flags.accelerator, async () => ({
-        host: (await instance()).host,
-      })));
     const answer = await context.api.createAttachments({
       params: { instance_id: args.instance_id },
-      body: { accelerator: chosen, profile, driver, count: flags.count },
+      body: { accelerator: flags.accelerator, profile, driver, count: flags.count },
       ...actArgs(context, flags.dryRun),
     });
     await finishOperation(answer, context, {
@@ -70,7 +63,7 @@ async function showAttached(operation: Operation, { api, out }: Context): Promis
     return out.show({ ...operation, accelerators });
   await out.list<Accelerator>(
     accelerators,
-    ['id', 'name', 'type', 'state', 'instance_id', hostColumn, 'backend', simulatedColumn],
+    ['id', 'name', 'type', 'state', 'instance_id', 'host', 'backend', simulatedColumn],
     'Nothing was attached.',
   );
 }
@@ -93,15 +86,9 @@ export const detachInstance = defineCommand({
   ],
   async run({ args, flags }, context) {
     const { query, headers } = actArgs(context, flags.dryRun);
-    const instance = (): Promise<Instance> => context.api.showInstance({ params: args });
-    const chosen =
-      flags.accelerator &&
-      (await accelerator(context.api, flags.accelerator, async () => ({
-        instance_id: (await instance()).id,
-      })));
     const answer = await context.api.deleteAttachments({
       params: { instance_id: args.instance_id },
-      query: { ...query, accelerator: chosen, force: flags.force ? true : undefined },
+      query: { ...query, accelerator: flags.accelerator, force: flags.force ? true : undefined },
       headers,
     });
     await finishOperation(answer, context, { wait: flags.wait });

@@ -3,7 +3,7 @@ import { all } from '@cyborg/api-client/v3';
 import { defineCommand } from '../command.ts';
 import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
-import { freeColumn, hostColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
 const backendArg = { backend: { help: 'host@backend, or its id' } } as const;
 
@@ -23,7 +23,7 @@ export const backendList = defineCommand({
       [
         { key: 'id', hidden: true },
         'name',
-        hostColumn,
+        'host',
         'driver_id',
         'version',
         'kind',
@@ -44,7 +44,7 @@ export const backendShow = defineCommand({
   flags: {},
   examples: [{ command: 'cyborg backend-show node-1@virtual', help: 'its settings and state' }],
   async run({ args }, { api, out }) {
-    await out.show(await api.showBackend({ params: { backend: args.backend } }), [hostColumn]);
+    await out.show(await api.showBackend({ params: { backend: args.backend } }));
   },
 });
 
@@ -61,6 +61,6 @@ export const backendUpdate = defineCommand({
       body: { status: requireStatus(flags) },
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context, [hostColumn]);
+    await showChanged(answer, context);
   },
 });

@@ -1,22 +1,11 @@
 /** Columns that several lists share. */
 
-interface OnHost {
-  readonly host: string | null;
-  readonly simulated: boolean;
-}
-
-/** A demo host is labelled wherever it shows. */
-export const hostColumn = {
-  key: 'host',
-  text: ({ host, simulated }: OnHost): string => withLabel(host ?? '-', simulated),
+/** A demo host, and what is on it, is labelled wherever it shows; a fleet without one is spared the column. */
+export const simulatedColumn = {
+  key: 'simulated',
+  hidden: (items: readonly { readonly simulated: boolean }[]): boolean =>
+    !items.some(({ simulated }) => simulated),
 } as const;
-
-/** The label of {@link hostColumn} for the formats that scripts read. */
-export const simulatedColumn = { key: 'simulated', hidden: true } as const;
-
-export function withLabel(name: string, simulated: boolean): string {
-  return simulated ? `${name} (simulated)` : name;
-}
 
 /** `2 of 8`: the free ones of all; nothing for what has none. */
 export const freeColumn = {

@@ -2,7 +2,7 @@ import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import { limitFlag, take } from './arguments.ts';
-import { freeColumn, hostColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
 export const deviceList = defineCommand({
   args: {},
@@ -23,7 +23,7 @@ export const deviceList = defineCommand({
         'vendor',
         'model',
         'address',
-        hostColumn,
+        'host',
         'backend',
         'presence',
         'health',
@@ -41,6 +41,6 @@ export const deviceShow = defineCommand({
   flags: {},
   examples: [{ command: 'cyborg device-show ID', help: 'all that its driver reports' }],
   async run({ args }, { api, out }) {
-    await out.show(await api.showDevice({ params: { id: args.id } }), [hostColumn]);
+    await out.show(await api.showDevice({ params: { id: args.id } }));
   },
 });

@@ -4,15 +4,11 @@ import { defineCommand } from '../command.ts';
 import type { Column } from '../output/output.ts';
 import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, requireChange, statusFlags, take, toLabels, toStatus } from './arguments.ts';
-import { simulatedColumn, withLabel } from './columns.ts';
+import { simulatedColumn } from './columns.ts';
 
 type Host = V3Result<'showHost'>;
 
 const hostArg = { host: { help: 'name of the host, or its id' } } as const;
-const nameColumn: Column<Host> = {
-  key: 'name',
-  text: ({ name, simulated }) => withLabel(name, simulated),
-};
 const conditions: Column<Host> = {
   key: 'conditions',
   text: (host) =>
@@ -34,7 +30,7 @@ export const hostList = defineCommand({
   async run({ flags }, { api, out }) {
     await out.list(
       await take(all(api.listHosts, { query: { state: flags.state } }), flags.limit),
-      ['id', nameColumn, 'status', 'state', 'agent_version', conditions, simulatedColumn],
+      ['id', 'name', 'status', 'state', 'agent_version', conditions, simulatedColumn],
       'No hosts.',
     );
   },
@@ -45,7 +41,7 @@ export const hostShow = defineCommand({
   flags: {},
   examples: [{ command: 'cyborg host-show node-1', help: 'its agent, hypervisors and conditions' }],
   async run({ args }, { api, out }) {
-    await out.show(await api.showHost({ params: { host: args.host } }), [nameColumn, conditions]);
+    await out.show(await api.showHost({ params: { host: args.host } }), [conditions]);
   },
 });
 
@@ -92,38 +88,45 @@ export const hostUpdate = defineCommand({
       body,
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context, [nameColumn, conditions]);
+    await showChanged(answer, context, [conditions]);
   },
 });
 
 export const hostRevoke = defineCommand({
   changes: true,
   args: hostArg,
-  flags: {},
+  flags: { dryRun: dryRunFlag },
   examples: [
     {
       command: 'cyborg host-revoke node-1',
       help: 'its agent may say nothing more; attachments stay',
     },
   ],
-  async run({ args }, { api, out, keyed }) {
-    const host = await api.revokeHost({ params: { host: args.host }, headers: keyed });
-    await out.show(host, [nameColumn, conditions]);
+  async run({ args, flags }, context) {
+    const answer = await context.api.revokeHost({
+      params: { host: args.host },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context, [conditions]);
   },
 });
 
 export const hostReenroll = defineCommand({
   changes: true,
   args: hostArg,
-  flags: {},
+  flags: { dryRun: dryRunFlag },
   examples: [
     {
       command: 'cyborg host-reenroll node-1 -f value -c token',
       help: 'a join token for a known host',
     },
   ],
-  async run({ args }, { api, out, keyed }) {
-    await out.show(await api.reenrollHost({ params: { host: args.host }, headers: keyed }));
+  async run({ args, flags }, context) {
+    const answer = await context.api.reenrollHost({
+      params: { host: args.host },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context);
   },
 });
 
@@ -133,10 +136,15 @@ export const joinTokenCreate = defineCommand({
   flags: {
     host: { type: 'string', placeholder: 'NAME', help: 'only a host of this name may use it' },
     simulated: { type: 'boolean', help: 'for a host of a demo fleet' },
+    dryRun: dryRunFlag,
   },
   examples: [{ command: 'cyborg join-token-create', help: 'for a new host; single use, one hour' }],
-  async run({ flags }, { api, out, keyed }) {
+  async run({ flags }, context) {
     const body = { host: flags.host, simulated: flags.simulated ? true : undefined };
-    await out.show(await api.createJoinToken({ body, headers: keyed }));
+    const answer = await context.api.createJoinToken({
+      body,
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context);
   },
 });

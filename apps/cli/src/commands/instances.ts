@@ -2,8 +2,9 @@ import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
+import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, take } from './arguments.ts';
-import { hostColumn, simulatedColumn } from './columns.ts';
+import { simulatedColumn } from './columns.ts';
 
 const instanceArg = {
   instance_id: { help: 'id of the instance, or a name that is unique' },
@@ -24,7 +25,7 @@ export const instanceList = defineCommand({
       [
         'id',
         'name',
-        hostColumn,
+        'host',
         'hypervisor',
         'state',
         'project_id',
@@ -45,7 +46,7 @@ export const instanceShow = defineCommand({
   ],
   async run({ args }, { api, out }) {
     const params = { instance_id: args.instance_id };
-    await out.show(await api.showInstance({ params }), [hostColumn]);
+    await out.show(await api.showInstance({ params }));
   },
 });
 
@@ -59,16 +60,22 @@ export const instanceUpdate = defineCommand({
       help: 'the project it belongs to (admins)',
       nullable: 'to none: only admins see it',
     },
+    dryRun: dryRunFlag,
   },
   examples: [
     { command: 'cyborg instance-update vm-1 --project demo', help: 'its members may use it now' },
   ],
-  async run({ args, flags }, { api, out, keyed }) {
+  async run({ args, flags }, context) {
     if (flags.project === undefined) {
       throw new UsageError('Nothing to change: give --project ID or --no-project.');
     }
     const params = { instance_id: args.instance_id };
     const body = { project_id: flags.project };
-    await out.show(await api.updateInstance({ params, body, headers: keyed }), [hostColumn]);
+    const answer = await context.api.updateInstance({
+      params,
+      body,
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context);
   },
 });

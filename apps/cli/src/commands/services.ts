@@ -3,7 +3,7 @@ import { all } from '@cyborg/api-client/v3';
 import { defineCommand } from '../command.ts';
 import { actArgs, dryRunFlag, finishOperation, showChanged, waitFlag } from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
-import { freeColumn, hostColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
 const fleetFlags = {
   host: { type: 'string', placeholder: 'H', help: 'only on this host' },
@@ -26,7 +26,7 @@ export const serviceList = defineCommand({
         { key: 'id', hidden: true },
         'name',
         'kind',
-        hostColumn,
+        'host',
         'backend',
         'status',
         'state',
@@ -51,7 +51,7 @@ export const serviceUpdate = defineCommand({
       body: { status: requireStatus(flags) },
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context, [hostColumn]);
+    await showChanged(answer, context);
   },
 });
 

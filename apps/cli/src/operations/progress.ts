@@ -1,5 +1,5 @@
 /** Live progress of an operation on stderr: a spinner on a terminal, else a line per change. */
-import { printable } from '../output/cells.ts';
+import { printable } from '@cyborg/model/plain-text';
 import type { Operation } from './wait.ts';
 
 export interface Progress {

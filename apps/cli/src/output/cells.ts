@@ -1,14 +1,5 @@
 /** One value as text. */
 
-/** Control and direction characters of names that others gave would act on the terminal. */
-const unprintable =
-  // oxlint-disable-next-line no-control-regex -- they are what is meant
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-
-export function printable(text: string): string {
-  return text.replaceAll(unprintable, '\uFFFD');
-}
-
 /** What a value looks like in one cell; `none` stands for null and what is missing. */
 export function cellText(value: unknown, none: string): string {
   if (value === null || value === undefined) return none;

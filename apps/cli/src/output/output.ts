@@ -1,8 +1,9 @@
 /** Prints what a command found, in the format that was asked for. */
 import { nearest } from '@cyborg/model/nearest';
+import { printable } from '@cyborg/model/plain-text';
 
 import { UsageError } from '../errors.ts';
-import { cellText, printable, readableText } from './cells.ts';
+import { cellText, readableText } from './cells.ts';
 
 export const formats = ['table', 'json', 'yaml', 'csv', 'value'] as const;
 export type Format = (typeof formats)[number];
@@ -14,7 +15,7 @@ export interface DerivedColumn<T> {
   /** For people only: csv, value, json and yaml show the member itself. */
   readonly text?: (item: T) => string;
   /** Not in the table, unless `-c` names it; in csv and value, which scripts read, all the same. */
-  readonly hidden?: true;
+  readonly hidden?: true | ((items: readonly T[]) => boolean);
 }
 
 export interface OutputOptions {
@@ -109,6 +110,10 @@ function derived<T>(column: Column<T>): DerivedColumn<T> {
   return typeof column === 'string' ? { key: column } : column;
 }
 
+function isHidden<T>({ hidden }: DerivedColumn<T>, items: readonly T[]): boolean {
+  return typeof hidden === 'function' ? hidden(items) : hidden === true;
+}
+
 /** The columns that `-c` names, in its order; without `-c` the command's. */
 function choose<T extends object>(
   items: readonly T[],
@@ -117,7 +122,7 @@ function choose<T extends object>(
 ): readonly DerivedColumn<T>[] {
   const own = columns.map(derived);
   const isForPeople = format === 'table';
-  if (wanted.length === 0) return own.filter(({ hidden }) => !(isForPeople && hidden));
+  if (wanted.length === 0) return own.filter((column) => !(isForPeople && isHidden(column, items)));
   const known = new Map(own.map((column) => [String(column.key), column]));
   for (const key of keysOf(items[0])) if (!known.has(key)) known.set(key, { key });
   const isUnknown = (name: string): boolean => items.length > 0 && !known.has(name);

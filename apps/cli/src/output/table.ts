@@ -2,9 +2,8 @@
  * The plain frame that the openstack client draws: copies into mails and tickets as it is. Our own, because
  * cli-table3 takes 10 s for 10,000 rows (its time grows with the square).
  */
+import { printable } from '@cyborg/model/plain-text';
 import stringWidth from 'string-width';
-
-import { printable } from './cells.ts';
 
 /** Rows under a head, nothing cut off; a cell may have several lines. */
 export function drawTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -105,8 +105,9 @@ function allowedByUnion(union: ErrorObject, all: readonly ErrorObject[]): string
 
 function patternText({ parentSchema, params }: ErrorObject): string {
   const description: unknown = parentSchema?.['description'];
-  const pattern = `must match ${String(params['pattern'])}`;
-  return typeof description === 'string' ? `${pattern} (${description})` : pattern;
+  return typeof description === 'string'
+    ? `must be ${description.replace(/\.$/, '')}`
+    : `must match ${String(params['pattern'])}`;
 }
 
 function show(value: unknown): string {

@@ -120,7 +120,12 @@ const instanceParams = Type.Object(
   },
   closed,
 );
-const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) });
+const AcceleratorKeySchema = Type.String({
+  minLength: 1,
+  maxLength: limits.nameLengthMax,
+  pattern: '^[^\\u0000-\\u001f]+$',
+  description: "an id, or a name that is unique on the instance's host",
+});
 
 export const acceleratorOperations = {
   listAccelerators: {
@@ -279,7 +284,7 @@ export const acceleratorOperations = {
       headers: IdempotencyHeaders,
       body: Type.Object(
         {
-          accelerator: Type.Optional(UuidSchema),
+          accelerator: Type.Optional(AcceleratorKeySchema),
           profile: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
           driver: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
           count: Type.Optional(
@@ -299,7 +304,7 @@ export const acceleratorOperations = {
       params: instanceParams,
       querystring: Type.Object(
         {
-          accelerator: Type.Optional(UuidSchema),
+          accelerator: Type.Optional(AcceleratorKeySchema),
           force: Type.Optional(
             Type.Boolean({
               default: false,

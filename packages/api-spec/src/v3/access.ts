@@ -17,7 +17,12 @@ import {
 } from '../common.ts';
 import { v3Routes } from '../routes.ts';
 
-const ProjectId = Type.String({ minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f]+$' });
+const ProjectId = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  pattern: '^[^\\u0000-\\u001f]+$',
+  description: 'the id of a project, without control characters',
+});
 const GroupSchema = Type.Record(
   Type.String({ minLength: 1, maxLength: 255 }),
   Type.String({ maxLength: 255 }),
@@ -116,7 +121,12 @@ export const accessOperations = {
       headers: IdempotencyHeaders,
       body: Type.Object(
         {
-          name: Type.String({ minLength: 1, maxLength: 255, pattern: '^[A-Za-z0-9_-]+$' }),
+          name: Type.String({
+            minLength: 1,
+            maxLength: 255,
+            pattern: '^[A-Za-z0-9_-]+$',
+            description: 'letters, digits, dashes and underscores',
+          }),
           description: Type.Optional(TextSchema),
           groups: Type.Array(GroupSchema, { minItems: 1, maxItems: 64 }),
         },

@@ -10,11 +10,13 @@ import {
 } from '@cyborg/store/attach-context';
 
 import type { Db } from '../deps.ts';
-import { instancesInScope, mayName, scopeOf } from '../scope.ts';
+import { instancesInScope, mayName, scopeOf, type Scope } from '../scope.ts';
 import type { FitContext } from './fitting.ts';
 
 export interface AttachContext extends FitContext {
   readonly instance: AttachContextRow;
+  /** Whose things the caller sees. */
+  readonly scope: Scope;
 }
 
 const attachableStates = ['ACTIVE', 'PAUSED'];
@@ -50,6 +52,7 @@ export async function readInstance(
   }
   return {
     instance: row,
+    scope,
     projectId: row.project_id ?? caller.projectId,
     hostId: row.host_id,
     host: row.host,

@@ -165,14 +165,20 @@ describe('attach-instance', () => {
   it('asks for a choice when several kinds are free, and takes the only one otherwise', async ({
     expect,
   }) => {
-    const { database, db, backend, attach, dry } = await setUp(1);
+    const { database, db, backend, accelerators, attach, dry } = await setUp(1);
     await using _ = database;
     await addAccelerators(db, backend, { count: 2, type: 'ENTROPY' });
     await expect(attach({})).rejects.toMatchObject({
       code: 'choice-needed',
       extra: {
         choices: [
-          { driver_id: 'generic', type: 'CRYPTO', backend: 'node-1@virtual', free: 1 },
+          {
+            driver_id: 'generic',
+            type: 'CRYPTO',
+            backend: 'node-1@virtual',
+            free: 1,
+            accelerators: [{ id: accelerators[0]?.id, name: accelerators[0]?.name }],
+          },
           { driver_id: 'generic', type: 'ENTROPY', backend: 'node-1@virtual', free: 2 },
         ],
       },

@@ -206,6 +206,8 @@ function giveOne(
     device_epoch: epoch,
     profile_id: wishes.profileId,
     profile_group: profileGroup,
+    was_bound: false,
+    hostname: null,
     operation_id: operationId,
     next_attempt_at: null,
     attempts: 0,

@@ -3,8 +3,8 @@ import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
 import { ServiceError } from '@cyborg/model/errors';
 import { listInstanceAttachments, type ListedAttachmentRow } from '@cyborg/store/attachments';
-import { listNeighbours } from '@cyborg/store/candidates';
 import type { AttachmentRow } from '@cyborg/store/holdings';
+import { listNamedAccelerators } from '@cyborg/store/named-accelerators';
 import type { OperationRow } from '@cyborg/store/operations';
 import { sql, type SqlBool } from 'kysely';
 
@@ -27,6 +27,7 @@ import { forceRelease, take } from '../orders/taking.ts';
 import { acceleratorsInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
 import { readInstance, type AttachContext } from './attach-context.ts';
+import { toAcceleratorId } from './named-accelerator.ts';
 
 export type DeleteAttachmentsInput = Input<
   { readonly instance_id: string },
@@ -80,11 +81,12 @@ async function choose(
     limit: attachmentsPerInstanceMax,
   });
   const live = all.filter((row) => liveAttachmentStates.some((state) => state === row.state));
-  const wanted = live.filter(
-    (row) => query.accelerator === undefined || row.accelerator_id === query.accelerator,
-  );
+  const wanted = live.filter((row) => isNamed(row, query.accelerator));
   if (wanted.length === 0 && query.accelerator !== undefined) {
-    await checkExists(db, { acceleratorId: query.accelerator, caller, context });
+    await checkExists(db, { accelerator: query.accelerator, caller, context, held: live });
+  }
+  if (query.accelerator !== undefined && wanted.length > 1) {
+    throw ambiguousHeld(query.accelerator, wanted);
   }
   const ours = wanted.filter((row) => row.origin === 'cyborg');
   if (ours.length === 0 && wanted.length > 0) throw boundByNova(wanted, context);
@@ -266,31 +268,45 @@ function boundByNova(
   );
 }
 
-async function checkExists(
-  db: Db,
-  {
-    acceleratorId,
-    caller,
-    context,
-  }: { acceleratorId: string; caller: Caller; context: AttachContext },
-): Promise<void> {
-  const visible = await db
-    .selectFrom('accelerator')
-    .select('id')
-    .where('id', '=', acceleratorId)
-    .where(acceleratorsInScope(scopeOf(caller)))
-    .executeTakeFirst();
-  const [near] =
-    visible === undefined
-      ? await listNeighbours(
-          db,
-          sql<SqlBool>`a.id = ${acceleratorId}::uuid and a.host_id = ${context.hostId}`,
-        )
-      : [visible];
-  if (near !== undefined) return;
+/** By id or by name; everything when nothing is named. */
+function isNamed(row: ListedAttachmentRow, wanted: string | undefined): boolean {
+  if (wanted === undefined) return true;
+  const id = toAcceleratorId(wanted);
+  return id === undefined ? row.accelerator_name === wanted : row.accelerator_id === id;
+}
+
+function ambiguousHeld(name: string, rows: readonly ListedAttachmentRow[]): ServiceError {
+  const ids = rows.flatMap((row) => row.accelerator_id ?? []);
+  return new ServiceError(
+    'choice-needed',
+    `The instance holds ${rows.length} accelerators that are called "${name}": choose one by id (${ids.join(', ')}).`,
+    { extra: { choices: ids.map((id) => ({ accelerators: [{ id, name }] })) } },
+  );
+}
+
+interface Absent {
+  readonly accelerator: string;
+  readonly caller: Caller;
+  readonly context: AttachContext;
+  readonly held: readonly ListedAttachmentRow[];
+}
+
+/** What exists and is not attached needs no detaching; what does not exist is a mistake. */
+async function checkExists(db: Db, { accelerator, caller, context, held }: Absent): Promise<void> {
+  const id = toAcceleratorId(accelerator);
+  const is =
+    id === undefined
+      ? sql<SqlBool>`accelerator.name = ${accelerator}`
+      : sql<SqlBool>`accelerator.id = ${id}::uuid`;
+  const isNear = sql<SqlBool>`accelerator.host_id = ${context.hostId}`;
+  const isVisible = acceleratorsInScope(scopeOf(caller));
+  const where = sql<SqlBool>`${is} and (${isNear} or ${isVisible})`;
+  if ((await listNamedAccelerators(db, { where, limit: 1 })).length > 0) return;
+  const names = held.flatMap((row) => row.accelerator_name ?? []).toSorted();
+  const hint = names.length === 0 ? 'no accelerators' : names.join(', ');
   throw new ServiceError(
     'accelerator-not-found',
-    `There is no accelerator ${acceleratorId}; "cyborg accelerator-list" shows those you may see.`,
-    { extra: { nearest: [] } },
+    `There is no accelerator "${accelerator}"; instance ${context.instance.name} holds ${hint}.`,
+    { extra: { nearest: names } },
   );
 }

@@ -6,9 +6,12 @@ import { driverIds, listKinds, type KindRow } from '@cyborg/store/candidates';
 import type { Db } from '../deps.ts';
 import { findProfile } from '../profiles/find-profile.ts';
 import { readGroup } from '../profiles/grammar.ts';
-import { fits, type FitContext, type Wish } from './fitting.ts';
+import type { AttachContext } from './attach-context.ts';
+import { fits, type Wish } from './fitting.ts';
+import { findAcceleratorForAttach } from './named-accelerator.ts';
 
 export interface AttachBody {
+  /** Id, or a name that is unique on the instance's host. */
   readonly accelerator?: string | undefined;
   readonly profile?: string | undefined;
   readonly driver?: string | undefined;
@@ -25,8 +28,12 @@ export interface Wishes {
 /** As in the API. */
 const acceleratorsPerRequestMax = 64;
 
-/** @throws ServiceError `invalid-input`, `profile-not-found` or `choice-needed`. */
-export async function readWishes(db: Db, body: AttachBody, context: FitContext): Promise<Wishes> {
+/** @throws ServiceError `invalid-input`, `accelerator-not-found`, `profile-not-found` or `choice-needed`. */
+export async function readWishes(
+  db: Db,
+  body: AttachBody,
+  context: AttachContext,
+): Promise<Wishes> {
   const { accelerator, profile, driver, count = 1 } = body;
   const chosen = Object.entries({ accelerator, profile, driver }).filter(
     ([, value]) => value !== undefined,
@@ -37,23 +44,28 @@ export async function readWishes(db: Db, body: AttachBody, context: FitContext):
       `Give one of accelerator, profile and driver, not ${chosen.map(([name]) => name).join(' and ')}.`,
     );
   }
-  if (accelerator !== undefined) return byAccelerator(accelerator, count);
+  if (accelerator !== undefined) return byAccelerator(db, { accelerator, count }, context);
   if (profile !== undefined) return byProfile(db, profile, count);
   if (driver !== undefined) return byDriver(driver, count);
   return byOnlyKind(db, count, context);
 }
 
-function byAccelerator(acceleratorId: string, count: number): Wishes {
+async function byAccelerator(
+  db: Db,
+  { accelerator, count }: { readonly accelerator: string; readonly count: number },
+  context: AttachContext,
+): Promise<Wishes> {
   if (count !== 1) {
     throw new ServiceError(
       'invalid-input',
       `count: ${count} of one accelerator is not possible; leave count out.`,
     );
   }
+  const acceleratorId = await findAcceleratorForAttach(db, accelerator, context);
   return {
     wishes: [{ count, acceleratorId }],
     profileId: null,
-    asked: `accelerator ${acceleratorId}`,
+    asked: `accelerator ${accelerator}`,
   };
 }
 
@@ -113,7 +125,7 @@ function refuseProgramming(name: string, accel: Readonly<Record<string, string>>
 }
 
 /** Bare: one of the only kind that is free on the host. */
-async function byOnlyKind(db: Db, count: number, context: FitContext): Promise<Wishes> {
+async function byOnlyKind(db: Db, count: number, context: AttachContext): Promise<Wishes> {
   const kinds = await listKinds(db, fits({ count }, context));
   const names = [...new Set(kinds.map(kindName))];
   if (names.length > 1) throw choiceNeeded(kinds, names);
