@@ -22,21 +22,20 @@ export const NameSchema = Type.String({
   minLength: 1,
   maxLength: limits.nameLengthMax,
   pattern: '^[^\\u0000-\\u001f]+$',
-});
   description: 'text without control characters',
+});
 /** Host and backend names: what is safe in `host@backend`, a URL and a file name. */
 export const SlugSchema = Type.String({
   minLength: 1,
   maxLength: 63,
   pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$',
-});
   description: 'letters, digits, dots, dashes and underscores, with a letter or digit at both ends',
 });
 export const TextSchema = Type.String({
   maxLength: 2048,
   pattern: '^[^\\u0000]*$',
   description: 'text without NUL characters',
-export const TextSchema = Type.String({ maxLength: 2048, pattern: '^[^\\u0000]*$' });
+});
 export const InstantSchema = Type.String({
   format: 'date-time',
   description: 'UTC, milliseconds.',
@@ -52,8 +51,10 @@ export const LabelsSchema = Type.Record(
 );
 export const StringsSchema = Type.Record(Type.String(), Type.String());
 export const AcceleratorTypeSchema = Type.String({
-  pattern: `^(${acceleratorTypes.join('|')})$`,
-  description: `one of ${acceleratorTypes.join(', ')}`,
+  minLength: 1,
+  maxLength: 32,
+  pattern: '^[A-Z0-9_]+$',
+  description: 'GPU, FPGA, AICHIP, COPROCESSOR, CRYPTO, ENTROPY, NIC, SSD or OTHER.',
 });
 
 /** RFC 9457, with a stable `code`; further members name choices, users, nearest names. */
@@ -94,27 +95,6 @@ export const dryRunQuery = {
 
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
-});
-/** For answers with a secret: they are kept encrypted under the key, which must therefore be hard to guess. */
-export const SecretIdempotencyHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      minLength: 22,
-      maxLength: 255,
-      description:
-        'Hard to guess, such as a UUID: the answer, which holds a secret, is kept encrypted under it.',
-    }),
-  ),
-});
-export const IfMatchHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({ maxLength: 128, description: '`ETag` of the thing as it was read.' }),
-  ),
-});
-/** What replaces a whole thing, and may be sent again. */
-export const PutHeaders = Type.Object({
-  ...IdempotencyHeaders.properties,
-  ...IfMatchHeaders.properties,
 });
 
 /** What a changing call would do, or why it would not. */

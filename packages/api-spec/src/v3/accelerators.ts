@@ -126,6 +126,7 @@ const AcceleratorKeySchema = Type.String({
   pattern: '^[^\\u0000-\\u001f]+$',
   description: "an id, or a name that is unique on the instance's host",
 });
+const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) });
 
 export const acceleratorOperations = {
   listAccelerators: {
