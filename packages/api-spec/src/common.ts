@@ -1,4 +1,5 @@
 /** Schemas that every resource uses. Keys on the wire are snake_case; closed objects refuse unknown keys. */
+import { acceleratorTypes } from '@cyborg/model/accelerator-types';
 import Type, { type Static } from 'typebox';
 
 export const closed = { additionalProperties: false } as const;
@@ -51,10 +52,8 @@ export const LabelsSchema = Type.Record(
 );
 export const StringsSchema = Type.Record(Type.String(), Type.String());
 export const AcceleratorTypeSchema = Type.String({
-  minLength: 1,
-  maxLength: 32,
-  pattern: '^[A-Z0-9_]+$',
-  description: 'GPU, FPGA, AICHIP, COPROCESSOR, CRYPTO, ENTROPY, NIC, SSD or OTHER.',
+  pattern: `^(${acceleratorTypes.join('|')})$`,
+  description: `one of ${acceleratorTypes.join(', ')}`,
 });
 
 /** RFC 9457, with a stable `code`; further members name choices, users, nearest names. */

@@ -159,7 +159,8 @@ describe('scope (promise 9)', () => {
 describe('grants', () => {
   it('are created once, told apart by backend, and taken back', async ({ expect }) => {
     await using bench = await openBench();
-    await addHost(bench.database.db, { name: 'h' });
+    const { db } = bench.database;
+    await addBackend(db, await addHost(db, { name: 'h' }), { name: 'pci' });
     const grants = makeGrantHandlers(bench.deps);
     const body = { project_id: 'alpha', host: 'h' };
     const made = await grants.createGrant(admin, { ...all, body, idempotencyKey: 'k' });
@@ -168,6 +169,12 @@ describe('grants', () => {
       code: 'already-exists',
     });
     await grants.createGrant(admin, { ...all, body: { ...body, backend: 'pci' } });
+    await expect(
+      grants.createGrant(admin, { ...all, body: { ...body, backend: 'pcie' } }),
+    ).rejects.toMatchObject({ code: 'backend-not-found', extra: { nearest: ['pci'] } });
+    await expect(
+      grants.createGrant(admin, { ...all, body: { ...body, host: 'hh' } }),
+    ).rejects.toMatchObject({ code: 'host-not-found', extra: { nearest: ['h'] } });
     if ('dry_run' in made) throw new Error('a dry run');
     await grants.deleteGrant(admin, of({ id: made.id }));
     const { items } = await grants.listGrants(admin, all);

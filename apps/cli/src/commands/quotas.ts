@@ -1,4 +1,5 @@
 import type { V3Result } from '@cyborg/api-client/v3';
+import { acceleratorTypes } from '@cyborg/model/accelerator-types';
 
 import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
@@ -53,11 +54,21 @@ export const quotaSet = defineCommand({
   },
 });
 
-function toLimit(text: string): { type: string; accelerators_max: number | null } {
+/** As in the API. */
+const limitMost = 1_000_000;
+
+export function toLimit(text: string): { type: string; accelerators_max: number | null } {
   const [type, value] = splitPair('--limit', text);
-  if (value === 'unlimited' || value === '-1') {
-    return { type: type.toUpperCase(), accelerators_max: null };
+  const known = type.toUpperCase();
+  if (!acceleratorTypes.some((one) => one === known)) {
+    throw new UsageError(
+      `--limit '${text}': there is no type '${type}'; it is one of ${acceleratorTypes.join(', ')}.`,
+    );
   }
-  if (/^\d{1,7}$/.test(value)) return { type: type.toUpperCase(), accelerators_max: Number(value) };
-  throw new UsageError(`--limit '${text}': '${value}' is neither a whole number nor 'unlimited'.`);
+  if (value === 'unlimited') return { type: known, accelerators_max: null };
+  const max = /^\d+$/.test(value) ? Number(value) : -1;
+  if (max >= 0 && max <= limitMost) return { type: known, accelerators_max: max };
+  throw new UsageError(
+    `--limit '${text}': '${value}' is no whole number from 0 to ${limitMost}; ${known}=unlimited lifts the limit.`,
+  );
 }

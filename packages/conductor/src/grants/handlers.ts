@@ -5,7 +5,8 @@ import { sql, type Selectable } from 'kysely';
 import type { ConductorDeps, Tx } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
-import { findHost } from '../hosts/find-host.ts';
+import { selects } from '../deployments/selectors.ts';
+import { findHost, notFound, type HostRow } from '../hosts/find-host.ts';
 import { idempotently } from '../idempotency.ts';
 import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
@@ -93,12 +94,17 @@ function grantedOf({ host, backend }: GrantWish): string {
   return backend === undefined ? `host ${host}` : `backend ${host}@${backend}`;
 }
 
-/** Grants are an admin's, so every host is in reach; a backend may be granted before it is installed. */
+/**
+ * Grants are an admin's, so every host is in reach.
+ *
+ * @throws ServiceError `host-not-found`, `backend-not-found` with the nearest; `already-exists`.
+ */
 async function planGrant(
   tx: Tx,
   wish: GrantWish,
 ): Promise<{ readonly hostId: string; readonly hostName: string }> {
   const host = await findHost(tx, { kind: 'all' }, { host: wish.host });
+  if (wish.backend !== undefined) await checkBackend(tx, host, wish.backend);
   const existing = await tx
     .selectFrom('access_grant')
     .select('id')
@@ -114,6 +120,26 @@ async function planGrant(
     );
   }
   return { hostId: host.id, hostName: host.name };
+}
+
+/** One that the host has, or that a deployment wants there. */
+async function checkBackend(tx: Tx, host: HostRow, backend: string): Promise<void> {
+  const present = await tx
+    .selectFrom('backend')
+    .select('name')
+    .where('host_id', '=', host.id)
+    .execute();
+  const wanted = await tx.selectFrom('deployment_backend').select(['name', 'selector']).execute();
+  const names = new Set([
+    ...present.map(({ name }) => name),
+    ...wanted.flatMap(({ name, selector }) => (selects(selector, host) ? [name] : [])),
+  ]);
+  if (names.has(backend)) return;
+  throw notFound('backend-not-found', {
+    noun: `backend of host ${host.name}`,
+    name: backend,
+    names: [...names],
+  });
 }
 
 async function addGrant(

@@ -1,4 +1,5 @@
 /** The driver protocol's inventory, checked again at the server's door: a host may be compromised. */
+import { acceleratorTypes } from '@cyborg/model/accelerator-types';
 import { notApproved, type HealthStatus } from '@cyborg/model/offering';
 
 import {
@@ -25,17 +26,6 @@ export const inventoryLimits = {
   servicesMax: 256,
 } as const;
 
-const types = [
-  'GPU',
-  'FPGA',
-  'AICHIP',
-  'COPROCESSOR',
-  'CRYPTO',
-  'ENTROPY',
-  'NIC',
-  'SSD',
-  'OTHER',
-] as const;
 const plans = ['pci', 'mdev', 'usb', 'virtio-crypto', 'virtio-rng', 'vhost-user-blk'] as const;
 const healths = [
   'healthy',
@@ -157,7 +147,7 @@ function readDevice(from: Reader): ReportedDevice {
     vendor_id: readNullable(at('vendor_id'), readKey),
     device_id: readNullable(at('device_id'), readKey),
     class: readNullable(at('class'), readKey),
-    type: readOneOf(at('type'), types),
+    type: readOneOf(at('type'), acceleratorTypes),
     vendor: readNullable(at('vendor'), readText),
     model: readNullable(at('model'), readText),
     serial: readNullable(at('serial'), readText),
@@ -210,7 +200,7 @@ function readAccelerator(from: Reader): ReportedAccelerator {
   return {
     key: readKey(at('key')),
     name: readKey(at('name')),
-    type: readOneOf(at('type'), types),
+    type: readOneOf(at('type'), acceleratorTypes),
     plans: readList(at('plans'), inventoryLimits.plansMax, (plan) => readOneOf(plan, plans)),
     offered,
     reason,

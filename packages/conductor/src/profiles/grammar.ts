@@ -8,6 +8,8 @@ import type { ProfileGroup } from '@cyborg/store/schema';
 const keyPattern = /^(resources:|trait:|accel:)/;
 /** What Python's int() reads. */
 const integerPattern = /^\s*[+-]?\d+(_\d+)*\s*$/;
+/** As many as one attach request may take. */
+const amountMax = 64;
 const resourceClasses = ['FPGA', 'GPU', 'VGPU', 'PGPU', 'CUSTOM_QAT', 'CUSTOM_NIC', 'CUSTOM_SSD'];
 const traitValues = ['required', 'forbidden'];
 
@@ -61,6 +63,10 @@ function normalizeGroup(group: ProfileGroup, index: number): ProfileGroup {
   const names = entries.map(([key]) => key);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) throw invalid(index, `${twice} is given twice.`);
+  if (!names.some((name) => name.startsWith('resources:'))) {
+    const given = names.length === 0 ? 'it is empty' : `it has only ${names.join(', ')}`;
+    throw invalid(index, `${given}, so it asks for nothing: add resources:CLASS=N.`);
+  }
   return Object.fromEntries(entries);
 }
 
@@ -82,6 +88,12 @@ function checkEntry(entry: { kind: string; name: string; value: string; index: n
     throw invalid(index, `Unsupported resource class ${name}`);
   }
   if (!integerPattern.test(value)) throw invalid(index, `Resources number ${value} is invalid`);
+  const amount = toInteger(value);
+  if (amount >= 1 && amount <= amountMax) return;
+  throw invalid(
+    index,
+    `Resources number ${value} is invalid: resources:${name} takes a whole number from 1 to ${amountMax}.`,
+  );
 }
 
 function toInteger(text: string): number {

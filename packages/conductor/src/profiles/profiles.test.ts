@@ -53,13 +53,11 @@ describe('the grammar of groups', () => {
     expect(
       normalizeGroups([
         { 'resources: FPGA ': ' 1', 'trait: CUSTOM_A ': ' required', 'accel:x ': ' y ' },
-        {},
-        { 'resources:CUSTOM_ANY': '1_000' },
+        { 'resources:CUSTOM_ANY': '1_0' },
       ]),
     ).toEqual([
       { 'resources:FPGA': '1', 'trait:CUSTOM_A': 'required', 'accel:x ': ' y ' },
-      {},
-      { 'resources:CUSTOM_ANY': '1_000' },
+      { 'resources:CUSTOM_ANY': '1_0' },
     ]);
   });
 
@@ -70,9 +68,16 @@ describe('the grammar of groups', () => {
     [{ 'resources:BOGUS': '1' }, 'Unsupported resource class BOGUS'],
     [{ 'resources:GPU': 'x' }, 'Resources number x is invalid'],
     [{ 'resources:GPU': '1', 'resources: GPU': '2' }, 'resources:GPU is given twice'],
+    [{ 'resources:GPU': '0' }, 'resources:GPU takes a whole number from 1 to 64'],
+    [{ 'resources:GPU': '-1' }, 'Resources number -1 is invalid'],
+    [{ 'resources:GPU': '65' }, 'Resources number 65 is invalid'],
+    [{ 'resources:GPU': '9'.repeat(200) }, 'a whole number from 1 to 64'],
+    [{}, 'it is empty, so it asks for nothing: add resources:CLASS=N'],
+    [{ 'trait:CUSTOM_X': 'required' }, 'it has only trait:CUSTOM_X, so it asks for nothing'],
   ] as const)('refuses %j', ([group, message], { expect }) => {
-    expect(() => normalizeGroups([{}, group])).toThrow(`groups[1]: `);
-    expect(() => normalizeGroups([{}, group])).toThrow(message);
+    const one = { 'resources:GPU': '1' };
+    expect(() => normalizeGroups([one, group])).toThrow(`groups[1]: `);
+    expect(() => normalizeGroups([one, group])).toThrow(message);
   });
 });
 
@@ -85,9 +90,10 @@ describe('device profiles', () => {
       name: 'one',
       groups: [{ 'resources:CUSTOM_CYBORG_CRYPTO': '1' }],
     });
-    await expect(create('one', [{}])).rejects.toMatchObject({ code: 'already-exists' });
-    expect(await create('one', [{}], { dry_run: true })).toMatchObject({ would_succeed: false });
-    await create('two', [{}]);
+    const groups = [{ 'resources:GPU': '1' }];
+    await expect(create('one', groups)).rejects.toMatchObject({ code: 'already-exists' });
+    expect(await create('one', groups, { dry_run: true })).toMatchObject({ would_succeed: false });
+    await create('two', groups);
     const list = (query: object) =>
       profiles.listProfiles(admin, { params: {}, query, body: undefined });
     const first = await list({ limit: 1 });
@@ -145,7 +151,6 @@ describe('device profiles', () => {
     await create('both', [any, { ...any, 'trait:CUSTOM_FAST': 'required' }]);
     await create('gpu', [{ 'resources:GPU': '1' }]);
     await create('slow', [{ ...any, 'trait:CUSTOM_FAST': 'forbidden' }]);
-    await create('nothing', [{}]);
     await create('program', [{ ...any, 'accel:bitstream_id': 'x' }]);
     await expect(attach('both', 2)).rejects.toMatchObject({ code: 'no-accelerator-left' });
     await attach('both');
@@ -156,7 +161,6 @@ describe('device profiles', () => {
     ]);
     await attach('gpu');
     await expect(attach('slow')).rejects.toMatchObject({ code: 'no-accelerator-left' });
-    await expect(attach('nothing')).rejects.toMatchObject({ code: 'invalid-input' });
     await expect(attach('program')).rejects.toMatchObject({ code: 'invalid-input' });
     await expect(attach('bothh')).rejects.toMatchObject({ code: 'profile-not-found' });
   });
