@@ -25,11 +25,14 @@ import { attachmentReconcilers } from '@cyborg/conductor/reconcilers/attachment-
 import { fleetReconcilers } from '@cyborg/conductor/reconcilers/fleet';
 import { makeServiceHandlers } from '@cyborg/conductor/services/handlers';
 import { makeUnclaimedHandlers } from '@cyborg/conductor/unclaimed/handlers';
+import { makeV2Handlers } from '@cyborg/conductor/v2/handlers';
+import type { V2Handlers } from '@cyborg/conductor/v2/handlers';
 
 import type { AgentApi } from './agent-api/agent-api.ts';
 import type { V3Handlers } from './v3/handlers.ts';
 
 export interface Composed {
+  readonly v2: V2Handlers;
   readonly v3: V3Handlers;
   readonly agent: AgentApi;
   /** What a conductor does by itself. */
@@ -41,6 +44,7 @@ export interface Composed {
 export function composeConductor(deps: ConductorDeps): Composed {
   const authenticator = makeAuthenticator(deps);
   return {
+    v2: makeV2Handlers(deps),
     v3: {
       ...makeAcceleratorHandlers(deps),
       ...makeAcceleratorCreationHandlers(deps),

@@ -6,6 +6,7 @@ import { startReconcilers } from '@cyborg/conductor/runner';
 import type { RunningReconcilers } from '@cyborg/conductor/runner';
 import { makeWakeHub } from '@cyborg/conductor/wake';
 import type { Topic } from '@cyborg/conductor/wake';
+import { makeV2Policy } from '@cyborg/model/v2/policy';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';
 import type { Logger } from '@cyborg/service/logging';
@@ -87,6 +88,8 @@ export async function startServer(
       log,
       conductor: deps,
       authenticator,
+      v2: composed.v2,
+      v2Policy: makeV2Policy(),
       v3: composed.v3,
       agent: composed.agent,
       servesApi: options.role !== 'conductor',
@@ -161,7 +164,7 @@ async function openConductor(
 }
 
 function isTopic(text: string): text is Topic {
-  return /^(work|events|events-written|host:.+|operation:.+)$/.test(text);
+  return /^(work|events|events-written|cleaned|nova-events|host:.+|operation:.+)$/.test(text);
 }
 
 function watch({

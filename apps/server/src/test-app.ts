@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { makeTestDeps } from '@cyborg/conductor/test-deps';
 import type { Role } from '@cyborg/model/caller';
+import { makeV2Policy } from '@cyborg/model/v2/policy';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import type { Logger } from '@cyborg/service/logging';
@@ -73,6 +74,8 @@ export async function openTestApp(database: DisposableDatabase): Promise<TestApp
     ...surroundings,
     conductor: deps,
     authenticator: await openHttpBasic({ ...surroundings, usersFile }),
+    v2: composed.v2,
+    v2Policy: makeV2Policy(),
     v3: composed.v3,
     agent: composed.agent,
     servesApi: true,

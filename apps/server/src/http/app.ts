@@ -1,5 +1,4 @@
 /** The HTTP application: limits, request ids, problems, routes. Listening is listen.ts's. */
-import { withDeadline } from '@cyborg/service/deadline';
 import { ServiceError } from '@cyborg/model/errors';
 import fastify from 'fastify';
 import type {
@@ -12,11 +11,14 @@ import type {
 
 import { registerAgentApi } from '../agent-api/routes.ts';
 import { toAnswer } from '../problem.ts';
+import { toV2Url } from '../v2/paths.ts';
+import { registerV2 } from '../v2/register.ts';
 import { registerV3 } from '../v3/routes.ts';
 import type { HttpDeps } from './deps.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerHttpMetrics } from './http-metrics.ts';
 import { registerOperating } from './operating.ts';
+import { readToEnd } from './read-to-end.ts';
 import { checkText, makeValidators, toInvalidInput } from './validation.ts';
 
 export const httpLimits = {
@@ -34,6 +36,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
     trustProxy: deps.isBehindProxy ? (_address, hop) => hop === 0 : false,
     genReqId: ({ headers }) => requestId(headers['x-request-id'], deps),
     requestIdHeader: false,
+    rewriteUrl: ({ url = '/' }) => (deps.servesApi ? toV2Url(url) : url),
     routerOptions: { maxParamLength: httpLimits.pathParameterCharsMax },
     frameworkErrors: (error, request, reply) => sendProblem(deps, { error, request, reply }),
     ...(serverFactory === undefined ? {} : { serverFactory }),
@@ -56,6 +59,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
   registerOperating(app, deps);
   if (deps.servesApi) {
     registerDiscovery(app);
+    registerV2(app, { ...deps, closing: closing.signal });
     registerV3(app, { ...deps, closing: closing.signal });
     registerAgentApi(app, { ...deps, closing: closing.signal });
   }
@@ -105,31 +109,6 @@ function useProblems(app: FastifyInstance, deps: HttpDeps): void {
     );
     return sendProblem(deps, { error, request, reply });
   });
-}
-
-/** What a refused request still sends is read and thrown away up to here; beyond it the connection is cut. */
-const unread = { bytesMax: 64 * 1024 * 1024, timeoutMs: 10_000 } as const;
-
-/**
- * Answering and closing while a body still arrives resets the connection, and the caller may lose the answer that says
- * why: so the rest is read first, where it has an end in sight.
- */
-async function readToEnd(
-  { raw }: FastifyRequest,
-  { clock }: Pick<HttpDeps, 'clock'>,
-): Promise<void> {
-  const length = Number(raw.headers['content-length'] ?? Number.NaN);
-  if (raw.readableEnded || raw.destroyed || !(length <= unread.bytesMax)) return;
-  const read = new Promise((resolve) => {
-    raw.once('end', resolve);
-    raw.once('close', resolve);
-    raw.resume();
-  });
-  await withDeadline(() => read, {
-    clock,
-    timeoutMs: unread.timeoutMs,
-    what: 'reading the rest of a refused body',
-  }).catch(() => undefined); // cut off then, as a body without an end is
 }
 
 /** Which methods a path knows, for the answer to another one. */

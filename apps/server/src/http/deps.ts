@@ -1,5 +1,7 @@
 /** What the HTTP part is given. */
 import type { ConductorDeps } from '@cyborg/conductor/deps';
+import type { V2Handlers } from '@cyborg/conductor/v2/handlers';
+import type { V2Policy } from '@cyborg/model/v2/policy';
 import type { Clock } from '@cyborg/service/clock';
 import type { Logger } from '@cyborg/service/logging';
 import type { Metrics } from '@cyborg/service/metrics';
@@ -20,6 +22,8 @@ export interface HttpDeps {
   readonly authenticator: Authenticator;
   /** Otherwise only what those who run the server need. */
   readonly servesApi: boolean;
+  readonly v2: V2Handlers;
+  readonly v2Policy: V2Policy;
   readonly v3: V3Handlers;
   readonly agent: AgentApi;
   readonly readiness: Readiness;

@@ -4,13 +4,20 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { pageHeaders } from './pages.ts';
 import { apiDocument } from './openapi.ts';
 import { consolePage, docsPage } from './pages.ts';
+import { v2Entry } from '../v2/discovery.ts';
+
+const description =
+  'Cyborg is the OpenStack project for lifecycle management of hardware accelerators, such as GPUs,FPGAs, AI chips, security accelerators, etc.';
 
 export function registerDiscovery(app: FastifyInstance): void {
   app.get('/', async (request, reply) => {
     if (wantsHtml(request)) return reply.redirect('/console/', 302);
+    const v2 = v2Entry(`${request.protocol}://${request.host}`);
     return {
-      name: 'Cyborg',
-      versions: [{ id: 'v3', status: 'CURRENT', links: links(request) }],
+      name: 'OpenStack Cyborg API',
+      description,
+      versions: [v2, { id: 'v3', status: 'CURRENT', links: links(request) }],
+      default_version: v2,
     };
   });
   app.get('/console/', (_request, reply) => reply.headers(pageHeaders).send(consolePage));

@@ -1,0 +1,9 @@
+/** Every route of v2: each resource has a file of its own. */
+import type { V2Handlers } from '@cyborg/conductor/v2/handlers';
+
+import { discoveryRoutes } from './discovery.ts';
+import type { V2Route } from './route.ts';
+
+export function v2Routes(_handlers: V2Handlers): readonly V2Route[] {
+  return [...discoveryRoutes];
+}
