@@ -7,6 +7,7 @@ import { createHttpClient, type HttpClient } from '@cyborg/api-client/http';
 import { createV3Client, type V3Client } from '@cyborg/api-client/v3';
 import pg from 'pg';
 
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { makeTempFolder } from '@cyborg/testing/embedded';
 import {
   cleanEnvironment,
@@ -17,12 +18,15 @@ import {
   type RunningProgram,
 } from '@cyborg/testing/processes';
 
+import { project } from './lists-ledger.ts';
 import { familyOf, type ProcessEntry } from './process-figures.ts';
 
 export interface BenchFleet extends AsyncDisposable {
   readonly url: string;
   readonly http: HttpClient;
   readonly api: V3Client;
+  /** As a user of the project that lists-ledger.ts gives something. */
+  loginAs(name: 'manager' | 'member'): V3Client;
   readonly server: RunningProgram;
   readonly agent: RunningProgram;
   readonly databaseUrl: string;
@@ -45,7 +49,12 @@ export interface FleetOptions {
 /** What one virtual backend of the generic driver takes. */
 const perBackendMax = 256;
 const readyTimeoutMs = 60_000;
-const user = { name: 'bench', password: 'bench-password-of-one-run' } as const;
+const password = 'bench-password-of-one-run';
+const users = [
+  { name: 'bench', role: 'admin', project: 'bench' },
+  { name: 'manager', role: 'manager', project },
+  { name: 'member', role: 'member', project },
+] as const;
 
 /** Everything below a temporary folder; gone when disposed. */
 export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet> {
@@ -53,17 +62,13 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
   const folder = stack.use(makeTempFolder());
   const stateDir = join(folder.path, 'server');
   mkdirSync(stateDir, { mode: 0o700 });
-  addUser(stateDir);
+  for (const user of users) addUser(stateDir, user);
   const url = `http://127.0.0.1:${await freePort()}`;
   const server = startProgram('server', {
     args: ['--state-dir', stateDir, '--listen', url.slice('http://'.length), '--log-level', 'warn'],
   });
   stack.defer(async () => void (await server.end()));
-  const http = createHttpClient({
-    baseUrl: url,
-    auth: { kind: 'basic', user: user.name, password: user.password },
-    timeoutMs: 30_000,
-  });
+  const http = login(url, users[0].name);
   const api = createV3Client(http);
   await eventually(() => api.showCaller({}), {
     timeoutMs: readyTimeoutMs,
@@ -82,6 +87,7 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
     pool,
     http,
     api,
+    loginAs: (name) => createV3Client(login(url, name)),
     server,
     agent,
     stateDir,
@@ -94,21 +100,29 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
   };
 }
 
-function addUser(stateDir: string): void {
+function login(baseUrl: string, user: string): HttpClient {
+  return createHttpClient({
+    baseUrl,
+    auth: { kind: 'basic', user, password },
+    timeoutMs: 30_000,
+  });
+}
+
+function addUser(stateDir: string, user: (typeof users)[number]): void {
   const args = [
     'user-set',
     user.name,
     '--state-dir',
     stateDir,
     '--role',
-    'admin',
+    user.role,
     '--project',
-    'bench',
+    user.project,
     '--password-stdin',
   ];
   const result = spawnSync(process.execPath, [programs.server, ...args], {
     env: cleanEnvironment(),
-    input: `${user.password}\n`,
+    input: `${password}\n`,
     encoding: 'utf8',
   });
   if (result.status !== 0) throw new Error(`user-set failed: ${result.stderr}`);
@@ -120,9 +134,8 @@ async function startAgent(given: {
   api: V3Client;
   instances: number;
 }): Promise<RunningProgram> {
-  const { token } = await given.api.createJoinToken({
-    body: { host: 'bench-host', simulated: true },
-  });
+  const made = await given.api.createJoinToken({ body: { host: 'bench-host', simulated: true } });
+  const { token } = carriedOut(made);
   const instancesFile = join(given.folder, 'instances.json');
   const instances = Array.from({ length: given.instances }, (_, index) => ({
     name: `guest-${index}`,

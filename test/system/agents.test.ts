@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readdirSync, renameSync, unlinkSync, writeFileSync }
 import { join } from 'node:path';
 
 import { systemClock } from '@cyborg/service/clock';
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
@@ -61,7 +62,7 @@ describe('a host', () => {
     old?.child.kill('SIGSTOP');
 
     // The lease ends and another agent of the same host, elsewhere, takes over.
-    const { token } = await fleet.v3.reenrollHost({ params: { host: 'host-1' } });
+    const { token } = carriedOut(await fleet.v3.reenrollHost({ params: { host: 'host-1' } }));
     await using next = host.startSecond(join(fleet.folder, 'next'), ['--join-token', token]);
     await eventually(() => next.output().includes('holding the lease'), {
       timeoutMs: leaseMs + startTimeoutMs,

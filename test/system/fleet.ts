@@ -8,6 +8,7 @@ import { cryptoAndFpgaHost } from '@cyborg/driver-sdk/example-trees';
 import { buildTree, type TreeDescription } from '@cyborg/driver-sdk/tree-builder';
 import { connect } from '@cyborg/store/connect';
 import type { Database } from '@cyborg/store/schema';
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { openEmptyDatabase } from '@cyborg/testing/database';
 import { makeTempFolder } from '@cyborg/testing/embedded';
 import { quietLog } from '@cyborg/testing/log';
@@ -225,7 +226,8 @@ export class Fleet implements AsyncDisposable {
 
   /** Lays the host's machine out, enrols it and starts its agent. Returns before the agent is up: see `untilUp`. */
   async addHost(name: string, options: HostOptions = {}): Promise<Host> {
-    const { token } = await this.v3.createJoinToken({ body: { host: name, simulated: true } });
+    const body = { host: name, simulated: true };
+    const { token } = carriedOut(await this.v3.createJoinToken({ body }));
     const host = this.layOutHost(name, options);
     host.start(['--join-token', token]);
     this.#stack.defer(() => host.kill());

@@ -2,6 +2,7 @@
 import { connect } from '@cyborg/store/connect';
 import { openEmptyDatabase } from '@cyborg/testing/database';
 import { quietLog } from '@cyborg/testing/log';
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually, startProgram } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
@@ -39,7 +40,8 @@ describe('an empty database beside attached guests', () => {
     expect(host.devices()).toEqual(before);
 
     // Enrolled there by an operator, still nothing is unplugged.
-    const { token } = await fleet.v3.createJoinToken({ body: { host: 'host-1', simulated: true } });
+    const body = { host: 'host-1', simulated: true };
+    const { token } = carriedOut(await fleet.v3.createJoinToken({ body }));
     await host.agent?.end();
     host.start(['--join-token', token]);
     await fleet.untilUp(host);

@@ -95,6 +95,27 @@ export const dryRunQuery = {
 export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
 });
+/** For answers with a secret: they are kept encrypted under the key, which must therefore be hard to guess. */
+export const SecretIdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 22,
+      maxLength: 255,
+      description:
+        'Hard to guess, such as a UUID: the answer, which holds a secret, is kept encrypted under it.',
+    }),
+  ),
+});
+export const IfMatchHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ maxLength: 128, description: '`ETag` of the thing as it was read.' }),
+  ),
+});
+/** What replaces a whole thing, and may be sent again. */
+export const PutHeaders = Type.Object({
+  ...IdempotencyHeaders.properties,
+  ...IfMatchHeaders.properties,
+});
 
 /** What a changing call would do, or why it would not. */
 export const DryRunSchema = Type.Object({

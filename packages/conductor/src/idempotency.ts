@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
+import type { Rng } from '@cyborg/service/rng';
 import {
   insertAnswer,
   insertIdempotencyKey,
@@ -12,8 +13,10 @@ import {
 } from '@cyborg/store/idempotency-keys';
 import type { RawBuilder } from 'kysely';
 
+import type { ConductorDeps } from './deps.ts';
 import { defaultLimits } from './limits.ts';
-import type { Act } from './transaction.ts';
+import { openAnswer, sealAnswer } from './sealed-answer.ts';
+import { act, type Act } from './transaction.ts';
 
 export interface IdempotentRequest {
   readonly caller: Caller;
@@ -23,6 +26,8 @@ export interface IdempotentRequest {
   /** Absent: the work runs every time. */
   readonly key: string | undefined;
   readonly body: unknown;
+  /** Given when the answer holds a secret: it is kept encrypted under the key, and the key as its hash. */
+  readonly sealWith?: Pick<Rng, 'bytes'>;
 }
 
 /** An answer that `work` stores itself, with its changes. */
@@ -52,9 +57,11 @@ export async function idempotently<Result>(
 ): Promise<Result> {
   const { key } = request;
   if (key === undefined) return work(() => undefined);
+  const scope = `${request.caller.projectId} ${request.method} ${request.path}`;
+  const { sealWith } = request;
   const keyed = {
-    scope: `${request.caller.projectId} ${request.method} ${request.path}`,
-    key,
+    scope,
+    key: sealWith !== undefined ? `sha256:${hashOf(key)}` : key,
     bodyHash: hashOf(request.body),
     now,
     expiredBefore: new Date(now.getTime() - defaultLimits.idempotencyHours * hourMs),
@@ -63,8 +70,14 @@ export async function idempotently<Result>(
   if (found === 'locked') throw running(key);
   if (found !== undefined) {
     if (found.bodyHash !== keyed.bodyHash) throw mismatch(key);
-    return fromStored(found.response) as Result;
+    const kept =
+      sealWith === undefined ? found.response : openAnswer(found.response, { key, scope });
+    return fromStored(kept) as Result;
   }
+  const toKept = (answer: Result): unknown =>
+    sealWith === undefined
+      ? toStored(answer)
+      : sealAnswer(toStored(answer), { key, scope, rng: sealWith });
   // When the first request ended between our snapshot and our lock, it is stored now, and ours is undone.
   const check = (written: number): void => {
     if (written !== 1) throw running(key);
@@ -72,13 +85,22 @@ export async function idempotently<Result>(
   let isKept = false;
   const result = await work((answer) => {
     isKept = true;
-    return { statement: insertAnswer({ ...keyed, response: toStored(answer) }), check };
+    return { statement: insertAnswer({ ...keyed, response: toKept(answer) }), check };
   });
   if (!isKept) {
-    const isStored = await insertIdempotencyKey(tx, { ...keyed, response: toStored(result) });
+    const isStored = await insertIdempotencyKey(tx, { ...keyed, response: toKept(result) });
     check(isStored ? 1 : 0);
   }
   return result;
+}
+
+/** One act, run once per key. */
+export function actOnce<Result>(
+  deps: Pick<ConductorDeps, 'db' | 'clock' | 'wake' | 'limits'>,
+  request: IdempotentRequest,
+  work: (running: Act) => Promise<Result>,
+): Promise<Result> {
+  return act(deps, (running) => idempotently(running, request, () => work(running)));
 }
 
 function running(key: string): ServiceError {

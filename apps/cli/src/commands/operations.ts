@@ -1,7 +1,15 @@
 import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
-import { finishOperation, operationTexts, showOperation } from '../operations/act.ts';
+import {
+  actArgs,
+  dryRunFlag,
+  finishOperation,
+  isDryRun,
+  operationTexts,
+  showDryRun,
+  showOperation,
+} from '../operations/act.ts';
 import { limitFlag, take } from './arguments.ts';
 
 const operationArg = { id: { help: 'id of the operation' } } as const;
@@ -55,11 +63,14 @@ export const operationShow = defineCommand({
 export const operationCancel = defineCommand({
   changes: true,
   args: operationArg,
-  flags: {},
+  flags: { dryRun: dryRunFlag },
   examples: [{ command: 'cyborg operation-cancel ID', help: 'what has begun is unwound' }],
-  async run({ args }, context) {
-    const { api, keyed } = context;
-    const operation = await api.cancelOperation({ params: { id: args.id }, headers: keyed });
-    await showOperation(operation, context);
+  async run({ args, flags }, context) {
+    const answer = await context.api.cancelOperation({
+      params: { id: args.id },
+      ...actArgs(context, flags.dryRun),
+    });
+    if (isDryRun(answer)) await showDryRun(answer, context);
+    else await showOperation(answer, context);
   },
 });

@@ -1,6 +1,7 @@
 import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
+import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
 import { accelerator, limitFlag, oneOf, take } from './arguments.ts';
 
 const unclaimedArg = { id: { help: 'id of the unclaimed device' } } as const;
@@ -26,10 +27,14 @@ export const unclaimedList = defineCommand({
 export const unclaimedRelease = defineCommand({
   changes: true,
   args: unclaimedArg,
-  flags: {},
+  flags: { dryRun: dryRunFlag },
   examples: [{ command: 'cyborg unclaimed-release ID', help: 'have its host unplug it' }],
-  async run({ args }, { api, out, keyed }) {
-    await out.show(await api.releaseUnclaimed({ params: { id: args.id }, headers: keyed }));
+  async run({ args, flags }, context) {
+    const answer = await context.api.releaseUnclaimed({
+      params: { id: args.id },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context);
   },
 });
 
@@ -42,13 +47,21 @@ export const unclaimedAdopt = defineCommand({
       placeholder: 'ID',
       help: 'which accelerator it is (or its name)',
     },
+    dryRun: dryRunFlag,
   },
   examples: [
     { command: 'cyborg unclaimed-adopt ID --accelerator ACC', help: 'enter it in the ledger' },
   ],
-  async run({ args, flags }, { api, out, keyed }) {
-    const chosen = await accelerator(api, oneOf(undefined, flags.accelerator, 'accelerator'));
-    const body = { accelerator: chosen };
-    await out.show(await api.adoptUnclaimed({ params: { id: args.id }, body, headers: keyed }));
+  async run({ args, flags }, context) {
+    const chosen = await accelerator(
+      context.api,
+      oneOf(undefined, flags.accelerator, 'accelerator'),
+    );
+    const answer = await context.api.adoptUnclaimed({
+      params: { id: args.id },
+      body: { accelerator: chosen },
+      ...actArgs(context, flags.dryRun),
+    });
+    await showChanged(answer, context);
   },
 });

@@ -5,6 +5,7 @@ import {
   AcceleratorTypeSchema,
   DryRunSchema,
   IdempotencyHeaders,
+  IfMatchHeaders,
   InstantSchema,
   LabelsSchema,
   NameSchema,
@@ -126,7 +127,6 @@ const AcceleratorKeySchema = Type.String({
   pattern: '^[^\\u0000-\\u001f]+$',
   description: "an id, or a name that is unique on the instance's host",
 });
-const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) });
 
 export const acceleratorOperations = {
   listAccelerators: {
@@ -199,7 +199,7 @@ export const acceleratorOperations = {
         '`state: available` approves; from cleaning_failed it needs a `reason`.',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: IfMatch,
+      headers: IfMatchHeaders,
       body: Type.Object(
         {
           name: Type.Optional(NameSchema),
@@ -221,6 +221,7 @@ export const acceleratorOperations = {
       summary: 'The inverse of create; refused while held',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
       response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
     },
   },
@@ -255,12 +256,13 @@ export const acceleratorOperations = {
     schema: {
       summary: 'Say which project a stand-alone instance belongs to',
       params: instanceParams,
-      headers: IfMatch,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
       body: Type.Object(
         { project_id: Nullable(Type.String({ minLength: 1, maxLength: 255 })) },
         closed,
       ),
-      response: { 200: InstanceSchema, ...problems },
+      response: { 200: Type.Union([InstanceSchema, DryRunSchema]), ...problems },
     },
   },
   listAttachments: {
@@ -316,6 +318,7 @@ export const acceleratorOperations = {
         },
         closed,
       ),
+      headers: IfMatchHeaders,
       response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
     },
   },
@@ -337,7 +340,9 @@ export const acceleratorOperations = {
     schema: {
       summary: 'Order the host to unplug it',
       params: idParams,
-      response: { 202: UnclaimedSchema, ...problems },
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      response: { 200: DryRunSchema, 202: UnclaimedSchema, ...problems },
     },
   },
   adoptUnclaimed: {
@@ -346,8 +351,10 @@ export const acceleratorOperations = {
     schema: {
       summary: 'Enter it in the ledger as an attachment of the given accelerator',
       params: idParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
       body: Type.Object({ accelerator: UuidSchema }, closed),
-      response: { 200: AttachmentSchema, ...problems },
+      response: { 200: Type.Union([AttachmentSchema, DryRunSchema]), ...problems },
     },
   },
 } as const;

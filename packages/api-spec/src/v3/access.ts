@@ -5,6 +5,7 @@ import {
   AcceleratorTypeSchema,
   DryRunSchema,
   IdempotencyHeaders,
+  IfMatchHeaders,
   InstantSchema,
   Nullable,
   PageOf,
@@ -142,6 +143,7 @@ export const accessOperations = {
       summary: 'Delete a device profile; refused while an attachment refers to it',
       params: profileParams,
       querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
       response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
     },
   },
@@ -161,6 +163,7 @@ export const accessOperations = {
       summary: "Set limits of a project; null lifts a type's",
       params: projectParams,
       querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
       body: Type.Object(
         {
           limits: Type.Array(
@@ -213,6 +216,7 @@ export const accessOperations = {
       summary: 'Take a grant back; attachments stay',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
       response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
     },
   },

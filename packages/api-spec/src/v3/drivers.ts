@@ -2,11 +2,12 @@ import Type, { type Static } from 'typebox';
 
 import {
   DryRunSchema,
-  IdempotencyHeaders,
+  IfMatchHeaders,
   InstantSchema,
   LabelsSchema,
   Nullable,
   PageOf,
+  PutHeaders,
   SlugSchema,
   closed,
   dryRunQuery,
@@ -141,7 +142,7 @@ export const driverOperations = {
         'the same request twice is a success that says so; another version is refused (`use-update-driver`).',
       params,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: IdempotencyHeaders,
+      headers: PutHeaders,
       body: Type.Object(
         {
           version: Type.Optional(VersionSchema),
@@ -170,7 +171,7 @@ export const driverOperations = {
         'a key set to null returns to its default.',
       params,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) }),
+      headers: IfMatchHeaders,
       body: Type.Object(
         {
           version: Type.Optional(VersionSchema),
@@ -204,6 +205,7 @@ export const driverOperations = {
         },
         closed,
       ),
+      headers: IfMatchHeaders,
       response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
     },
   },

@@ -5,10 +5,12 @@ import {
   AcceleratorTypeSchema,
   DryRunSchema,
   IdempotencyHeaders,
+  IfMatchHeaders,
   InstantSchema,
   LabelsSchema,
   Nullable,
   PageOf,
+  SecretIdempotencyHeaders,
   SlugSchema,
   StringsSchema,
   TextSchema,
@@ -24,7 +26,6 @@ import { OperationSchema } from './operations.ts';
 const StatusSchema = Type.Union([Type.Literal('enabled'), Type.Literal('disabled')]);
 const UpDownSchema = Type.Union([Type.Literal('up'), Type.Literal('down')]);
 const HostNameOrId = Type.String({ minLength: 1, maxLength: 255 });
-const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 128 })) });
 
 export const HostSchema = Type.Object({
   id: UuidSchema,
@@ -152,6 +153,10 @@ const fleetQuery = {
   ),
 } as const;
 
+const secretAnswer =
+  'With an Idempotency-Key the same request is answered with the same token for 24 hours; the ledger keeps its hash, and ' +
+  'the answer encrypted under the key.';
+
 export const fleetOperations = {
   listHosts: {
     ...v3Routes.listHosts,
@@ -178,7 +183,7 @@ export const fleetOperations = {
       summary: 'Enable or disable a host, or label it',
       params: hostParams,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: IfMatch,
+      headers: IfMatchHeaders,
       body: Type.Object(
         {
           status: Type.Optional(StatusSchema),
@@ -197,7 +202,9 @@ export const fleetOperations = {
     schema: {
       summary: "Revoke the credential of a host's agent; attachments stay as they are",
       params: hostParams,
-      response: { 200: HostSchema, ...problems },
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      response: { 200: Type.Union([HostSchema, DryRunSchema]), ...problems },
     },
   },
   reenrollHost: {
@@ -206,8 +213,11 @@ export const fleetOperations = {
     schema: {
       summary:
         'A join token for a known host: enrolling with it revokes the old credential and changes no attachment',
+      description: secretAnswer,
       params: hostParams,
-      response: { 201: JoinTokenSchema, ...problems },
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: SecretIdempotencyHeaders,
+      response: { 200: DryRunSchema, 201: JoinTokenSchema, ...problems },
     },
   },
   createJoinToken: {
@@ -215,7 +225,9 @@ export const fleetOperations = {
     action: 'host:enroll',
     schema: {
       summary: 'A join token for a new host: single use, one hour',
-      headers: IdempotencyHeaders,
+      description: secretAnswer,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: SecretIdempotencyHeaders,
       body: Type.Object(
         {
           host: Type.Optional(SlugSchema),
@@ -223,7 +235,7 @@ export const fleetOperations = {
         },
         closed,
       ),
-      response: { 201: JoinTokenSchema, ...problems },
+      response: { 200: DryRunSchema, 201: JoinTokenSchema, ...problems },
     },
   },
   listBackends: {
@@ -254,7 +266,7 @@ export const fleetOperations = {
       summary: 'Enable or disable a backend: a disabled one gives out nothing new',
       params: backendParams,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: IfMatch,
+      headers: IfMatchHeaders,
       body: Type.Object({ status: StatusSchema }, closed),
       response: { 200: Type.Union([BackendSchema, DryRunSchema]), ...problems },
     },
@@ -287,7 +299,7 @@ export const fleetOperations = {
       summary: 'Enable or disable a function or daemon',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
-      headers: IfMatch,
+      headers: IfMatchHeaders,
       body: Type.Object({ status: StatusSchema }, closed),
       response: { 200: Type.Union([ServiceSchema, DryRunSchema]), ...problems },
     },

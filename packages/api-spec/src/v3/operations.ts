@@ -1,11 +1,14 @@
 import Type, { type Static } from 'typebox';
 
 import {
+  DryRunSchema,
+  IdempotencyHeaders,
   InstantSchema,
   Nullable,
   PageOf,
   UuidSchema,
   closed,
+  dryRunQuery,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -85,7 +88,9 @@ export const operationOperations = {
     schema: {
       summary: 'Cancel what has not begun; what has begun is unwound',
       params,
-      response: { 202: OperationSchema, ...problems },
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
     },
   },
 } as const;

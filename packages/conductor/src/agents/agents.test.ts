@@ -1,3 +1,4 @@
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { createHash } from 'node:crypto';
 
 import { makeTestClock, type TestClock } from '@cyborg/testing/clock';
@@ -46,10 +47,11 @@ async function openBench(): Promise<Bench> {
     agents,
     async token(host) {
       const body = host === undefined ? {} : { host };
-      return (await hosts.createJoinToken(admin, { ...nothing, body })).token;
+      return carriedOut(await hosts.createJoinToken(admin, { ...nothing, body })).token;
     },
     async join(name) {
-      const { token } = await hosts.createJoinToken(admin, { ...nothing, body: {} });
+      const made = await hosts.createJoinToken(admin, { ...nothing, body: {} });
+      const { token } = carriedOut(made);
       const answer = await agents.enroll(null, { ...nothing, body: enrolment(token, name) });
       return { id: answer.host_id, name, credential: answer.credential };
     },
@@ -181,11 +183,12 @@ describe('enrolment', () => {
     await expect(bench.join('h1')).rejects.toThrow(/host-reenroll h1/);
 
     const hosts = makeHostHandlers(bench.deps);
-    const { token } = await hosts.reenrollHost(admin, {
+    const made = await hosts.reenrollHost(admin, {
       ...nothing,
       params: { host: 'h1' },
       body: undefined,
     });
+    const { token } = carriedOut(made);
     const again = await bench.agents.enroll(null, { ...nothing, body: enrolment(token, 'h1') });
 
     const authenticator = makeAuthenticator(bench.deps);

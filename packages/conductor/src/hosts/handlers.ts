@@ -1,5 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import { toJson } from '@cyborg/store/json';
+import { pageLimit } from '@cyborg/store/page-of-ids';
 
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
@@ -10,7 +11,14 @@ import { recordEvents } from '../record-event.ts';
 import { hostsInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
 import { findHost, type HostRow } from './find-host.ts';
-import { makeJoinToken, type JoinTokenView } from './join-tokens.ts';
+import { hostEvent } from './host-event.ts';
+import {
+  createJoinToken,
+  reenrollHost,
+  type JoinTokenInput,
+  type JoinTokenView,
+} from './join-tokens.ts';
+import { revokeHost } from './revoke-host.ts';
 import { toHostView, type HostView } from './view.ts';
 
 type HostParams = { readonly host: string };
@@ -22,19 +30,13 @@ export interface HostChanges {
 }
 type ListInput = Input<object, PageQuery & { readonly state?: 'up' | 'down' | undefined }>;
 type UpdateInput = Input<HostParams, DryRunQuery, HostChanges>;
-type TokenInput = Input<
-  object,
-  object,
-  { readonly host?: string | undefined; readonly simulated?: boolean | undefined }
->;
-
 export interface HostHandlers {
   readonly listHosts: Handler<ListInput, Page<HostView>>;
   readonly showHost: Handler<Input<HostParams>, HostView>;
   readonly updateHost: Handler<UpdateInput, HostView | DryRunView>;
-  readonly revokeHost: Handler<Input<HostParams>, HostView>;
-  readonly reenrollHost: Handler<Input<HostParams>, JoinTokenView>;
-  readonly createJoinToken: Handler<TokenInput, JoinTokenView>;
+  readonly revokeHost: Handler<Input<HostParams, DryRunQuery>, HostView | DryRunView>;
+  readonly reenrollHost: Handler<Input<HostParams, DryRunQuery>, JoinTokenView | DryRunView>;
+  readonly createJoinToken: Handler<JoinTokenInput, JoinTokenView | DryRunView>;
 }
 
 /** `forgetCredentials` empties the memory of this process after a revocation. */
@@ -52,37 +54,14 @@ export function makeHostHandlers(
 
     updateHost: (caller, input) => updateHost(deps, caller, input),
 
-    async revokeHost(caller, { params }) {
-      const view = await act(deps, async (running) => {
-        const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked: true });
-        const after = await revoke(running, row);
-        const { userId } = caller;
-        await recordEvents(running, [hostEvent(row, 'host.revoked', { userId })]);
-        return toHostView(after, running.now);
-      });
-      forgetCredentials();
+    async revokeHost(caller, input) {
+      const view = await revokeHost(deps, caller, input);
+      if (input.query.dry_run !== true) forgetCredentials();
       return view;
     },
 
-    reenrollHost(caller, { params }) {
-      return act(deps, async (running) => {
-        const row = await findHost(running.tx, scopeOf(caller), params);
-        const known = { hostName: row.name, isReenrol: true, isSimulated: row.simulated };
-        return makeJoinToken(deps, running, { caller, ...known });
-      });
-    },
-
-    // A repetition just makes another token; storing the answer for its key would keep the token in clear.
-    createJoinToken(caller, { body }) {
-      return act(deps, (running) =>
-        makeJoinToken(deps, running, {
-          caller,
-          hostName: body.host ?? null,
-          isReenrol: false,
-          isSimulated: body.simulated ?? false,
-        }),
-      );
-    },
+    reenrollHost: (caller, input) => reenrollHost(deps, caller, input),
+    createJoinToken: (caller, input) => createJoinToken(deps, caller, input),
   };
 }
 
@@ -97,7 +76,7 @@ async function listHosts(
     .selectAll()
     .where(hostsInScope(scopeOf(caller)))
     .orderBy('name')
-    .limit(rowsWanted(query));
+    .limit(pageLimit(rowsWanted(query)));
   if (after !== undefined) rows = rows.where('name', '>', after);
   if (query.state === 'up') rows = rows.where('lease_expires_at', '>', clock.now());
   if (query.state === 'down') {
@@ -138,21 +117,6 @@ async function updateHost(
   });
 }
 
-function hostEvent(
-  row: HostRow,
-  kind: string,
-  more: { readonly userId: string; readonly data?: Readonly<Record<string, unknown>> },
-): Parameters<typeof recordEvents>[1][number] {
-  return {
-    kind,
-    subjectKind: 'host',
-    subjectId: row.id,
-    hostId: row.id,
-    userId: more.userId,
-    data: { name: row.name, ...more.data },
-  };
-}
-
 function changesOf(row: HostRow, body: HostChanges): Change[] {
   return Object.entries(body).map(([name, value]) => ({
     subject_kind: 'host',
@@ -170,20 +134,6 @@ function writeHost({ tx, now }: Act, row: HostRow, body: HostChanges): Promise<H
       ...(status === undefined && reason !== undefined && { status_reason: reason }),
       ...(labels !== undefined && { labels: toJson(labels) }),
       ...(service_host !== undefined && { service_host }),
-      updated_at: changedAt(row, now),
-    })
-    .where('id', '=', row.id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
-/** The lease cannot be renewed any more; what is attached stays attached. */
-function revoke({ tx, now }: Act, row: HostRow): Promise<HostRow> {
-  return tx
-    .updateTable('host')
-    .set({
-      credential_hash: null,
-      revoked_at: now,
       updated_at: changedAt(row, now),
     })
     .where('id', '=', row.id)

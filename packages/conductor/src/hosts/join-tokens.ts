@@ -3,15 +3,27 @@ import { ServiceError } from '@cyborg/model/errors';
 
 import { makeSecret } from '../agents/credentials.ts';
 import type { ConductorDeps } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Input } from '../handler.ts';
+import { actOnce } from '../idempotency.ts';
 import { recordEvents } from '../record-event.ts';
+import { scopeOf } from '../scope.ts';
 import type { Act } from '../transaction.ts';
+import { findHost } from './find-host.ts';
 
 export interface JoinTokenView {
-  /** Shown once; the ledger keeps its hash. */
+  /** Told to who asked, also when the request is repeated with its key; the ledger keeps its hash. */
   readonly token: string;
   readonly host: string | null;
   readonly expires_at: Date;
 }
+
+export type JoinTokenInput = Input<
+  object,
+  DryRunQuery,
+  { readonly host?: string | undefined; readonly simulated?: boolean | undefined }
+>;
+export type ReenrollInput = Input<{ readonly host: string }, DryRunQuery>;
 
 export interface JoinTokenWish {
   readonly caller: Caller;
@@ -19,6 +31,54 @@ export interface JoinTokenWish {
   readonly hostName: string | null;
   readonly isReenrol: boolean;
   readonly isSimulated: boolean;
+}
+
+export async function createJoinToken(
+  deps: ConductorDeps,
+  caller: Caller,
+  { query, body, idempotencyKey: key }: JoinTokenInput,
+): Promise<JoinTokenView | DryRunView> {
+  const hostName = body.host ?? null;
+  if (query.dry_run === true) {
+    return dryRun(deps, async (running) => {
+      if (hostName !== null) await refuseKnown(running, hostName);
+      const change = `a join token for ${hostName ?? 'any new host'} is made`;
+      return [{ subject_kind: 'join-token', subject_id: hostName ?? '*', change }];
+    });
+  }
+  const request = {
+    caller,
+    method: 'POST',
+    path: '/v3/join-tokens',
+    key,
+    body,
+    sealWith: deps.rng,
+  };
+  const isSimulated = body.simulated ?? false;
+  return actOnce(deps, request, (running) =>
+    makeJoinToken(deps, running, { caller, hostName, isReenrol: false, isSimulated }),
+  );
+}
+
+export async function reenrollHost(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params, query, idempotencyKey: key }: ReenrollInput,
+): Promise<JoinTokenView | DryRunView> {
+  if (query.dry_run === true) {
+    return dryRun(deps, async ({ tx }) => {
+      const row = await findHost(tx, scopeOf(caller), params);
+      const change = `a join token for ${row.name} is made; using it revokes the old credential`;
+      return [{ subject_kind: 'host', subject_id: row.id, change }];
+    });
+  }
+  const path = `/v3/hosts/${params.host}/reenroll`;
+  const request = { caller, method: 'POST', path, key, body: null, sealWith: deps.rng };
+  return actOnce(deps, request, async (running) => {
+    const row = await findHost(running.tx, scopeOf(caller), params);
+    const known = { hostName: row.name, isReenrol: true, isSimulated: row.simulated };
+    return makeJoinToken(deps, running, { caller, ...known });
+  });
 }
 
 /** @throws ServiceError `already-exists` when a plain token is asked for a host that is known. */

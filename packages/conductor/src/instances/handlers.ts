@@ -1,18 +1,21 @@
+import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
+import { pageLimit } from '@cyborg/store/page-of-ids';
 import type { Database, InstanceTable } from '@cyborg/store/schema';
 import { sql, type SelectQueryBuilder, type Selectable } from 'kysely';
 
 import { matchesHost } from '../backends/find-backend.ts';
 import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
-import type { Handler, Input } from '../handler.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { notFound } from '../hosts/find-host.ts';
-import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
+import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
 import { instancesInScope, scopeOf, type Scope } from '../scope.ts';
-import { act } from '../transaction.ts';
+import { act, type Act } from '../transaction.ts';
 
 export interface InstanceView {
   readonly id: string;
@@ -35,12 +38,12 @@ interface InstanceQuery extends PageQuery {
   readonly project_id?: string | undefined;
 }
 type Params = { readonly instance_id: string };
-type UpdateInput = Input<Params, object, { readonly project_id: string | null }>;
+type UpdateInput = Input<Params, DryRunQuery, { readonly project_id: string | null }>;
 
 export interface InstanceHandlers {
   readonly listInstances: Handler<Input<object, InstanceQuery>, Page<InstanceView>>;
   readonly showInstance: Handler<Input<Params>, InstanceView>;
-  readonly updateInstance: Handler<UpdateInput, InstanceView>;
+  readonly updateInstance: Handler<UpdateInput, InstanceView | DryRunView>;
 }
 
 export interface InstanceRow extends Selectable<InstanceTable> {
@@ -62,11 +65,13 @@ export function makeInstanceHandlers(deps: ConductorDeps): InstanceHandlers {
       let rows = selectInstances(db, scopeOf(caller))
         .orderBy(isIdle)
         .orderBy('instance.name')
-        .orderBy(sql`instance.id::text`)
-        .limit(rowsWanted(query));
+        .orderBy('instance.id')
+        .limit(pageLimit(rowsWanted(query)));
       if (after !== undefined) {
+        const [idle, name, id = ''] = after;
+        if (!isUuid(id)) throw badMarker(query.marker ?? '');
         rows = rows.where(
-          sql<boolean>`(${isIdle}, instance.name, instance.id::text) > (${after[0] === 'idle'}, ${after[1]}, ${after[2]})`,
+          sql<boolean>`(${isIdle}, instance.name, instance.id) > (${idle === 'idle'}, ${name}, ${id}::uuid)`,
         );
       }
       if (query.host !== undefined) rows = rows.where(matchesHost(query.host));
@@ -83,40 +88,66 @@ export function makeInstanceHandlers(deps: ConductorDeps): InstanceHandlers {
       return toInstanceView(await findInstance(db, scopeOf(caller), params.instance_id));
     },
 
-    updateInstance(caller, { params, body, ifMatch }) {
-      return act(deps, async (running) => {
-        const { tx, now } = running;
-        const scope = scopeOf(caller);
-        const { id } = await findInstance(tx, scope, params.instance_id);
-        await tx.selectFrom('instance').select('id').where('id', '=', id).forUpdate().execute();
-        const row = await findInstance(tx, scope, id);
-        checkIfMatch(ifMatch, row, `instance ${row.name}`);
-        await refuseWhileHeld(row, body.project_id);
-        const changed = {
-          project_id: body.project_id,
-          project_source: body.project_id === null ? null : ('operator' as const),
-          updated_at: changedAt(row, now),
-        };
-        await tx.updateTable('instance').set(changed).where('id', '=', id).execute();
-        await recordEvents(running, [
-          {
-            kind: 'instance.updated',
-            subjectKind: 'instance',
-            subjectId: id,
-            hostId: row.host_id,
-            projectId: body.project_id,
-            userId: caller.userId,
-            data: { name: row.name, project_id: body.project_id, was: row.project_id },
-          },
-        ]);
-        return toInstanceView({ ...row, ...changed });
-      });
-    },
+    updateInstance: (caller, input) => updateInstance(deps, caller, input),
   };
 }
 
+async function updateInstance(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params, query, body, ifMatch }: UpdateInput,
+): Promise<InstanceView | DryRunView> {
+  const plan = async ({ tx }: Act, isLocked: boolean): Promise<InstanceRow> => {
+    const scope = scopeOf(caller);
+    const { id } = await findInstance(tx, scope, params.instance_id);
+    if (isLocked) {
+      await tx.selectFrom('instance').select('id').where('id', '=', id).forUpdate().execute();
+    }
+    const row = await findInstance(tx, scope, id);
+    checkIfMatch(ifMatch, row, `instance ${row.name}`);
+    refuseWhileHeld(row, body.project_id);
+    return row;
+  };
+  if (query.dry_run === true) {
+    return dryRun(deps, async (running) => {
+      const { id, project_id: before } = await plan(running, false);
+      if (before === body.project_id) return [];
+      const change = `project_id: ${JSON.stringify(before)} becomes ${JSON.stringify(body.project_id)}`;
+      return [{ subject_kind: 'instance', subject_id: id, change }];
+    });
+  }
+  return act(deps, async (running) =>
+    writeInstance(running, await plan(running, true), { caller, projectId: body.project_id }),
+  );
+}
+
+async function writeInstance(
+  running: Act,
+  row: InstanceRow,
+  { caller, projectId }: { readonly caller: Caller; readonly projectId: string | null },
+): Promise<InstanceView> {
+  const changed = {
+    project_id: projectId,
+    project_source: projectId === null ? null : ('operator' as const),
+    updated_at: changedAt(row, running.now),
+  };
+  await running.tx.updateTable('instance').set(changed).where('id', '=', row.id).execute();
+  await recordEvents(running, [
+    {
+      kind: 'instance.updated',
+      subjectKind: 'instance',
+      subjectId: row.id,
+      hostId: row.host_id,
+      projectId,
+      userId: caller.userId,
+      data: { name: row.name, project_id: projectId, was: row.project_id },
+    },
+  ]);
+  return toInstanceView({ ...row, ...changed });
+}
+
 /** What it holds counts against its project's quota: it changes hands only empty. */
-async function refuseWhileHeld(row: InstanceRow, projectId: string | null): Promise<void> {
+function refuseWhileHeld(row: InstanceRow, projectId: string | null): void {
   if (row.attachments_total === 0 || row.project_id === projectId) return;
   throw new ServiceError(
     'in-use',

@@ -5,10 +5,15 @@ import type { OperationKind } from '@cyborg/model/operation-lifecycle';
 import type { OperationRow } from '@cyborg/store/operations';
 
 import type { ConductorDeps } from '../deps.ts';
-import { commitDraft, moveOperation, openDraft, type Draft } from '../orders/draft.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Input } from '../handler.ts';
+import { actOnce } from '../idempotency.ts';
+import { changesOf, commitDraft, moveOperation, openDraft, type Draft } from '../orders/draft.ts';
 import { takeAll } from '../orders/taking.ts';
-import { act } from '../transaction.ts';
+import type { Act } from '../transaction.ts';
 import { isOver, readOperation, toOperationView, type OperationView } from './read-operations.ts';
+
+export type CancelInput = Input<{ readonly id: string }, DryRunQuery>;
 
 /** Why not, and what to do instead; null = it can be cancelled. */
 const refusals: Readonly<Record<OperationKind, string | null>> = {
@@ -25,30 +30,52 @@ const refusals: Readonly<Record<OperationKind, string | null>> = {
 export async function cancelOperation(
   deps: ConductorDeps,
   caller: Caller,
-  id: string,
-): Promise<OperationView> {
-  const seen = await readOperation(deps.db, caller, id);
-  const refusal = refusals[seen.kind];
+  { params: { id }, query, idempotencyKey: key }: CancelInput,
+): Promise<OperationView | DryRunView> {
+  if (query.dry_run === true) {
+    return dryRun(deps, async (current) => {
+      const { draft } = await plan(deps, current, { caller, id, withoutLock: true });
+      return changesOf(draft);
+    });
+  }
+  const path = `/v3/operations/${id}/cancel`;
+  return actOnce(deps, { caller, method: 'POST', path, key, body: null }, async (current) => {
+    const { draft, cancelled } = await plan(deps, current, { caller, id, withoutLock: false });
+    await commitDraft(draft);
+    return toOperationView(cancelled);
+  });
+}
+
+interface Cancelling {
+  readonly caller: Caller;
+  readonly id: string;
+  readonly withoutLock: boolean;
+}
+
+async function plan(
+  deps: ConductorDeps,
+  current: Act,
+  { caller, id, withoutLock }: Cancelling,
+): Promise<{ readonly draft: Draft; readonly cancelled: OperationRow }> {
+  const seen = await readOperation(current.tx, caller, id);
   if (isOver(seen.state)) throw tooLate(seen);
+  const refusal = refusals[seen.kind];
   if (refusal !== null) {
     throw new ServiceError(
       'not-cancellable',
       `Operation ${id} (${seen.kind}) cannot be cancelled: ${refusal}.`,
     );
   }
-  return act(deps, async (current) => {
-    const draft = await openDraft(current, {
-      ids: acceleratorIdsOf(seen),
-      operationIds: [id],
-      ledger: deps.ledger,
-      userId: caller.userId,
-    });
-    const row = draft.operations.get(id);
-    if (row === undefined) throw tooLate(await readOperation(current.tx, caller, id));
-    const cancelled = cancel(draft, row, caller);
-    await commitDraft(draft);
-    return toOperationView(cancelled);
+  const draft = await openDraft(current, {
+    ids: acceleratorIdsOf(seen),
+    operationIds: [id],
+    ledger: deps.ledger,
+    userId: caller.userId,
+    withoutLock,
   });
+  const row = draft.operations.get(id);
+  if (row === undefined) throw tooLate(await readOperation(current.tx, caller, id));
+  return { draft, cancelled: cancel(draft, row, caller) };
 }
 
 /** The operation ends first: what is unwound after it is nobody's failure. */

@@ -2,10 +2,11 @@ import { isUuid } from '@cyborg/model/ids';
 import { listOperations } from '@cyborg/store/operations';
 
 import type { ConductorDeps } from '../deps.ts';
+import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { ownInScope, scopeOf } from '../scope.ts';
-import { cancelOperation } from './cancel-operation.ts';
+import { cancelOperation, type CancelInput } from './cancel-operation.ts';
 import { readOperation, toOperationView, type OperationView } from './read-operations.ts';
 
 export interface OperationQuery extends PageQuery {
@@ -16,7 +17,7 @@ export interface OperationQuery extends PageQuery {
 export interface OperationHandlers {
   readonly listOperations: Handler<Input<object, OperationQuery>, Page<OperationView>>;
   readonly showOperation: Handler<Input<{ readonly id: string }>, OperationView>;
-  readonly cancelOperation: Handler<Input<{ readonly id: string }>, OperationView>;
+  readonly cancelOperation: Handler<CancelInput, OperationView | DryRunView>;
 }
 
 export function makeOperationHandlers(deps: ConductorDeps): OperationHandlers {
@@ -35,7 +36,7 @@ export function makeOperationHandlers(deps: ConductorDeps): OperationHandlers {
       });
     },
     showOperation: (caller, { params }) => readOperation(deps.db, caller, params.id),
-    cancelOperation: (caller, { params }) => cancelOperation(deps, caller, params.id),
+    cancelOperation: (caller, input) => cancelOperation(deps, caller, input),
   };
 }
 

@@ -22,6 +22,7 @@ import {
 import { lockOpenOperations, type OperationRow } from '@cyborg/store/operations';
 
 import type { Ledger } from '../deps.ts';
+import type { Change } from '../dry-run.ts';
 import { changedAt } from '../etag.ts';
 import type { KeptAnswer } from '../idempotency.ts';
 import type { NewEvent } from '../record-event.ts';
@@ -73,17 +74,26 @@ export async function openDraft(act: Act, options: DraftOptions): Promise<Draft>
   const held = [...draft.accelerators.keys()];
   const live = held.length === 0 ? [] : await listLiveAttachments(act.tx, held);
   for (const row of live) draft.attachments.set(row.id, row);
-  if (options.withoutOperations === true || options.withoutLock === true) return draft;
+  if (options.withoutOperations === true) return draft;
   const waiting = [
     ...(options.operationIds ?? []),
     ...[...draft.accelerators.values(), ...live].flatMap((row) => row.operation_id ?? []),
   ];
   if (waiting.length > 0) {
-    for (const row of await lockOpenOperations(act.tx, [...new Set(waiting)])) {
-      draft.operations.set(row.id, row);
-    }
+    const ids = [...new Set(waiting)];
+    const open = await lockOpenOperations(act.tx, { ids, withoutLock: options.withoutLock });
+    for (const row of open) draft.operations.set(row.id, row);
   }
   return draft;
+}
+
+/** For a dry run: what the draft would change, an event each. */
+export function changesOf({ events }: Draft): Change[] {
+  return events.map(({ kind, subject_kind, subject_id, data }) => {
+    const state = data['state'];
+    const change = typeof state === 'string' ? `becomes ${state}` : kind;
+    return { subject_kind, subject_id, change };
+  });
 }
 
 /** Writes what changed and its events in one statement, and the answer to the request with them. */
@@ -119,7 +129,20 @@ export type AcceleratorChanges = Partial<
   >
 >;
 export type AttachmentChanges = Partial<
-  Pick<AttachmentRow, 'reason' | 'observed' | 'epoch' | 'device_epoch' | 'operation_id'>
+  Pick<
+    AttachmentRow,
+    | 'reason'
+    | 'observed'
+    | 'epoch'
+    | 'device_epoch'
+    | 'operation_id'
+    | 'accelerator_id'
+    | 'host_id'
+    | 'instance_id'
+    | 'project_id'
+    | 'was_bound'
+    | 'hostname'
+  >
 >;
 
 export interface Told {
@@ -139,6 +162,7 @@ export function moveAccelerator(
 ): AcceleratorRow {
   const state = nextState(acceleratorLifecycle, row.state, event);
   const next = keep(draft, draft.accelerators, { ...row, ...changes, state });
+  if (row.state === 'cleaning') draft.act.wakeUps.add('cleaned');
   const attachmentId = next.attachment_id ?? row.attachment_id;
   tell(draft, {
     kind: told.kind ?? `accelerator.${state}`,

@@ -1,3 +1,4 @@
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
@@ -160,7 +161,7 @@ describe('an operation', () => {
     await dispatch(deps);
     const [order] = await ordersOf(deps, host);
     await report(deps, host, [outcomeOf(order!)]);
-    expect((await cancel(id)).state).toBe('cancelled');
+    expect(carriedOut(await cancel(id)).state).toBe('cancelled');
     await expect(cancel(id)).rejects.toMatchObject({ code: 'not-cancellable' });
     await obey(deps, host);
     expect(await states()).toEqual(['available', 'available']);

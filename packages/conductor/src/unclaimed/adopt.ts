@@ -39,7 +39,34 @@ export async function adopt(
   deps: Pick<ConductorDeps, 'ledger'>,
   { caller, unclaimedId, acceleratorId }: Adoption,
 ): Promise<AttachmentView> {
-  const found = await lockUnclaimed(current.tx, unclaimedId);
+  const adoption = { caller, unclaimedId, acceleratorId };
+  const { draft, found, attachmentId } = await planAdoption(current, deps, adoption);
+  await deleteUnclaimed(current.tx, unclaimedId);
+  await commitDraft(draft);
+  current.wakeUps.add(`host:${found.host_id}`);
+  const row = await findListedAttachment(current.tx, attachmentId);
+  if (row === undefined) throw new Error(`Attachment ${attachmentId} was not written.`);
+  return toAttachmentView(row);
+}
+
+export interface AdoptionPlan {
+  readonly draft: Draft;
+  readonly found: UnclaimedRow;
+  readonly attachmentId: string;
+}
+
+/** Only reads, but for the locks, which a rehearsal leaves out. */
+export async function planAdoption(
+  current: Act,
+  deps: Pick<ConductorDeps, 'ledger'>,
+  {
+    caller,
+    unclaimedId,
+    acceleratorId,
+    withoutLock = false,
+  }: Adoption & { readonly withoutLock?: boolean },
+): Promise<AdoptionPlan> {
+  const found = await lockUnclaimed(current.tx, unclaimedId, { withoutLock });
   if (found === undefined) throw unclaimedNotFound(unclaimedId);
   const named = parseDeviceName(found.device_name);
   if (named === undefined) {
@@ -52,6 +79,7 @@ export async function adopt(
     ids: [acceleratorId],
     ledger: deps.ledger,
     userId: caller.userId,
+    withoutLock,
   });
   const accelerator = draft.accelerators.get(acceleratorId);
   if (accelerator === undefined) throw acceleratorNotFound(acceleratorId);
@@ -59,7 +87,7 @@ export async function adopt(
   const projectId = await projectOf(current, found, caller);
   const attachmentId = named.attachmentId;
   const epoch = nextEpoch(Math.max(accelerator.epoch, named.epoch), deps.ledger.incarnation);
-  const earlier = await earlierAttachment(current, attachmentId);
+  const earlier = await earlierAttachment(current, attachmentId, { withoutLock });
   const entry = {
     id: attachmentId,
     accelerator,
@@ -82,12 +110,7 @@ export async function adopt(
     },
   });
   tellAdopted(draft, found);
-  await deleteUnclaimed(current.tx, unclaimedId);
-  await commitDraft(draft);
-  current.wakeUps.add(`host:${found.host_id}`);
-  const row = await findListedAttachment(current.tx, attachmentId);
-  if (row === undefined) throw new Error(`Attachment ${attachmentId} was not written.`);
-  return toAttachmentView(row);
+  return { draft, found, attachmentId };
 }
 
 interface Entry {
@@ -134,13 +157,13 @@ async function projectOf({ tx }: Act, found: UnclaimedRow, caller: Caller): Prom
 }
 
 /** @throws ServiceError `wrong-state` when the ledger holds the attachment for something else. */
-async function earlierAttachment({ tx }: Act, id: string): Promise<AttachmentRow | undefined> {
-  const row = await tx
-    .selectFrom('attachment')
-    .selectAll()
-    .where('id', '=', id)
-    .forUpdate()
-    .executeTakeFirst();
+async function earlierAttachment(
+  { tx }: Act,
+  id: string,
+  { withoutLock }: { readonly withoutLock: boolean },
+): Promise<AttachmentRow | undefined> {
+  const query = tx.selectFrom('attachment').selectAll().where('id', '=', id);
+  const row = await (withoutLock ? query : query.forUpdate()).executeTakeFirst();
   if (row === undefined || row.state === 'released') return row;
   throw new ServiceError(
     'wrong-state',
@@ -165,6 +188,8 @@ function newEntry({ act: { now } }: Draft, caller: Caller, entry: Entry): NewAtt
     device_epoch: entry.deviceEpoch,
     profile_id: null,
     profile_group: null,
+    was_bound: false,
+    hostname: null,
     operation_id: null,
     next_attempt_at: null,
     attempts: 0,

@@ -9,11 +9,15 @@ import {
 
 import type { AttachmentView } from '../attachments/view.ts';
 import type { ConductorDeps } from '../deps.ts';
-import type { Handler, Input } from '../handler.ts';
+import { checkFilters } from '../backends/check-filters.ts';
+import { dryRun, type DryRunView } from '../dry-run.ts';
+import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import { actOnce } from '../idempotency.ts';
+import { changesOf } from '../orders/draft.ts';
 import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
-import { act, type Act } from '../transaction.ts';
-import { adopt } from './adopt.ts';
+import type { Act } from '../transaction.ts';
+import { adopt, planAdoption } from './adopt.ts';
 import { unclaimedNotFound } from './not-found.ts';
 
 export interface UnclaimedView {
@@ -27,21 +31,22 @@ export interface UnclaimedView {
 
 type ById = { readonly id: string };
 
+type ReleaseInput = Input<ById, DryRunQuery>;
+type AdoptInput = Input<ById, DryRunQuery, { readonly accelerator: string }>;
+
 export interface UnclaimedHandlers {
   readonly listUnclaimed: Handler<
     Input<object, PageQuery & { readonly host?: string }>,
     Page<UnclaimedView>
   >;
-  readonly releaseUnclaimed: Handler<Input<ById>, UnclaimedView>;
-  readonly adoptUnclaimed: Handler<
-    Input<ById, object, { readonly accelerator: string }>,
-    AttachmentView
-  >;
+  readonly releaseUnclaimed: Handler<ReleaseInput, UnclaimedView | DryRunView>;
+  readonly adoptUnclaimed: Handler<AdoptInput, AttachmentView | DryRunView>;
 }
 
 export function makeUnclaimedHandlers(deps: ConductorDeps): UnclaimedHandlers {
   return {
-    async listUnclaimed(_caller, { query }) {
+    async listUnclaimed(caller, { query }) {
+      await checkFilters(deps.db, caller, { host: query.host });
       const rows = await listUnclaimed(deps.db, {
         host: query.host,
         after: idFromMarker(query.marker),
@@ -49,13 +54,47 @@ export function makeUnclaimedHandlers(deps: ConductorDeps): UnclaimedHandlers {
       });
       return toPage(rows, query, { keyOf: (row) => [row.id], toItem: toUnclaimedView });
     },
-    releaseUnclaimed: (caller, { params }) =>
-      act(deps, (current) => release(current, caller, params.id)),
-    adoptUnclaimed: (caller, { params, body }) =>
-      act(deps, (current) =>
-        adopt(current, deps, { caller, unclaimedId: params.id, acceleratorId: body.accelerator }),
-      ),
+    releaseUnclaimed: (caller, input) => releaseUnclaimed(deps, caller, input),
+    adoptUnclaimed: (caller, input) => adoptUnclaimed(deps, caller, input),
   };
+}
+
+async function releaseUnclaimed(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params: { id }, query, idempotencyKey: key }: ReleaseInput,
+): Promise<UnclaimedView | DryRunView> {
+  if (query.dry_run === true) {
+    return dryRun(deps, async ({ tx }) => {
+      const row = await lockUnclaimed(tx, id, { withoutLock: true });
+      if (row === undefined) throw unclaimedNotFound(id);
+      if (row.ordered === 'release') return [];
+      const change = `host ${row.host} is ordered to unplug ${row.device_name}`;
+      return [{ subject_kind: 'unclaimed', subject_id: id, change }];
+    });
+  }
+  const path = `/v3/unclaimed/${id}/release`;
+  return actOnce(deps, { caller, method: 'POST', path, key, body: null }, (current) =>
+    release(current, caller, id),
+  );
+}
+
+async function adoptUnclaimed(
+  deps: ConductorDeps,
+  caller: Caller,
+  { params: { id }, query, body, idempotencyKey: key }: AdoptInput,
+): Promise<AttachmentView | DryRunView> {
+  const adoption = { caller, unclaimedId: id, acceleratorId: body.accelerator };
+  if (query.dry_run === true) {
+    return dryRun(deps, async (current) => {
+      const { draft } = await planAdoption(current, deps, { ...adoption, withoutLock: true });
+      return changesOf(draft);
+    });
+  }
+  const path = `/v3/unclaimed/${id}/adopt`;
+  return actOnce(deps, { caller, method: 'POST', path, key, body }, (current) =>
+    adopt(current, deps, adoption),
+  );
 }
 
 async function release(current: Act, caller: Caller, id: string): Promise<UnclaimedView> {

@@ -154,7 +154,7 @@ describe('an unclaimed device', () => {
         })
       ).items;
     expect(await list('node-1')).toMatchObject([{ id, ordered: null, host: 'node-1' }]);
-    expect(await list('node-2')).toEqual([]);
+    await expect(list('node-2')).rejects.toThrow(/nearest: node-1/);
     const release = () =>
       handlers.releaseUnclaimed(admin, { params: { id }, query: {}, body: undefined });
     expect(await release()).toMatchObject({ ordered: 'release' });
