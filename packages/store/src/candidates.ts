@@ -75,14 +75,6 @@ export async function listKinds(
   return rows;
 }
 
-/** What a host has at all, for saying why nothing fits; at most 500 are looked at. */
-export function listNeighbours(
-  db: Kysely<Database>,
-  where: RawBuilder<SqlBool>,
-): Promise<CandidateRow[]> {
-  return pickCandidates(db, { fits: where, limit: 500, locking: 'none' });
-}
-
 export async function driverIds(db: Kysely<Database>): Promise<string[]> {
   const rows = await db.selectFrom('driver').select('id').orderBy('id').limit(1000).execute();
   return rows.map((row) => row.id);

@@ -3,7 +3,9 @@
  * not. A property test compares the two.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
-import type { CandidateRow } from '@cyborg/store/candidates';
+import type { NeighbourRow } from '@cyborg/store/neighbours';
+import { noRelativeHeld } from '@cyborg/store/relatives';
+import { noServiceDisabled } from '@cyborg/store/services';
 
 /** What the instance's host allows, and whose request it is. */
 export interface FitContext {
@@ -31,7 +33,7 @@ export interface Wish {
 
 interface Condition {
   readonly sql: (wish: Wish, context: FitContext) => RawBuilder<SqlBool> | undefined;
-  readonly whyNot: (row: CandidateRow, wish: Wish, context: FitContext) => string | undefined;
+  readonly whyNot: (row: NeighbourRow, wish: Wish, context: FitContext) => string | undefined;
 }
 
 /** Types that a resource class of v2's grammar stands for, when a deployable names none of its own. */
@@ -71,6 +73,19 @@ const conditions = {
       if (row.backend_status === 'disabled') return `backend ${row.backend} is disabled`;
       const isUsable = !unusableBackends.includes(row.backend_state);
       return isUsable ? undefined : `backend ${row.backend} is ${row.backend_state}`;
+    },
+  },
+  service: {
+    sql: () => noServiceDisabled,
+    whyNot: ({ disabled_service: name }) =>
+      name === null ? undefined : `service ${name} is disabled`,
+  },
+  relatives: {
+    sql: () => noRelativeHeld,
+    whyNot: ({ held_relative: other }) => {
+      if (other === null) return undefined;
+      const what = other.is_whole ? 'the function that it is a part of' : 'a part of it';
+      return `${other.name}, ${what}, is ${other.state.replace('_', ' ')}`;
     },
   },
   plugs: {
@@ -144,13 +159,13 @@ export function fits(wish: Wish, context: FitContext): RawBuilder<SqlBool> {
 }
 
 /** Everything that keeps it from fitting, in the words of an operator; empty when it fits. */
-export function whyNot(row: CandidateRow, wish: Wish, context: FitContext): string[] {
+export function whyNot(row: NeighbourRow, wish: Wish, context: FitContext): string[] {
   return Object.values<Condition>(conditions).flatMap(
     (condition) => condition.whyNot(row, wish, context) ?? [],
   );
 }
 
-function whyNotFree(row: CandidateRow, { mayName }: FitContext): string | undefined {
+function whyNotFree(row: NeighbourRow, { mayName }: FitContext): string | undefined {
   switch (row.state) {
     case 'available':
       return undefined;

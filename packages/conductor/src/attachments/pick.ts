@@ -2,13 +2,14 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { countHeldByType } from '@cyborg/store/attach-context';
 import {
-  listNeighbours,
   pickCandidates,
   setLockTimeout,
   type CandidateRow,
   type Locking,
 } from '@cyborg/store/candidates';
-import { sql, type SqlBool } from 'kysely';
+import { listNeighbours, type NeighbourRow } from '@cyborg/store/neighbours';
+import { listInTheWay } from '@cyborg/store/relatives';
+import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { NearestMiss } from '../dry-run.ts';
@@ -46,23 +47,50 @@ export async function pick(
 ): Promise<Picked[]> {
   if (locking === 'wait') await setLockTimeout(tx, deps.limits.reserveLockWaitMs);
   const total = wishes.wishes.reduce((sum, wish) => sum + wish.count, 0);
-  const demands = [];
-  for (const wish of wishes.wishes) {
-    // With several wishes, any may need another one's first choice: as many candidates as there are places.
-    const limit = wishes.wishes.length === 1 ? wish.count : total;
-    const candidates = await pickCandidates(tx, { fits: fits(wish, context), limit, locking });
-    demands.push({ count: wish.count, candidates });
-  }
-  const matched = match(demands, (row) => row.id);
-  const picks = matched.flatMap((rows, index) =>
-    rows.map((row) => ({ row, profileGroup: wishes.wishes[index]?.profileGroup ?? null })),
-  );
+  const picks = await pickApart(tx, { wishes, context, locking, total });
   if (picks.length < total) {
     if (locking === 'skip-locked') throw new Shortage();
     throw await refusal(tx, deps, { wishes, context, found: picks.length, total });
   }
   await checkQuota(tx, context, picks);
   return picks;
+}
+
+type Picking = PickOptions & { readonly total: number };
+
+/** Leaves out what turns out to be a part, or the whole, of what somebody else takes at this moment. */
+async function pickApart(tx: Act['tx'], picking: Picking): Promise<Picked[]> {
+  const inTheWay = new Set<string>();
+  for (;;) {
+    const picks = await pickOnce(tx, picking, inTheWay);
+    const ids = picks.filter(({ row }) => row.plans.includes('pci')).map(({ row }) => row.id);
+    if (ids.length === 0) return picks;
+    const found = await listInTheWay(tx, { ids, locking: picking.locking });
+    if (found.size === 0) return picks;
+    for (const id of found) inTheWay.add(id);
+  }
+}
+
+async function pickOnce(
+  tx: Act['tx'],
+  { wishes, context, locking, total }: Picking,
+  without: ReadonlySet<string>,
+): Promise<Picked[]> {
+  const demands = [];
+  for (const wish of wishes.wishes) {
+    // With several wishes, any may need another one's first choice: as many candidates as there are places.
+    const limit = wishes.wishes.length === 1 ? wish.count : total;
+    const where = leavingOut(fits(wish, context), without);
+    const candidates = await pickCandidates(tx, { fits: where, limit, locking });
+    demands.push({ count: wish.count, candidates });
+  }
+  return match(demands, (row) => row.id).flatMap((rows, index) =>
+    rows.map((row) => ({ row, profileGroup: wishes.wishes[index]?.profileGroup ?? null })),
+  );
+}
+
+function leavingOut(where: RawBuilder<SqlBool>, ids: ReadonlySet<string>): RawBuilder<SqlBool> {
+  return ids.size === 0 ? where : sql<SqlBool>`${where} and a.id <> all(${[...ids]}::uuid[])`;
 }
 
 type PickDeps = { readonly limits: ConductorDeps['limits'] };
@@ -120,7 +148,7 @@ async function refusal(tx: Act['tx'], deps: PickDeps, shortfall: Shortfall): Pro
 
 /** Against the wish that it comes nearest to; undefined for one that fits. */
 function nearestMiss(
-  row: CandidateRow,
+  row: NeighbourRow,
   wishes: readonly Wish[],
   context: AttachContext,
 ): NearestMiss | undefined {
@@ -154,7 +182,7 @@ async function refuseOne(
   );
 }
 
-function alreadyAttached(row: CandidateRow, context: AttachContext): ServiceError {
+function alreadyAttached(row: NeighbourRow, context: AttachContext): ServiceError {
   const who =
     row.instance_id === context.instance.id
       ? 'this instance'

@@ -6,13 +6,13 @@
  */
 import { isUuid } from '@cyborg/model/ids';
 import { pageLimit } from '@cyborg/store/page-of-ids';
+import { typesOfFunction } from '@cyborg/model/functions';
 import { sql, type RawBuilder } from 'kysely';
 
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
 import type { Db } from '../deps.ts';
 import { badMarker, fromMarker, rowsWanted, type PageQuery } from '../page.ts';
 import { acceleratorsInScope, backendsInScope, hostsInScope, type Scope } from '../scope.ts';
-import { typesOfFunction } from './functions.ts';
 
 export interface ServiceQuery extends PageQuery {
   readonly host?: string | undefined;

@@ -1,5 +1,5 @@
 /** Which accelerators a function is made of. Drivers may name other functions: those count all of their backend. */
-const typesByPrefix: Readonly<Record<string, readonly string[]>> = {
+export const typesByFunction: Readonly<Record<string, readonly string[]>> = {
   gpu: ['GPU'],
   fpga: ['FPGA'],
   ai: ['AICHIP'],
@@ -14,5 +14,5 @@ const typesByPrefix: Readonly<Record<string, readonly string[]>> = {
 /** By the first part of the function's name; undefined for a family that is not known. */
 export function typesOfFunction(name: string): readonly string[] | undefined {
   const [family = ''] = name.split('.');
-  return Object.hasOwn(typesByPrefix, family) ? typesByPrefix[family] : undefined;
+  return Object.hasOwn(typesByFunction, family) ? typesByFunction[family] : undefined;
 }
