@@ -168,7 +168,7 @@ async function addByRequest(
       reason: 'not reported yet',
       rule_offers: true,
       presence: 'absent',
-      absent_since: now,
+      absent_since: null, // it has never been there
       health: 'unknown',
       epoch: firstEpoch(deps.ledger.incarnation),
       created_by_request: true,

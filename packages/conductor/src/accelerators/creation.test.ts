@@ -178,6 +178,7 @@ describe('accelerator-delete', () => {
       state: 'withheld',
       reason: 'absent',
       presence: 'absent',
+      absent_since: new Date('2029-12-31T00:00:00Z'),
     });
     await db.updateTable('device').set({ presence: 'absent' }).execute();
     await bench.remove(gone?.id ?? '');

@@ -9,6 +9,7 @@ import { additionsKey } from '../deployments/additions.ts';
 import { inUse } from '../deployments/users.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
+import { checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Input } from '../handler.ts';
 import type { AcceleratorRow } from '../inventory/rows.ts';
 import { recordEvents } from '../record-event.ts';
@@ -23,16 +24,20 @@ export type DeleteAcceleratorInput = Input<{ readonly id: string }, DryRunQuery>
 export async function deleteAccelerator(
   deps: ConductorDeps,
   caller: Caller,
-  { params, query }: DeleteAcceleratorInput,
+  { params, query, ifMatch }: DeleteAcceleratorInput,
 ): Promise<null | DryRunView> {
   if (query.dry_run === true) {
     return dryRun(deps, async (running) => {
-      const { row } = await plan(running, caller, { id: params.id, isLocked: false });
+      const { row } = await plan(running, caller, { id: params.id, ifMatch, isLocked: false });
       return [{ subject_kind: 'accelerator', subject_id: row.id, change: `${row.name} goes` }];
     });
   }
   return act(deps, async (running) => {
-    const { row, backend } = await plan(running, caller, { id: params.id, isLocked: true });
+    const { row, backend } = await plan(running, caller, {
+      id: params.id,
+      ifMatch,
+      isLocked: true,
+    });
     if (backend.kind === 'pci' && !isGone(row)) await takeOfferBack(running, row, caller);
     else await removeRow(running, { row, backend, caller });
     return null;
@@ -52,7 +57,11 @@ const heldStates: ReadonlySet<string> = new Set([
 async function plan(
   { tx }: Act,
   caller: Caller,
-  { id, isLocked }: { readonly id: string; readonly isLocked: boolean },
+  {
+    id,
+    ifMatch,
+    isLocked,
+  }: { readonly id: string; readonly ifMatch: string | undefined; readonly isLocked: boolean },
 ): Promise<{ readonly row: AcceleratorRow; readonly backend: BackendRow }> {
   const query = tx
     .selectFrom('accelerator')
@@ -64,6 +73,7 @@ async function plan(
   const backend = await findBackend(tx, scopeOf(caller), { backend: seen.backend_id, isLocked });
   const row = isLocked ? await query.forUpdate().executeTakeFirst() : seen;
   if (row === undefined) throw acceleratorNotFound(id);
+  checkIfMatch(ifMatch, row, `accelerator ${row.name}`);
   if (heldStates.has(row.state)) {
     const use = { ...row, host: backend.host_name, backend: backend.name };
     throw inUse([use], {
@@ -85,7 +95,7 @@ async function plan(
 
 /** Not reported any more: an operator may take it off the list (promise 3). One just created is not reported yet. */
 function isGone(row: AcceleratorRow): boolean {
-  return row.presence === 'absent' && row.reason !== 'not reported yet';
+  return row.presence === 'absent' && row.absent_since !== null;
 }
 
 function notByRequest(row: AcceleratorRow, backend: BackendRow): ServiceError {

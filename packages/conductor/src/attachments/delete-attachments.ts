@@ -69,7 +69,7 @@ interface Choice {
   readonly chosen: readonly ListedAttachmentRow[];
 }
 
-/** @throws ServiceError `wrong-state` for what Nova has bound; `accelerator-not-found`. */
+/** @throws ServiceError `wrong-state` for what Nova has bound; `attachment-not-found`, `accelerator-not-found`. */
 async function choose(
   db: Db,
   caller: Caller,
@@ -83,7 +83,7 @@ async function choose(
   const live = all.filter((row) => liveAttachmentStates.some((state) => state === row.state));
   const wanted = live.filter((row) => isNamed(row, query.accelerator));
   if (wanted.length === 0 && query.accelerator !== undefined) {
-    await checkExists(db, { accelerator: query.accelerator, caller, context, held: live });
+    throw await notHeld(db, { accelerator: query.accelerator, caller, context, held: live });
   }
   if (query.accelerator !== undefined && wanted.length > 1) {
     throw ambiguousHeld(query.accelerator, wanted);
@@ -291,8 +291,32 @@ interface Absent {
   readonly held: readonly ListedAttachmentRow[];
 }
 
-/** What exists and is not attached needs no detaching; what does not exist is a mistake. */
-async function checkExists(db: Db, { accelerator, caller, context, held }: Absent): Promise<void> {
+/** What does not exist is another mistake than what is not attached; what the instance holds helps with both. */
+async function notHeld(
+  db: Db,
+  { accelerator, caller, context, held }: Absent,
+): Promise<ServiceError> {
+  const names = held.flatMap((row) => row.accelerator_name ?? []).toSorted();
+  const hint = names.length === 0 ? 'no accelerators' : names.join(', ');
+  const isThere = await exists(db, { accelerator, caller, context });
+  const extra = { nearest: names };
+  return isThere
+    ? new ServiceError(
+        'attachment-not-found',
+        `Instance ${context.instance.name} does not hold accelerator "${accelerator}"; it holds ${hint}.`,
+        { extra },
+      )
+    : new ServiceError(
+        'accelerator-not-found',
+        `There is no accelerator "${accelerator}"; instance ${context.instance.name} holds ${hint}.`,
+        { extra },
+      );
+}
+
+async function exists(
+  db: Db,
+  { accelerator, caller, context }: Omit<Absent, 'held'>,
+): Promise<boolean> {
   const id = toAcceleratorId(accelerator);
   const is =
     id === undefined
@@ -301,12 +325,5 @@ async function checkExists(db: Db, { accelerator, caller, context, held }: Absen
   const isNear = sql<SqlBool>`accelerator.host_id = ${context.hostId}`;
   const isVisible = acceleratorsInScope(scopeOf(caller));
   const where = sql<SqlBool>`${is} and (${isNear} or ${isVisible})`;
-  if ((await listNamedAccelerators(db, { where, limit: 1 })).length > 0) return;
-  const names = held.flatMap((row) => row.accelerator_name ?? []).toSorted();
-  const hint = names.length === 0 ? 'no accelerators' : names.join(', ');
-  throw new ServiceError(
-    'accelerator-not-found',
-    `There is no accelerator "${accelerator}"; instance ${context.instance.name} holds ${hint}.`,
-    { extra: { nearest: names } },
-  );
+  return (await listNamedAccelerators(db, { where, limit: 1 })).length > 0;
 }
