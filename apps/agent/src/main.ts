@@ -8,10 +8,13 @@ const commands: Readonly<Record<string, (argv: readonly string[]) => Promise<num
 
 const [first, ...rest] = process.argv.slice(2);
 const isCommand = first !== undefined && !first.startsWith('-');
-const command = isCommand ? commands[first] : commands['run'];
+const name = isCommand ? first : 'run';
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 if (command === undefined) {
   const known = Object.keys(commands).join(', ');
-  process.stderr.write(`cyborg-agent: there is no command "${first}"; the commands are ${known}\n`);
+  process.stderr.write(
+    `cyborg-agent: there is no command ${JSON.stringify(name)}; the commands are ${known}\n`,
+  );
   process.exitCode = 2;
 } else {
   process.exitCode = await command(isCommand ? rest : process.argv.slice(2));

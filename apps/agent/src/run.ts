@@ -3,6 +3,7 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import process from 'node:process';
+import { escaped } from '@cyborg/model/plain-text';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { OptionError } from '@cyborg/service/option-error';
@@ -26,7 +27,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     else return await run(parsed.options);
     return 0;
   } catch (error) {
-    process.stderr.write(`cyborg-agent: ${messageOf(error)}\n`);
+    process.stderr.write(`cyborg-agent: ${escaped(messageOf(error))}\n`);
     return error instanceof OptionError ? error.exitCode : 1;
   }
 }

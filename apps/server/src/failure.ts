@@ -1,4 +1,5 @@
 /** How a start that failed is told: one sentence for what an operator can act on, a stack for a fault of ours. */
+import { escaped } from '@cyborg/model/plain-text';
 import { OptionError } from '@cyborg/service/option-error';
 import { EmbeddedPostgresError } from '@cyborg/store/embedded/failure';
 import { DowngradeRefused } from '@cyborg/store/migrate';
@@ -7,7 +8,6 @@ const expected = [OptionError, EmbeddedPostgresError, DowngradeRefused] as const
 const ownWords = /^Cannot (listen|read|write) /;
 const databaseCodes = new Set([
   'ECONNREFUSED',
-  'ENOENT',
   'ENOTFOUND',
   'ETIMEDOUT',
   '28P01',
@@ -15,15 +15,31 @@ const databaseCodes = new Set([
   '3D000',
   '42501',
 ]);
+/** What the system says of a file or folder that it will not give us: its sentence names the path. */
+const fileCodes = new Set(['EACCES', 'EDQUOT', 'ENOSPC', 'EPERM', 'EROFS']);
 
 export function describeFailure(error: unknown): string {
+  return escaped(rawFailure(error));
+}
+
+function rawFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (expected.some((kind) => error instanceof kind)) return error.message;
   if (ownWords.test(error.message)) return error.message;
-  if ('code' in error && databaseCodes.has(String(error.code))) {
-    return `The database cannot be used: ${error.message || String(error.code)}. Check --database-url and the database itself.`;
+  if (isOfDatabase(error)) {
+    return `The database cannot be used: ${error.message || error.code}. Check --database-url and the database itself.`;
   }
-  return error.stack ?? error.message;
+  return isOfFile(error) ? error.message : (error.stack ?? error.message);
+}
+
+function isOfFile(error: Error): boolean {
+  return 'code' in error && 'path' in error && fileCodes.has(String(error.code));
+}
+
+function isOfDatabase(error: Error): error is Error & { readonly code: string } {
+  if (!('code' in error) || typeof error.code !== 'string') return false;
+  const isMissingSocket = 'syscall' in error && error.syscall === 'connect';
+  return databaseCodes.has(error.code) || isMissingSocket;
 }
 
 export function exitCodeOf(error: unknown): number {

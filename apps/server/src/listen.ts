@@ -1,5 +1,4 @@
 /** Several addresses, one application. */
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import type { RequestListener } from 'node:http';
@@ -7,11 +6,7 @@ import type { RequestListener } from 'node:http';
 import type { FastifyInstance, FastifyServerFactory } from 'fastify';
 
 import type { ListenAddress } from './listen-rules.ts';
-
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-}
+import type { TlsPair } from './tls-pair.ts';
 
 export interface Listening {
   /** With the ports that were given for 0. */
@@ -30,10 +25,7 @@ export interface Listener {
 const timeouts = { keepAliveTimeout: 72_000, headersTimeout: 30_000, requestTimeout: 60_000 };
 const connectionsMax = 16_384;
 
-/** @throws when the TLS files cannot be read or do not fit. */
-export function makeListener(tls: TlsFiles | undefined): Listener {
-  const secure =
-    tls === undefined ? undefined : { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
+export function makeListener(secure: TlsPair | undefined): Listener {
   const scheme = secure === undefined ? 'http' : 'https';
   const makeServer = (handler: RequestListener): http.Server => {
     const server =
@@ -56,6 +48,10 @@ export function makeListener(tls: TlsFiles | undefined): Listener {
       try {
         for (const address of addresses) {
           const server = makeServer(handle);
+          // The application's own server has its handler for what is no request.
+          server.on('clientError', (error, socket) => {
+            app.server.emit('clientError', error, socket);
+          });
           await bind(server, address);
           servers.push(server);
         }

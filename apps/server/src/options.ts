@@ -30,6 +30,8 @@ export const serverProgram = defineProgram({
       secret: true,
       placeholder: 'URL',
       help: 'PostgreSQL 15 or newer, as postgresql://user:password@host/database; without it one is run in the state directory',
+      refuse: (value) =>
+        isDatabaseUrl(value) ? undefined : 'a URL such as postgresql://user:password@host/database',
     },
     databasePoolSize: {
       type: 'integer',
@@ -144,6 +146,11 @@ export const serverProgram = defineProgram({
     },
   },
 });
+
+function isDatabaseUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && ['postgresql:', 'postgres:'].includes(url.protocol);
+}
 
 export type ServerOptions = OptionsOf<(typeof serverProgram)['options']>;
 

@@ -21,7 +21,7 @@ import { makeNoAuthentication } from './auth/none.ts';
 import { UsersFileError } from './auth/users-file.ts';
 import { composeConductor } from './compose.ts';
 import { makeHttpApp } from './http/app.ts';
-import { checkListenRules } from './listen-rules.ts';
+import { checkListenRules, type ListenAddress } from './listen-rules.ts';
 import { makeListener } from './listen.ts';
 import { toLimits, usersFileOf } from './options.ts';
 import type { ServerOptions } from './options.ts';
@@ -33,6 +33,7 @@ import type { OpenDatabase, Surroundings } from './start/database.ts';
 import { makeGauges } from './start/gauges.ts';
 import { repeat } from './start/repeat.ts';
 import { startReplica } from './start/replica.ts';
+import { readTlsPair, type TlsPair } from './tls-pair.ts';
 import type { V3Handlers } from './v3/handlers.ts';
 
 export interface ServerSurroundings {
@@ -62,7 +63,7 @@ export async function startServer(
   options: ServerOptions,
   { clock, rng, log, alsoReady = [] }: ServerSurroundings,
 ): Promise<RunningServer> {
-  const addresses = checkListenRules(options);
+  const { addresses, tls } = checkOptions(options);
   await using stack = new AsyncDisposableStack();
   const authenticator = await openAuthenticator(options, { clock, rng, log });
   const database = await openDatabase(options, { clock, log, stack });
@@ -76,10 +77,6 @@ export async function startServer(
   stack.defer(() => reconcilers.stop());
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   for (const check of alsoReady) readiness.add(check);
-  const tls =
-    options.tlsCert !== undefined && options.tlsKey !== undefined
-      ? { cert: options.tlsCert, key: options.tlsKey }
-      : undefined;
   const listener = makeListener(tls);
   const app = makeHttpApp(
     {
@@ -112,6 +109,18 @@ export async function startServer(
     readiness,
     stop: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * What can be seen to be wrong before anything is made or begun.
+ *
+ * @throws {OptionError} naming the option.
+ */
+export function checkOptions(options: ServerOptions): {
+  readonly addresses: readonly ListenAddress[];
+  readonly tls: TlsPair | undefined;
+} {
+  return { addresses: checkListenRules(options), tls: readTlsPair(options) };
 }
 
 async function openAuthenticator(

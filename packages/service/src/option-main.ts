@@ -1,3 +1,5 @@
+import { escaped } from '@cyborg/model/plain-text';
+
 import { OptionError } from './option-error.ts';
 import { helpText } from './option-help.ts';
 import type { OptionSchema, OptionsOf, Program } from './option-schema.ts';
@@ -27,7 +29,7 @@ export function optionsOrExitCode<Schema extends OptionSchema>(
     return { exitCode: 0 };
   } catch (error) {
     if (!(error instanceof OptionError)) throw error;
-    main.stderr(`${program.name}: ${error.message}\n`);
+    main.stderr(`${program.name}: ${escaped(error.message)}\n`);
     return { exitCode: error.exitCode };
   }
 }

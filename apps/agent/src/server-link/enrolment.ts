@@ -63,7 +63,7 @@ async function enrolUntilDone(deps: EnrolmentDeps, signal: AbortSignal): Promise
       const token = await readToken(deps);
       if (token === undefined) {
         throw new Error(
-          'this host is not enrolled and there is no join token: give --join-token or --join-token-file (`cyborg host-enroll` makes one)',
+          'this host is not enrolled and there is no join token: give --join-token or --join-token-file (`cyborg join-token-create` makes one)',
         );
       }
       return await enrolOnce(deps, token, signal);

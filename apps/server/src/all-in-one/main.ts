@@ -8,6 +8,7 @@ import { systemRng } from '@cyborg/service/rng';
 import { makeShutdown } from '@cyborg/service/shutdown';
 
 import { describeFailure, exitCodeOf } from '../failure.ts';
+import { checkOptions } from '../server.ts';
 import { serverVersion } from '../version.ts';
 import { openLogFile } from './log-file.ts';
 import { allInOneProgram } from './options.ts';
@@ -16,6 +17,7 @@ import { prepareStateDir, startAllInOne } from './run.ts';
 import { readyText, startedText } from './texts.ts';
 
 async function run(options: AllInOneOptions): Promise<void> {
+  checkOptions({ ...options, role: 'all', auth: 'http_basic', usersFile: undefined });
   const stateDir = await prepareStateDir(options, process.env);
   const logPath = join(stateDir, 'log', 'server.log');
   const log = makeLogger({

@@ -6,6 +6,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Logger } from '@cyborg/service/logging';
 import { OptionError } from '@cyborg/service/option-error';
 import type { Rng } from '@cyborg/service/rng';
+import { claimSocketFolder } from '@cyborg/store/embedded/socket-folder';
 import { readHostProgress } from '@cyborg/store/host-progress';
 import { releaseLeases } from '@cyborg/store/takeover';
 
@@ -108,8 +109,7 @@ export async function startAllInOne(
     if (refusal === undefined) clientFile = path;
     else notes.push(refusal);
   }
-  const qmpDir = join(stateDir, 'qmp');
-  await mkdir(qmpDir, { recursive: true, mode: 0o700 });
+  const qmpDir = claimQmpDir(stateDir);
   const own = thisHost(stateDir, qmpDir);
   const demo = options.demo ? await layOutDemo(stateDir, tenantProject) : [];
   const hosts = [own, ...demo];
@@ -152,6 +152,21 @@ async function startHost(
       output[Symbol.dispose]();
     },
   };
+}
+
+/** What a guest's name may have for its socket to be within the kernel's limit. */
+const guestNameBytes = 32;
+
+/** @throws {OptionError} when no folder is short enough for the sockets of guests. */
+function claimQmpDir(stateDir: string): string {
+  const [folder, refusal] = claimSocketFolder({
+    folder: join(stateDir, 'qmp'),
+    prefix: 'cyborg-qmp',
+    socketName: `${'N'.repeat(guestNameBytes)}.sock`,
+    owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+  });
+  if (folder !== undefined) return folder;
+  throw new OptionError(`--state-dir: the QMP sockets of guests: ${refusal}`);
 }
 
 interface FirstRunParts {

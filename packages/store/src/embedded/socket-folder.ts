@@ -18,28 +18,64 @@ export interface SocketFolderOptions {
 }
 
 /**
- * Makes the folder (0700) for the database's socket: in its directory, or, where that is too deep
- * for a socket path, one of the same name every time in the first of the runtime and temporary folders.
+ * Makes the folder for the database's socket.
+ *
+ * @throws EmbeddedPostgresError `directory-unusable` when no place is short enough.
  */
 export function makeSocketFolder({ directory, owner }: SocketFolderOptions): string {
-  const key = createHash('sha256').update(directory).digest('hex').slice(0, 16);
+  const [folder, refusal] = claimSocketFolder({
+    folder: join(directory, 'socket'),
+    prefix: 'cyborg-pg',
+    socketName: socketName(),
+    owner,
+  });
+  if (folder !== undefined) return folder;
+  throw new EmbeddedPostgresError('directory-unusable', `The database's socket: ${refusal}`);
+}
+
+export interface SocketPlace {
+  /** Where it is best. */
+  readonly folder: string;
+  /** Of its name anywhere else. */
+  readonly prefix: string;
+  /** The longest that will be in it. */
+  readonly socketName: string;
+  readonly owner: Owner;
+}
+
+/**
+ * A folder (0700) for sockets: the one asked for, or, where that is too deep for a socket path, one of the same name
+ * every time in the first of the runtime and temporary folders.
+ *
+ * @returns the folder, or why there is none and the way out.
+ */
+export function claimSocketFolder({
+  folder: best,
+  prefix,
+  socketName: name,
+  owner,
+}: SocketPlace): readonly [string] | readonly [undefined, string] {
+  const key = createHash('sha256').update(best).digest('hex').slice(0, 16);
   const places = [
-    join(directory, 'socket'),
-    ...runtimeFolders(owner).map((folder) => join(folder, `cyborg-pg-${owner.uid}-${key}`)),
+    best,
+    ...runtimeFolders(owner).map((folder) => join(folder, `${prefix}-${owner.uid}-${key}`)),
   ];
-  for (const folder of places.filter(isShortEnough)) {
-    if (claimFolder(folder, owner)) return folder;
+  for (const folder of places.filter((place) => isShortEnough(join(place, name)))) {
+    if (claimFolder(folder, owner)) return [folder];
   }
-  throw new EmbeddedPostgresError(
-    'directory-unusable',
-    `No folder for the database's socket: ${places.join(', ')} are longer than a socket path may be ` +
-      `(${socketPathBytesMax} bytes), not writable, or somebody else's. ` +
-      'Give a shorter --state-dir, or set TMPDIR to a short folder of your own.',
-  );
+  return [
+    undefined,
+    `${places.join(', ')} are longer than a socket path may be (${socketPathBytesMax} bytes with ${name}), not writable, ` +
+      "or somebody else's. Give a shorter --state-dir, or set TMPDIR to a short folder of your own.",
+  ];
 }
 
 export function socketPath(folder: string): string {
-  return join(folder, `.s.PGSQL.${socketPort}`);
+  return join(folder, socketName());
+}
+
+function socketName(): string {
+  return `.s.PGSQL.${socketPort}`;
 }
 
 /** The socket and its lock file name a process that may be another one by now. */
@@ -56,8 +92,8 @@ function runtimeFolders(owner: Owner): string[] {
   return [...(ofUser ? [ofUser] : []), ...(ownUid === 0 ? ['/run'] : []), tmpdir(), '/tmp'];
 }
 
-function isShortEnough(folder: string): boolean {
-  return Buffer.byteLength(socketPath(folder)) <= socketPathBytesMax;
+function isShortEnough(path: string): boolean {
+  return Buffer.byteLength(path) <= socketPathBytesMax;
 }
 
 /** In a shared folder the name can be guessed: take it only when it is a folder of ours. */
