@@ -35,4 +35,12 @@ export interface ConductorDeps {
   readonly ledger: Ledger;
   /** Id of this server process: who claims work. */
   readonly replicaId: string;
+  /** What else there is of OpenStack. */
+  readonly openstack?: OpenStackServices;
+}
+
+/** Absent = not configured. */
+export interface OpenStackServices {
+  /** Told of binds through the outbox. */
+  readonly nova?: object;
 }

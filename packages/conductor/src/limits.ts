@@ -26,6 +26,10 @@ export const defaultLimits = {
   releaseWindowSeconds: 600,
   /** A reservation that finds only locked rows waits this long once. */
   reserveLockWaitMs: 2000,
+  /** A v2 bind that finds only accelerators that are being cleaned waits this long for one. */
+  bindWaitSeconds: 30,
+  /** Accelerator requests that one v2 call may make or change. */
+  arqsPerRequestMax: 256,
   nearestMissesMax: 8,
   deadlockRetriesMax: 5,
 } as const satisfies Record<string, number>;

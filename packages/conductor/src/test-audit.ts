@@ -72,6 +72,11 @@ export async function brokenInvariants(db: Db): Promise<string[]> {
     }
   }
   for (const row of attachments) {
+    if (row.state === 'requested') {
+      const holds = row.accelerator_id ?? row.instance_id ?? row.host_id;
+      if (holds !== null) broken.push(`${row.id} is requested and holds ${holds}`);
+      continue;
+    }
     if (row.state === 'detaching' && row.epoch <= row.device_epoch) {
       broken.push(`${row.id} is taken back under the epoch that gave it`);
     }

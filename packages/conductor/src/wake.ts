@@ -10,6 +10,10 @@ export type Topic =
   | 'events-written'
   /** Events got their numbers: readers'. */
   | 'events'
+  /** An accelerator is clean, or stays out. */
+  | 'cleaned'
+  /** Nova is to be told something. */
+  | 'nova-events'
   /** A reconciler of this process has work, as the re-check found. */
   | `due:${string}`
   | `host:${string}`

@@ -27,7 +27,10 @@ export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
   noun: 'an attachment',
   rules: {
     requested: { settled: true, on: { reserve: 'reserved', cancel: 'released' } },
-    reserved: { settled: false, on: { dispatch: 'attaching', cancel: 'released' } },
+    reserved: {
+      settled: false,
+      on: { dispatch: 'attaching', detach: 'detaching', cancel: 'released' },
+    },
     attaching: { settled: false, on: { plugged: 'attached', detach: 'detaching', fail: 'failed' } },
     attached: { settled: true, on: { lost: 'attaching', detach: 'detaching' } },
     failed: { settled: true, on: { detach: 'detaching' } },

@@ -8,6 +8,8 @@ export interface Caller {
   readonly projectName: string;
   /** With implied roles resolved: admin > manager > member > reader. */
   readonly roles: ReadonlySet<Role>;
+  /** A service asks in the user's name, with a token of its own: Nova, most often. http_basic: the role `service`. */
+  readonly isServiceRequest: boolean;
 }
 
 const implied: Readonly<Record<Role, readonly Role[]>> = {

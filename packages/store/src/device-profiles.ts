@@ -79,3 +79,16 @@ export async function listDeviceProfileNames(db: Kysely<Database>): Promise<stri
 export async function lockDeviceProfile(tx: Kysely<Database>, id: string): Promise<void> {
   await sql`select 1 from device_profile where id = ${id}::uuid for update`.execute(tx);
 }
+
+/** By name; it cannot be deleted until the transaction ends. Several may hold it so at once. */
+export async function shareDeviceProfile(
+  tx: Kysely<Database>,
+  name: string,
+): Promise<DeviceProfileRow | undefined> {
+  return tx
+    .selectFrom('device_profile')
+    .selectAll()
+    .where('name', '=', name)
+    .forKeyShare()
+    .executeTakeFirst();
+}

@@ -40,10 +40,16 @@ const acceleratorColumns = [
 
 const attachmentColumns = [
   'state',
+  'accelerator_id',
+  'host_id',
+  'instance_id',
+  'project_id',
   'reason',
   'observed',
   'epoch',
   'device_epoch',
+  'was_bound',
+  'hostname',
   'operation_id',
   'updated_at',
 ] as const;
@@ -51,10 +57,6 @@ const attachmentColumns = [
 const newAttachmentColumns = [
   ...attachmentColumns,
   'id',
-  'accelerator_id',
-  'host_id',
-  'instance_id',
-  'project_id',
   'user_id',
   'origin',
   'plugged_by',

@@ -229,6 +229,8 @@ export interface DeviceTable extends Timestamps {
   device_id: string | null;
   class: string | null;
   type: string;
+  /** Upstream's word for the type; null = stays out of v2. */
+  v2_type: GeneratedAlways<string | null>;
   vendor: string | null;
   model: string | null;
   serial: string | null;
@@ -253,6 +255,9 @@ export interface DeployableTable extends Timestamps {
   name: string;
   resource_class: string;
   traits: JsonWithDefault<readonly string[]>;
+  /** Its device's type has a word in v2. */
+  in_v2: Generated<boolean>;
+  /** Of its resource provider; null = does not bind through v2. */
   rp_uuid: string | null;
   bitstream_id: string | null;
 }
@@ -373,7 +378,20 @@ export interface AttachmentTable extends Timestamps, WorkItem {
   device_epoch: Generated<BigInteger>;
   profile_id: string | null;
   profile_group: number | null;
+  /** v2: unbound, not new. */
+  was_bound: Generated<boolean>;
+  /** v2: what the binder called the host. */
+  hostname: string | null;
   operation_id: string | null;
+}
+
+/** What Nova is to be told: `accelerator-request-bound`. */
+export interface NovaEventTable extends WorkItem {
+  id: string;
+  attachment_id: string;
+  instance_id: string;
+  status: 'completed' | 'failed';
+  created_at: Instant;
 }
 
 export interface UnclaimedTable extends Timestamps {
@@ -448,6 +466,7 @@ export interface Database {
   device_profile: DeviceProfileTable;
   operation: OperationTable;
   attachment: AttachmentTable;
+  nova_event: NovaEventTable;
   unclaimed: UnclaimedTable;
   quota: QuotaTable;
   access_grant: AccessGrantTable;

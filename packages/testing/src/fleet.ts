@@ -30,6 +30,7 @@ export function callerOf(role: Role, projectId: string): Caller {
     projectId,
     projectName: projectId,
     roles: resolveRoles([role]),
+    isServiceRequest: role === 'service',
   };
 }
 

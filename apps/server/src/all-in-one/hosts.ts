@@ -30,6 +30,7 @@ export const starter: Caller = {
   projectId: 'admin',
   projectName: 'admin',
   roles: resolveRoles(['admin']),
+  isServiceRequest: false,
 };
 
 export function thisHost(stateDir: string, qmpDir: string): LocalHost {

@@ -10,6 +10,7 @@ const admin: Caller = {
   projectId: 'admin',
   projectName: 'admin',
   roles: resolveRoles(['admin']),
+  isServiceRequest: true,
 };
 
 const loopbackNames = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;

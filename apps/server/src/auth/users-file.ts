@@ -126,6 +126,7 @@ function toCaller({ name, roles, project_id, project_name }: UserEntry): Caller 
     projectId: project_id,
     projectName: project_name ?? project_id,
     roles: resolveRoles(roles),
+    isServiceRequest: roles.includes('service'),
   };
 }
 

@@ -110,7 +110,14 @@ async function answer(
 
 /** For the routes that need no credentials. */
 const nobody: Admitted = {
-  caller: { userId: '', userName: '', projectId: '', projectName: '', roles: new Set() },
+  caller: {
+    userId: '',
+    userName: '',
+    projectId: '',
+    projectName: '',
+    roles: new Set(),
+    isServiceRequest: false,
+  },
   minor: 0,
 };
 

@@ -1,9 +1,10 @@
 /** Every route of v2: each resource has a file of its own. */
 import type { V2Handlers } from '@cyborg/conductor/v2/handlers';
 
+import { arqRoutes } from './accelerator-requests.ts';
 import { discoveryRoutes } from './discovery.ts';
 import type { V2Route } from './route.ts';
 
-export function v2Routes(_handlers: V2Handlers): readonly V2Route[] {
-  return [...discoveryRoutes];
+export function v2Routes(handlers: V2Handlers): readonly V2Route[] {
+  return [...discoveryRoutes, ...arqRoutes(handlers.arqs)];
 }

@@ -94,6 +94,40 @@ export function forceRelease(draft: Draft, accelerator: AcceleratorRow, taking: 
   startCleaning(draft, raised, { operationId: null });
 }
 
+/**
+ * What Nova plugged is Nova's to unplug, so the ledger lets go at once: the accelerator is cleaned when its host says that
+ * nothing holds it any more. Unbound, the request stays and may be bound again.
+ */
+export function letGo(
+  draft: Draft,
+  accelerator: AcceleratorRow,
+  { isUnbound, reason }: { readonly isUnbound: boolean; readonly reason: string | null },
+): void {
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (attachment === undefined || attachment.state === 'detaching') return;
+  const raised = raiseEpoch(draft, accelerator);
+  const detaching = moveAttachment(draft, attachment, {
+    event: 'detach',
+    changes: { epoch: raised.epoch, reason },
+  });
+  moveAttachment(
+    draft,
+    detaching,
+    isUnbound ? { event: 'unbound', changes: unbound } : { event: 'released' },
+  );
+  startCleaning(draft, raised, { operationId: null });
+}
+
+const unbound = {
+  accelerator_id: null,
+  host_id: null,
+  instance_id: null,
+  hostname: null,
+  was_bound: true,
+  observed: 'unknown',
+  reason: null,
+} as const;
+
 /** Cleaned: back on offer, or withheld for a reason that came up meanwhile. */
 export function putBack(
   draft: Draft,

@@ -44,6 +44,7 @@ const statements = [
     created_at timestamptz not null,
     updated_at timestamptz
   )`,
+  `create index host_node_name on host (node_name)`,
   `create table join_token (
     id uuid primary key,
     token_hash text not null unique,
@@ -160,6 +161,8 @@ const statements = [
     device_id text,
     class text,
     type text not null,
+    v2_type text generated always as (case type when 'GPU' then 'GPU' when 'FPGA' then 'FPGA' when 'AICHIP' then 'AICHIP'
+      when 'CRYPTO' then 'QAT' when 'COPROCESSOR' then 'QAT' when 'NIC' then 'NIC' when 'SSD' then 'SSD' end) stored,
     vendor text,
     model text,
     serial text,
@@ -177,6 +180,13 @@ const statements = [
     unique (backend_id, key)
   )`,
   `create index device_host on device (host_id, id)`,
+  // v2's lists: in the order of their numbers; filtered, the newest first.
+  `create index device_v2 on device (number) where v2_type is not null`,
+  `create index device_v2_newest on device (created_at desc, number desc) where v2_type is not null`,
+  `create index device_v2_type on device (v2_type, created_at desc, number desc) where v2_type is not null`,
+  `create index device_v2_vendor on device ((coalesce(regexp_replace(vendor_id, '^0x', ''), vendor, '')), created_at desc, number desc)
+    where v2_type is not null`,
+  `create index device_v2_host on device (host_id, created_at desc, number desc) where v2_type is not null`,
   `create index device_type on device (type, id)`,
   `create table deployable (
     id uuid primary key,
@@ -188,6 +198,7 @@ const statements = [
     name text not null,
     resource_class text not null,
     traits jsonb not null default '[]',
+    in_v2 boolean not null default false,
     rp_uuid uuid,
     bitstream_id uuid,
     created_at timestamptz not null,
@@ -196,6 +207,8 @@ const statements = [
   )`,
   `create index deployable_name on deployable (name)`,
   `create index deployable_rp on deployable (rp_uuid)`,
+  `create index deployable_v2 on deployable (number) where in_v2`,
+  `create index deployable_v2_newest on deployable (created_at desc, number desc) where in_v2`,
   `create table attribute (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -206,7 +219,8 @@ const statements = [
     created_at timestamptz not null,
     updated_at timestamptz
   )`,
-  `create index attribute_deployable on attribute (deployable_id)`,
+  `create index attribute_deployable on attribute (deployable_id, number)`,
+  `create index attribute_key on attribute (key, number)`,
   `create table accelerator (
     id uuid primary key,
     deployable_id uuid not null references deployable on delete cascade,
@@ -289,7 +303,7 @@ const statements = [
     number integer generated always as identity unique,
     name text not null unique,
     description text,
-    groups jsonb not null,
+    groups json not null,
     created_at timestamptz not null,
     updated_at timestamptz
   )`,
@@ -335,6 +349,8 @@ const statements = [
     device_epoch bigint not null default 0,
     profile_id uuid references device_profile,
     profile_group integer,
+    was_bound boolean not null default false,
+    hostname text,
     operation_id uuid,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
@@ -349,9 +365,24 @@ const statements = [
   `create index attachment_work on attachment (host_id, id) where state in ('reserved', 'attaching', 'detaching')`,
   `create index attachment_held on attachment (host_id, id) where state in ('attached', 'failed')`,
   `create index attachment_instance on attachment (instance_id) where state <> 'released'`,
-  `create index attachment_project on attachment (project_id, id) where state <> 'released'`,
+  // v2's lists: of one project, and of all.
+  `create index attachment_project on attachment (project_id, number) where state <> 'released'`,
+  `create index attachment_number on attachment (number) where state <> 'released'`,
   `create index attachment_operation on attachment (operation_id) where operation_id is not null and state in ('reserved', 'attaching', 'detaching')`,
   `create index attachment_profile on attachment (profile_id) where profile_id is not null`,
+  // The outbox of what Nova is to be told; a row goes when Nova has it or the instance is gone.
+  `create table nova_event (
+    id uuid primary key,
+    attachment_id uuid not null references attachment on delete cascade,
+    instance_id uuid not null,
+    status text not null check (status in ('completed', 'failed')),
+    next_attempt_at timestamptz,
+    attempts integer not null default 0,
+    claimed_by uuid,
+    claim_expires_at timestamptz,
+    created_at timestamptz not null
+  )`,
+  `create index nova_event_attachment on nova_event (attachment_id)`,
   // Found on a host, unasked: left alone until an operator adopts or releases it.
   `create table unclaimed (
     id uuid primary key,

@@ -1,0 +1,54 @@
+/** Requests with what they hold, locked for a change: the accelerators first, as everywhere. */
+import type { Caller } from '@cyborg/model/caller';
+import type { AttachmentRow } from '@cyborg/store/holdings';
+import { lockArqAttachments, readArqAttachments, type ArqScope } from '@cyborg/store/v2/arqs';
+
+import type { ConductorDeps } from '../../deps.ts';
+import { emptyDraft, openDraft, type Draft } from '../../orders/draft.ts';
+import type { Act } from '../../transaction.ts';
+import { arqNotFound } from './visible.ts';
+
+/** A request was bound or let go between a look at it and its lock: the act is to be run again. */
+class ChangedMeanwhile extends Error {
+  override readonly name = 'ChangedMeanwhile';
+  /** PostgreSQL's "could not serialize": transaction.ts runs the act again. */
+  readonly code = '40001';
+}
+
+export interface ArqDraftOptions {
+  readonly caller: Caller;
+  readonly scope: ArqScope;
+  /** Canonical. */
+  readonly ids: readonly string[];
+  /** What is gone meanwhile is left out; otherwise each one must be there. */
+  readonly mayBeGone?: boolean;
+}
+
+/** @throws V2Fault 404 for the first id that the caller does not see. */
+export async function openArqDraft(
+  current: Act,
+  deps: Pick<ConductorDeps, 'ledger'>,
+  { caller, scope, ids, mayBeGone = false }: ArqDraftOptions,
+): Promise<{ draft: Draft; arqs: AttachmentRow[] }> {
+  const seen = await readArqAttachments(current.tx, { ...scope, ids });
+  if (!mayBeGone) checkAllThere(ids, seen);
+  const held = seen.flatMap((row) => row.accelerator_id ?? []);
+  const by = { ledger: deps.ledger, userId: caller.userId };
+  const draft =
+    held.length === 0 ? emptyDraft(current, by) : await openDraft(current, { ids: held, ...by });
+  const locked = await lockArqAttachments(current.tx, { ...scope, ids });
+  if (!mayBeGone) checkAllThere(ids, locked);
+  for (const row of locked) {
+    const { accelerator_id: held } = row;
+    if (held !== null && !draft.accelerators.has(held)) throw new ChangedMeanwhile();
+    draft.attachments.set(row.id, row);
+  }
+  const byId = new Map(locked.map((row) => [row.id, row]));
+  return { draft, arqs: ids.flatMap((id) => byId.get(id) ?? []) };
+}
+
+function checkAllThere(ids: readonly string[], rows: readonly AttachmentRow[]): void {
+  const found = new Set(rows.map(({ id }) => id));
+  const missing = ids.find((id) => !found.has(id));
+  if (missing !== undefined) throw arqNotFound(missing);
+}

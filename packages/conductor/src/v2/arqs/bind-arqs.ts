@@ -1,0 +1,123 @@
+/** Gives requests their accelerators: a step of the one transaction of a PATCH. */
+import { nextEpoch } from '@cyborg/model/epoch';
+import { notFound, V2Fault } from '@cyborg/model/v2/fault';
+import { toUuid } from '@cyborg/model/v2/uuid';
+import type { AcceleratorRow, AttachmentRow } from '@cyborg/store/holdings';
+import { pickOfProvider, readProvider, type ProviderQuery } from '@cyborg/store/v2/arqs';
+
+import { moveAccelerator, moveAttachment, type Draft } from '../../orders/draft.ts';
+import { checkV2Quota, lockV2Quotas } from './bind-quota.ts';
+import type { Binding } from './parse-patch.ts';
+
+/** Nothing is free at the moment; perhaps others hold locks, perhaps something is being cleaned. */
+export class BindShortage extends Error {
+  override readonly name = 'BindShortage';
+  readonly isCleaning: boolean;
+  /** The answer when waiting does not help. */
+  readonly fault: V2Fault;
+
+  constructor(fault: V2Fault, isCleaning: boolean) {
+    super(fault.message);
+    this.fault = fault;
+    this.isCleaning = isCleaning;
+  }
+}
+
+/** A binding with its locked request. */
+export interface BindStep extends Omit<Binding, 'projectId'> {
+  readonly row: AttachmentRow;
+  readonly projectId: string;
+}
+
+/**
+ * @throws V2Fault 400, 404 or 500 in upstream's words; 403 when a project's quota is used up
+ * @throws BindShortage
+ */
+export async function bindAll(
+  draft: Draft,
+  steps: readonly BindStep[],
+  locking: ProviderQuery['locking'],
+): Promise<void> {
+  for (const { row } of steps) checkState(row);
+  const { tx } = draft.act;
+  const quotas = await lockV2Quotas(tx, [...new Set(steps.map(({ projectId }) => projectId))]);
+  const picks: { readonly step: BindStep; readonly accelerator: AcceleratorRow }[] = [];
+  const byProvider = Map.groupBy(steps, (step) => `${step.rpUuid} ${step.projectId}`);
+  // In one order for everybody, so that two binds do not wait for each other.
+  for (const [, own] of [...byProvider].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const found = await pick(draft, own, locking);
+    for (const [index, step] of own.entries()) {
+      const accelerator = found[index];
+      if (accelerator !== undefined) picks.push({ step, accelerator });
+    }
+  }
+  await checkV2Quota(tx, quotas, picks);
+  for (const { step, accelerator } of picks) give(draft, step, accelerator);
+}
+
+/** Only what is new or unbound may be bound. */
+function checkState(row: AttachmentRow): void {
+  if (row.state === 'requested') return;
+  throw new V2Fault(
+    500,
+    `Bad state: ${row.state === 'attached' ? 'Bound' : 'BindStarted'} for ARQ: ${row.id}. Expected state(s): ['Initial', 'Unbound']`,
+  );
+}
+
+async function pick(
+  { act: { tx } }: Draft,
+  steps: readonly BindStep[],
+  locking: ProviderQuery['locking'],
+): Promise<AcceleratorRow[]> {
+  const [first] = steps;
+  if (first === undefined) return [];
+  const rpUuid = toUuid(first.rpUuid);
+  if (rpUuid === undefined) throw noProvider(first.rpUuid);
+  const found = await pickOfProvider(tx, {
+    rpUuid,
+    projectId: first.projectId,
+    limit: steps.length,
+    locking,
+  });
+  if (found.length === steps.length) return found;
+  const provider = await readProvider(tx, rpUuid);
+  if (provider === undefined) throw noProvider(first.rpUuid);
+  if (provider.bindable === 0) {
+    throw new V2Fault(
+      400,
+      `Resource provider ${first.rpUuid} has nothing that Nova can plug: attach it to the running instance with "cyborg attach-instance".`,
+    );
+  }
+  const fault = notFound('AttachHandle', `Matching deployable_id ${provider.number}`);
+  throw new BindShortage(fault, provider.cleaning > 0);
+}
+
+function noProvider(rpUuid: string): V2Fault {
+  return notFound('Deployable', `with resource provider uuid=${rpUuid}`);
+}
+
+function give(draft: Draft, step: BindStep, accelerator: AcceleratorRow): void {
+  const { row, projectId, instanceId, hostname } = step;
+  const epoch = nextEpoch(accelerator.epoch, draft.ledger.incarnation);
+  draft.accelerators.set(accelerator.id, accelerator);
+  const holder = { attachment_id: row.id, instance_id: instanceId, project_id: projectId };
+  const reserved = moveAccelerator(draft, accelerator, {
+    event: 'reserve',
+    changes: { epoch, ...holder, operation_id: null },
+  });
+  const changes = {
+    accelerator_id: accelerator.id,
+    host_id: accelerator.host_id,
+    instance_id: instanceId,
+    project_id: projectId,
+    hostname,
+    epoch,
+    device_epoch: epoch,
+    observed: 'unknown',
+    reason: null,
+  } as const;
+  const begun = moveAttachment(draft, row, { event: 'reserve', changes });
+  const attaching = moveAttachment(draft, begun, { event: 'dispatch' });
+  moveAttachment(draft, attaching, { event: 'plugged' });
+  moveAccelerator(draft, reserved, { event: 'attach' });
+}
