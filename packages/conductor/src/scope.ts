@@ -82,6 +82,11 @@ export function instancesInScope(scope: Scope): Condition {
   return scope.kind === 'all' ? everything : sql<SqlBool>`instance.project_id = ${scope.projectId}`;
 }
 
+/** For lists of what belongs to projects: the one that the caller sees, or undefined for all. */
+export function projectOf(scope: Scope): string | undefined {
+  return scope.kind === 'all' ? undefined : scope.projectId;
+}
+
 /** For tables whose rows belong to one project by `project_id`: operations, events, attachments, quotas. */
 export function ownInScope(
   scope: Scope,
@@ -97,7 +102,10 @@ export function mayName(scope: Scope, projectId: string | null): boolean {
   return scope.kind === 'all' || projectId === scope.projectId;
 }
 
-/** `exists` leaves PostgreSQL the choice: from the grants to the rows, or row by row to the grants. */
+/**
+ * `exists` leaves PostgreSQL the choice: from the grants to the rows, or row by row to the grants. Also for backends by
+ * way of another look at the table: compared by id alone, the grants can be the side to begin with.
+ */
 function isGranted(
   projectId: string,
   backendId: 'backend.id' | 'device.backend_id' | 'accelerator.backend_id',

@@ -1,6 +1,6 @@
 import { sql, type Kysely, type SqlBool, type RawBuilder, type Transaction } from 'kysely';
 
-import { pageLimit } from './page-of-ids.ts';
+import { isOfProject, pageLimit } from './page-of-ids.ts';
 import type { Database } from './schema.ts';
 
 /** Any number that no other advisory lock of ours uses. */
@@ -23,8 +23,8 @@ export interface EventFilter {
   readonly kind?: string | undefined;
   readonly subjectId?: string | undefined;
   readonly limit: number;
-  /** Which rows of `event` the reader may see. */
-  readonly visible: RawBuilder<SqlBool>;
+  /** Of this project alone; of all when undefined. */
+  readonly projectId: string | undefined;
 }
 
 /** Whether `numberEvents` has any to number. */
@@ -72,13 +72,14 @@ export async function listEvents(db: Kysely<Database>, filter: EventFilter): Pro
       'event.data',
     ])
     .where('event.number', '>', filter.after)
-    .where(filter.visible)
-    .orderBy('event.number')
     .limit(pageLimit(filter.limit));
   if (filter.kind !== undefined) query = query.where('event.kind', '=', filter.kind);
   if (filter.subjectId !== undefined)
     query = query.where('event.subject_id', '=', filter.subjectId);
-  const rows = await query.execute();
+  if (filter.projectId !== undefined) {
+    query = query.where(isOfProject('event', filter.projectId)).orderBy('event.project_id');
+  }
+  const rows = await query.orderBy('event.number').execute();
   return rows.map((row) => ({ ...row, number: row.number ?? 0 }));
 }
 

@@ -1,6 +1,6 @@
 import { sql, type Kysely, type RawBuilder, type Selectable, type SqlBool } from 'kysely';
 
-import { pageLimit } from './page-of-ids.ts';
+import { isOfProject, pageLimit } from './page-of-ids.ts';
 import type { Database, OperationTable } from './schema.ts';
 
 export type OperationRow = Selectable<OperationTable>;
@@ -8,7 +8,8 @@ export type OperationRow = Selectable<OperationTable>;
 export interface OperationFilter {
   readonly state?: string | undefined;
   readonly kind?: string | undefined;
-  readonly visible: RawBuilder<SqlBool>;
+  /** Of this project alone; of all when undefined. */
+  readonly projectId: string | undefined;
   /** Sort key of the last row of the page before: its instant and id. */
   readonly before?: { readonly createdAt: string; readonly id: string } | undefined;
   readonly limit: number;
@@ -17,15 +18,13 @@ export interface OperationFilter {
 /** Newest first. */
 export function listOperations(
   db: Kysely<Database>,
-  { state, kind, visible, before, limit }: OperationFilter,
+  { state, kind, projectId, before, limit }: OperationFilter,
 ): Promise<OperationRow[]> {
-  let query = db
-    .selectFrom('operation')
-    .selectAll()
-    .where(visible)
-    .orderBy('created_at', 'desc')
-    .orderBy('id', 'desc')
-    .limit(pageLimit(limit));
+  let query = db.selectFrom('operation').selectAll().limit(pageLimit(limit));
+  if (projectId !== undefined) {
+    query = query.where(isOfProject('operation', projectId)).orderBy('project_id');
+  }
+  query = query.orderBy('created_at', 'desc').orderBy('id', 'desc');
   if (state !== undefined) query = query.where(sql<SqlBool>`state = ${state}`);
   if (kind !== undefined) query = query.where(sql<SqlBool>`kind = ${kind}`);
   if (before !== undefined) {

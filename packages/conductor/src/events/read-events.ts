@@ -1,10 +1,11 @@
 /** Events as readers see them: each once, in one order, from any cursor on. */
 import type { Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
 import { lastEventNumber, listEvents, type EventRow } from '@cyborg/store/events';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import { badMarker, pageItemsDefault, type Page } from '../page.ts';
-import { ownInScope, scopeOf } from '../scope.ts';
+import { projectOf, scopeOf } from '../scope.ts';
 import { makeWaiter } from '../waiter.ts';
 
 export type EventView = EventRow;
@@ -23,7 +24,7 @@ export function readEvents(db: Db, caller: Caller, query: EventQuery): Promise<E
     kind: query.kind,
     subjectId: query.subjectId,
     limit: query.limit ?? pageItemsDefault,
-    visible: ownInScope(scopeOf(caller), 'event'),
+    projectId: projectOf(scopeOf(caller)),
   });
 }
 
@@ -47,6 +48,21 @@ export async function* followEvents(
     }
     if (events.length === 0) await waiter.wait(signal);
   }
+}
+
+/**
+ * A cursor beyond the newest event is of another past than this ledger's: waiting for its number would skip events.
+ *
+ * @throws ServiceError `event-number-unknown` with the number of the newest, from which the reader may go on.
+ */
+export async function checkEventNumber(db: Db, number: number): Promise<void> {
+  const newest = await lastEventNumber(db);
+  if (number <= newest) return;
+  throw new ServiceError(
+    'event-number-unknown',
+    `The newest event has number ${newest}: there is none ${number} to go on from. Was the database restored? Go on after ${newest}, or read again from 0.`,
+    { extra: { newest } },
+  );
 }
 
 export function toEventPage(events: readonly EventView[], limit: number): Page<EventView> {

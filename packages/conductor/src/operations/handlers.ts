@@ -5,7 +5,7 @@ import type { ConductorDeps } from '../deps.ts';
 import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
-import { ownInScope, scopeOf } from '../scope.ts';
+import { projectOf, scopeOf } from '../scope.ts';
 import { cancelOperation, type CancelInput } from './cancel-operation.ts';
 import { readOperation, toOperationView, type OperationView } from './read-operations.ts';
 
@@ -26,7 +26,7 @@ export function makeOperationHandlers(deps: ConductorDeps): OperationHandlers {
       const rows = await listOperations(deps.db, {
         state: query.state,
         kind: query.kind,
-        visible: ownInScope(scopeOf(caller), 'operation'),
+        projectId: projectOf(scopeOf(caller)),
         before: beforeOf(query.marker),
         limit: rowsWanted(query),
       });
