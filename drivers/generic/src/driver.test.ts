@@ -147,6 +147,9 @@ describe('the generic driver as a process', () => {
     expect(
       devices.flatMap((device) => device.deployables[0]?.accelerators.map(({ name }) => name)),
     ).toEqual(['My own', 'entropy-0']);
+    await expect(install({ entropy_source: '/dev/../etc/shadow' })).rejects.toThrow(
+      'config.entropy_source is "/dev/../etc/shadow"; it must be one of "auto", "/dev/hwrng"',
+    );
     await expect(install({ crypto: -1 })).rejects.toMatchObject({
       code: driverErrorCodes.invalid,
       message: 'config.crypto is -1; it must be between 0 and 256',
@@ -182,7 +185,8 @@ describe('the generic driver as a process', () => {
   });
 
   it('offers what is declared, and plugs it as declared', async ({ expect }) => {
-    const plan = { kind: 'mdev', uuid: 'u', parent: '0000:00:02.0', type: 'i915-GVTg' };
+    const uuid = '8fe851a5-00ea-4465-80f4-e5f9002cd774';
+    const plan = { kind: 'mdev', uuid, parent: '0000:00:02.0', type: 'i915-GVTg' };
     const accelerators = [
       { key: 'vgpu', type: 'GPU', plan, traits: ['CUSTOM_X'] },
       { key: 'box', type: 'OTHER', name: 'A box' },
@@ -191,7 +195,7 @@ describe('the generic driver as a process', () => {
     const { devices } = await driver.ask('discover', { backend: 'b' });
     expect(devices.map(({ key, type, offered }) => [key, type, offered])).toEqual([
       ['vgpu', 'GPU', true],
-      ['box', 'OTHER', true],
+      ['box', 'OTHER', false],
     ]);
     const order = { ...target, plugs: ['mdev' as const] };
     expect(await driver.ask('prepare', { ...order, accelerator: 'vgpu' })).toEqual({ plan });
@@ -229,6 +233,23 @@ describe('the generic driver as a process', () => {
     await expect(driver.ask('prepare', order)).rejects.toMatchObject({
       code: driverErrorCodes.unsupported,
     });
+  });
+
+  it('offers all on a simulated host unless told, and nothing on a real one', async ({
+    expect,
+  }) => {
+    buildTree(folder, eightGpuServer());
+    const offered = async (config: object, simulated: boolean): Promise<number> => {
+      await initialize({
+        backends: [{ name: 'b', kind: 'pci', config: { ...config } }],
+        simulated,
+      });
+      const { devices } = await driver.ask('discover', { backend: 'b' });
+      return devices.filter((device) => device.offered).length;
+    };
+    expect(await offered({}, true)).toBe(8);
+    expect(await offered({ offer: 'rules' }, true)).toBe(0);
+    expect(await offered({}, false)).toBe(0);
   });
 
   it('answers several backends, and nonsense with an error', async ({ expect }) => {

@@ -2,15 +2,20 @@
 import { defineDriver, type Driver } from '@cyborg/driver-sdk/define-driver';
 import manifest from '../package.json' with { type: 'json' };
 import { openPciKind } from './pci/kind.ts';
-import { staticKind } from './static.ts';
+import { PciScanner } from './pci/scanner.ts';
+import { openStaticKind } from './static/kind.ts';
 import { virtualKind } from './virtual.ts';
 
 export function openGenericDriver(): Driver {
-  const pci = openPciKind();
+  const scanner = new PciScanner();
   return defineDriver({
     id: 'generic',
     version: manifest.version,
-    kinds: { pci: pci.kind, virtual: virtualKind, static: staticKind },
-    close: () => pci.close(),
+    kinds: {
+      pci: openPciKind(scanner),
+      virtual: virtualKind,
+      static: openStaticKind(scanner),
+    },
+    close: () => scanner.close(),
   });
 }

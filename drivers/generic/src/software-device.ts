@@ -5,7 +5,23 @@ export interface SoftwareAccelerator {
   readonly key: string;
   readonly name: string;
   readonly plan: AttachPlan | null;
+  /** What keeps it from being given; absent = nothing. */
+  readonly reason?: string | null;
+  readonly hostUse?: string | null;
+  readonly attachInfo?: Readonly<Record<string, string>>;
 }
+
+type HardwareFacts = Pick<
+  DriverDevice,
+  | 'address'
+  | 'vendor_id'
+  | 'device_id'
+  | 'class'
+  | 'numa_node'
+  | 'iommu_group'
+  | 'kernel_driver'
+  | 'serial'
+>;
 
 export interface SoftwareDevice {
   readonly key: string;
@@ -17,27 +33,37 @@ export interface SoftwareDevice {
   readonly resourceClass: string;
   readonly traits: readonly string[];
   readonly accelerators: readonly SoftwareAccelerator[];
+  /** Of the function that it is, where it is one. */
+  readonly hardware?: Partial<HardwareFacts>;
+  readonly health?: DriverDevice['health'];
 }
 
-/** All of it is on offer: what an operator makes or declares needs no approval. */
+const noHardware: HardwareFacts = {
+  address: null,
+  vendor_id: null,
+  device_id: null,
+  class: null,
+  serial: null,
+  numa_node: null,
+  iommu_group: null,
+  kernel_driver: null,
+};
+
+/** On offer unless something keeps it from being given: what an operator makes or declares needs no approval. */
 export function toDriverDevice(device: SoftwareDevice): DriverDevice {
-  const { key, type, vendor, model } = device;
+  const { key, type, vendor, model, hardware = {} } = device;
+  const accelerators = device.accelerators.map((item) => toDriverAccelerator(item, type));
+  const offered = accelerators.some((item) => item.offered);
   return {
+    ...noHardware,
+    ...hardware,
     key,
-    address: null,
-    vendor_id: null,
-    device_id: null,
-    class: null,
     type,
     vendor,
     model,
-    serial: null,
-    numa_node: null,
-    iommu_group: null,
-    kernel_driver: null,
-    offered: true,
-    reason: null,
-    health: { status: 'healthy', reason: null },
+    offered,
+    reason: offered ? null : (accelerators[0]?.reason ?? null),
+    health: device.health ?? { status: 'healthy', reason: null },
     info: {},
     deployables: [
       {
@@ -45,14 +71,14 @@ export function toDriverDevice(device: SoftwareDevice): DriverDevice {
         name: device.deployableName,
         resource_class: device.resourceClass,
         traits: [...device.traits],
-        accelerators: device.accelerators.map((item) => toDriverAccelerator(item, type)),
+        accelerators,
       },
     ],
   };
 }
 
 function toDriverAccelerator(
-  { key, name, plan }: SoftwareAccelerator,
+  { key, name, plan, reason = null, hostUse = null, attachInfo = {} }: SoftwareAccelerator,
   type: DriverDevice['type'],
 ): DriverAccelerator {
   return {
@@ -60,9 +86,9 @@ function toDriverAccelerator(
     name,
     type,
     plans: plan === null ? [] : [plan.kind],
-    offered: true,
-    reason: null,
-    host_use: null,
-    attach_info: {},
+    offered: reason === null,
+    reason,
+    host_use: hostUse,
+    attach_info: { ...attachInfo },
   };
 }

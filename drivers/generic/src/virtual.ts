@@ -13,6 +13,7 @@ import {
 } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverDevice, Inventory } from '@cyborg/driver-sdk/protocol';
+import { entropySources } from './entropy-sources.ts';
 import { servicesOf } from './functions.ts';
 import { toDriverDevice, type SoftwareAccelerator } from './software-device.ts';
 
@@ -63,8 +64,7 @@ const config = {
       description: 'Data queues of each crypto accelerator.',
     },
     entropy_source: {
-      type: 'string',
-      pattern: '^(auto|/dev/[A-Za-z0-9._/-]{1,200})$',
+      enum: ['auto', ...entropySources],
       default: 'auto',
       description:
         'Host file that gives the entropy. auto: /dev/hwrng if usable, else /dev/urandom.',

@@ -88,10 +88,9 @@ export const pciConfig = {
     },
     offer: {
       enum: ['none', 'rules', 'all'],
-      default: 'rules',
       description:
-        'What needs no approval by an operator: nothing, what a rule with `offer: true` matches, or all. What the ' +
-        'host itself uses is withheld in any case.',
+        'What needs no approval by an operator: nothing, what a rule with `offer: true` matches, or all. Absent: ' +
+        '`rules`, and `all` on a simulated host. What the host itself uses is withheld in any case.',
     },
   },
   additionalProperties: false,

@@ -117,7 +117,7 @@ function toAccelerator(
 ): DriverAccelerator {
   const { fn } = listed;
   const use = tools.holders.find(fn);
-  const approval = isApproved(listed, tools.config) ? null : notApproved;
+  const approval = isApproved(listed, tools) ? null : notApproved;
   const obstacle = tools.isSimulated || fn.iommuGroup !== undefined ? null : 'no IOMMU group';
   const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
   const held = use === undefined ? null : `${claim}: ${use.text}`.slice(0, 1024);
@@ -137,7 +137,8 @@ function toAccelerator(
   };
 }
 
-function isApproved({ match }: Listed, { offer }: PciConfig): boolean {
+function isApproved({ match }: Listed, { config, isSimulated }: DeviceTools): boolean {
+  const offer = config.offer ?? (isSimulated ? 'all' : 'rules');
   return offer === 'all' || (offer === 'rules' && match.rule?.offer === true);
 }
 

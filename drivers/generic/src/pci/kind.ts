@@ -2,22 +2,14 @@
 import { defineKind, type BackendContext, type Kind } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
-import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import { pciConfig, type PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
-import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
-import type { ScanOutput } from './scan.ts';
+import type { PciScanner } from './scanner.ts';
 
 /** What the protocol takes as a text. */
 const textLengthMax = 1024;
 
 type Context = BackendContext<PciConfig>;
-
-export interface PciKind {
-  readonly kind: Kind;
-  /** Ends the scanning process. */
-  close(): void;
-}
 
 /** What is remembered of one backend between calls. A restart forgets it, and nothing is lost by that. */
 interface Memory {
@@ -25,22 +17,13 @@ interface Memory {
   inventory: Inventory | undefined;
 }
 
-export function openPciKind(): PciKind {
-  let log: Context['log'] | undefined;
-  const scanner = new ScanProcess<HostScanInput, ScanOutput>({
-    module: new URL('./scan-host.ts', import.meta.url),
-    onBlocked: (path) => log?.('warn', `${path} does not answer: taken for unreadable from now on`),
-  });
+export function openPciKind(scanner: PciScanner): Kind {
   const memories = new Map<string, Memory>();
 
   async function discover(context: Context): Promise<Inventory> {
-    log = context.log;
     const memory = memories.get(context.backend) ?? { known: {}, inventory: undefined };
-    const found = await scanner.run(toScanInput(context, memory), {
-      signal: context.signal,
-      // The scan asks nothing else.
-      onQuestion: async (question) => await askOpenNodes(context, question as OpenNodesQuestion),
-    });
+    const { config } = context;
+    const found = await scanner.scan(context, { config, known: memory.known });
     const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
     memories.set(context.backend, { known: found.known, inventory });
     return inventory;
@@ -52,7 +35,7 @@ export function openPciKind(): PciKind {
     return findIn(last, key) ?? findIn(await discover(context), key);
   }
 
-  const kind = defineKind({
+  return defineKind({
     title: 'PCI functions of this host, by class and by rules',
     config: pciConfig,
     delegable: [], // what hardware is listed and given out is an admin's business
@@ -75,33 +58,6 @@ export function openPciKind(): PciKind {
       return ['simulated'];
     },
   });
-  return { kind, close: () => scanner.close() };
-}
-
-function toScanInput(context: Context, memory: Memory): HostScanInput {
-  const { sysfs, proc } = context.roots;
-  return {
-    roots: { sysfs, proc },
-    isSimulated: context.simulated,
-    hostName: context.host.name,
-    config: context.config,
-    // Another host's tree, or a recorded one, has its own processes or none.
-    asksAgent: !context.simulated && proc === '/proc',
-    boundByUs: [], // binding comes with VFIO
-    known: memory.known,
-  };
-}
-
-async function askOpenNodes(
-  { ask }: Context,
-  { nodes }: OpenNodesQuestion,
-): Promise<OpenNodesAnswer> {
-  try {
-    return await ask('openNodes', { nodes: [...nodes] });
-  } catch (error) {
-    if (error instanceof DriverError && error.code === 'unsupported') return 'unknown';
-    throw error;
-  }
 }
 
 /** Says at each device which of its files do not answer. */

@@ -1,0 +1,73 @@
+/** The scanning process, which all backends of this driver share, and the answers to what it asks. */
+import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
+import { DriverError } from '@cyborg/driver-sdk/errors';
+import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
+import type { PciConfig } from './config.ts';
+import type { KnownIdentities } from './identity.ts';
+import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
+import type { ScanOutput } from './scan.ts';
+
+export type ScanContext = Omit<BackendContext<unknown>, 'config'>;
+
+export interface ScanWish {
+  readonly config: PciConfig;
+  /** What the last scan said that it knows. */
+  readonly known: KnownIdentities;
+}
+
+export class PciScanner {
+  #log: ScanContext['log'] | undefined;
+  readonly #process = new ScanProcess<HostScanInput, ScanOutput>({
+    module: new URL('./scan-host.ts', import.meta.url),
+    onBlocked: (path) =>
+      this.#log?.('warn', `${path} does not answer: taken for unreadable from now on`),
+  });
+
+  /** Files that do not answer. */
+  get blockedPaths(): readonly string[] {
+    return this.#process.blockedPaths;
+  }
+
+  async scan(context: ScanContext, wish: ScanWish): Promise<ScanOutput> {
+    this.#log = context.log;
+    return await this.#process.run(toScanInput(context, wish), {
+      signal: context.signal,
+      // The scan asks nothing else.
+      onQuestion: async (question) => await askOpenNodes(context, question as OpenNodesQuestion),
+    });
+  }
+
+  warm(): void {
+    this.#process.warm();
+  }
+
+  close(): void {
+    this.#process.close();
+  }
+}
+
+function toScanInput(context: ScanContext, { config, known }: ScanWish): HostScanInput {
+  const { sysfs, proc } = context.roots;
+  return {
+    roots: { sysfs, proc },
+    isSimulated: context.simulated,
+    hostName: context.host.node_name,
+    config,
+    // Another host's tree, or a recorded one, has its own processes or none.
+    asksAgent: !context.simulated && proc === '/proc',
+    boundByUs: [], // binding comes with VFIO
+    known,
+  };
+}
+
+async function askOpenNodes(
+  { ask }: ScanContext,
+  { nodes }: OpenNodesQuestion,
+): Promise<OpenNodesAnswer> {
+  try {
+    return await ask('openNodes', { nodes: [...nodes] });
+  } catch (error) {
+    if (error instanceof DriverError && error.code === 'unsupported') return 'unknown';
+    throw error;
+  }
+}
