@@ -8,6 +8,9 @@ export type ErrorKind =
   | 'precondition'
   | 'unprocessable'
   | 'too-large'
+  | 'headers-too-large'
+  | 'too-slow'
+  | 'gone'
   | 'unsupported-media'
   | 'wrong-method'
   | 'throttled'
@@ -17,6 +20,8 @@ export type ErrorKind =
 export const errorCodes = {
   'invalid-input': { kind: 'invalid', title: 'A field is wrong' },
   'body-too-large': { kind: 'too-large', title: 'The request body is too large' },
+  'headers-too-large': { kind: 'headers-too-large', title: 'The request headers are too large' },
+  'request-timeout': { kind: 'too-slow', title: 'The request did not arrive in time' },
   'unsupported-media-type': { kind: 'unsupported-media', title: 'Only JSON is accepted' },
   'not-authenticated': { kind: 'unauthenticated', title: 'Credentials are missing or wrong' },
   forbidden: { kind: 'forbidden', title: 'The role does not allow this' },
@@ -37,6 +42,7 @@ export const errorCodes = {
   'profile-not-found': { kind: 'not-found', title: 'No such device profile' },
   'grant-not-found': { kind: 'not-found', title: 'No such grant' },
   'operation-not-found': { kind: 'not-found', title: 'No such operation' },
+  'event-number-unknown': { kind: 'gone', title: 'No event has had this number yet' },
   'unclaimed-not-found': { kind: 'not-found', title: 'No such unclaimed device' },
   'wrong-state': { kind: 'conflict', title: 'The thing is in a state that does not allow this' },
   'already-exists': { kind: 'conflict', title: 'The name is in use' },

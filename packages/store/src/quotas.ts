@@ -33,6 +33,11 @@ export function lockQuotas(tx: Transaction<Database>, projectId: string): Promis
     .execute();
 }
 
+/** Changes of a project's limits one after the other, also while it has none that could be locked. */
+export async function takeTurnOnQuota(tx: Transaction<Database>, projectId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`quota ${projectId}`}, 0))`.execute(tx);
+}
+
 export async function setQuota(
   tx: Kysely<Database>,
   row: {

@@ -14,21 +14,21 @@ interface FollowDeps {
   readonly http: Pick<HttpClient, 'stream'>;
   readonly io: Pick<Io, 'clock' | 'rng'>;
   readonly url: string;
+  readonly warn: (line: string) => void;
 }
 
 /** @throws CliError when the server has been away for 10 s. */
 export async function* followEvents(
   query: Query,
   limit: number | undefined,
-  { http, io, url }: FollowDeps,
+  { http, io, url, warn }: FollowDeps,
 ): AsyncGenerator<Event> {
   let lastId: string | undefined;
   let lostSinceMs: number | undefined;
   let count = 0;
   for (;;) {
-    const headers: Record<string, string> = lastId === undefined ? {} : { 'last-event-id': lastId };
     try {
-      for await (const event of http.stream({ path: '/v3/events', query, headers })) {
+      for await (const event of http.stream(requestAfter(lastId, query))) {
         lostSinceMs = undefined;
         lastId = event.id ?? lastId;
         yield toEvent(event.data);
@@ -38,12 +38,38 @@ export async function* followEvents(
       lostSinceMs ??= io.clock.monotonicMs();
     } catch (error) {
       if (isSilence(error)) continue; // Nothing happened for a while: nothing is wrong with that.
+      const newest = lastId === undefined ? undefined : newestOf(error);
+      if (newest !== undefined) {
+        warn(
+          `The newest event has number ${newest}, and ${lastId} was read: going on after ${newest}.`,
+        );
+        lastId = String(newest);
+        continue;
+      }
       if (!isPassing(error)) throw error;
       lostSinceMs ??= io.clock.monotonicMs();
     }
     if (io.clock.monotonicMs() - lostSinceMs > waitLimits.lostMsMax) throw lostError(url, lastId);
     await io.clock.sleep(io.rng.fraction() * waitLimits.pauseMsMax);
   }
+}
+
+/** Where it broke; what was asked for at first counts until the first event. */
+function requestAfter(
+  lastId: string | undefined,
+  query: Query,
+): { path: string; query: Query; headers: Record<string, string> } {
+  const path = '/v3/events';
+  if (lastId === undefined) return { path, query, headers: {} };
+  const { after: _after, ...rest } = query;
+  return { path, query: rest, headers: { 'last-event-id': lastId } };
+}
+
+/** The server went back to an earlier state of its database: what was read since is of another past. */
+function newestOf(error: unknown): number | undefined {
+  if (!(error instanceof ApiError) || error.code !== 'event-number-unknown') return undefined;
+  const { newest } = error.extra;
+  return typeof newest === 'number' ? newest : undefined;
 }
 
 function isSilence(error: unknown): boolean {

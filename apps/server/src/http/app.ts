@@ -14,9 +14,11 @@ import { toAnswer } from '../problem.ts';
 import { toV2Url } from '../v2/paths.ts';
 import { registerV2 } from '../v2/register.ts';
 import { registerV3 } from '../v3/routes.ts';
+import { refuseBrokenRequest } from './broken-request.ts';
 import type { HttpDeps } from './deps.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerHttpMetrics } from './http-metrics.ts';
+import { takeJsonBodies } from './json-body.ts';
 import { registerOperating } from './operating.ts';
 import { readToEnd } from './read-to-end.ts';
 import { checkText, makeValidators, toInvalidInput } from './validation.ts';
@@ -39,6 +41,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
     rewriteUrl: ({ url = '/' }) => (deps.servesApi ? toV2Url(url) : url),
     routerOptions: { maxParamLength: httpLimits.pathParameterCharsMax },
     frameworkErrors: (error, request, reply) => sendProblem(deps, { error, request, reply }),
+    clientErrorHandler: (error, socket) => refuseBrokenRequest(error, socket, deps.rng),
     ...(serverFactory === undefined ? {} : { serverFactory }),
   };
   const app = fastify(options);
@@ -48,6 +51,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
     closing.abort(new Error('the server is stopping'));
     done();
   });
+  takeJsonBodies(app);
   useValidation(app);
   useProblems(app, deps);
   useRequestChecks(app);

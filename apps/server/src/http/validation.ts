@@ -1,5 +1,5 @@
 /** Parsing at the door: strict bodies, queries whose text is turned into what the schema says. */
-import { nearest } from '@cyborg/model/nearest';
+import { nearestHint } from '@cyborg/model/nearest';
 import { ServiceError } from '@cyborg/model/errors';
 import { Ajv } from 'ajv';
 import type { ErrorObject, ValidateFunction } from 'ajv';
@@ -77,8 +77,8 @@ function unknownKey({ params, parentSchema }: ErrorObject): string {
   const known =
     typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
   if (known.length === 0) return 'is not known here; nothing is allowed there.';
-  const near = nearest(String(params['additionalProperty']), known).join(', ');
-  return `is not known; the nearest that exist are ${near}.`;
+  const hint = nearestHint(String(params['additionalProperty']), known, '');
+  return `is not known; ${hint}.`;
 }
 
 function allowed(error: ErrorObject, all: readonly ErrorObject[]): string {

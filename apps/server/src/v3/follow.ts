@@ -1,6 +1,6 @@
 /** What `Accept: text/event-stream` follows: an operation to its end, and events as they are numbered. */
 import type { ConductorDeps } from '@cyborg/conductor/deps';
-import { followEvents as readOn } from '@cyborg/conductor/events/read-events';
+import { checkEventNumber, followEvents as readOn } from '@cyborg/conductor/events/read-events';
 import type { Input } from '@cyborg/conductor/handler';
 import { followOperation as watch } from '@cyborg/conductor/operations/read-operations';
 import type { Caller } from '@cyborg/model/caller';
@@ -21,9 +21,9 @@ export interface Following {
 export type Follow = (
   deps: FollowDeps,
   following: Following,
-) => (signal: AbortSignal) => AsyncGenerator<StreamEvent>;
+) => Promise<(signal: AbortSignal) => AsyncGenerator<StreamEvent>>;
 
-export const followOperation: Follow = (deps, { caller, input }) => {
+export const followOperation: Follow = async (deps, { caller, input }) => {
   const { id } = input.params as V3Params<'showOperation'>; // checked against its schema
   return async function* (signal) {
     for await (const data of watch(deps, caller, { id, signal })) {
@@ -32,9 +32,10 @@ export const followOperation: Follow = (deps, { caller, input }) => {
   };
 };
 
-export const followEvents: Follow = (deps, { caller, input, lastEventId }) => {
+export const followEvents: Follow = async (deps, { caller, input, lastEventId }) => {
   const { kind, subject_id: subjectId, after } = input.query as V3Query<'listEvents'>;
   const start = fromId(lastEventId) ?? after;
+  if (start !== undefined) await checkEventNumber(deps.db, start);
   return async function* (signal) {
     for await (const data of readOn(deps, caller, { after: start, kind, subjectId, signal })) {
       yield { event: 'event', id: String(data.number), data };

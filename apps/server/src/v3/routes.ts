@@ -1,7 +1,7 @@
 /** Every operation of the v3 API as a route: who may, what it takes, what it answers. No route has code of its own. */
 import type { V3OperationName } from '@cyborg/api-spec/routes';
 import { v3Operations } from '@cyborg/api-spec/v3';
-import { etagOf } from '@cyborg/conductor/etag';
+import { etagOfView } from '@cyborg/conductor/etag';
 import type { Handler, Input } from '@cyborg/conductor/handler';
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
@@ -12,6 +12,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { HttpDeps } from '../http/deps.ts';
 import { makeEventStreams } from '../http/event-stream.ts';
 import type { EventStreams } from '../http/event-stream.ts';
+import { prefers } from '../http/prefers.ts';
 import { followEvents, followOperation } from './follow.ts';
 import type { Follow } from './follow.ts';
 
@@ -37,7 +38,7 @@ export function registerV3(app: FastifyInstance, deps: V3Deps): void {
   }
 }
 
-/** For operations that take no query: a `dry_run` that one does not know must not be carried out. */
+/** For operations that take no query or body: a `dry_run` that one does not know must not be carried out. */
 const nothing = { type: 'object', additionalProperties: false } as const;
 
 function registerOperation(
@@ -53,21 +54,25 @@ function registerOperation(
     method: operation.method,
     url: operation.url,
     // The answer's schema is the conductor's promise, kept by tests: checking it here would only cost time.
-    schema: { querystring: nothing, ...operation.schema, response: {} },
+    schema: { querystring: nothing, ...bodyOf(operation), ...operation.schema, response: {} },
     onRequest: async (request, reply) => admit(deps, operation, { request, reply }),
     handler: async (request, reply) => {
       const caller = callerOf(request);
       const input = toInput(request);
-      if (follow !== undefined && wantsStream(request)) {
+      if (follow !== undefined && prefers(request, 'text/event-stream')) {
         const authenticate = (): Promise<Caller | undefined> => identify(deps, request);
         const lastEventId = [request.headers['last-event-id']].flat()[0];
         await handle(caller, input);
-        const events = follow(deps.conductor, { caller, input, lastEventId });
+        const events = await follow(deps.conductor, { caller, input, lastEventId });
         return streams.open({ request, reply, authenticate }, events);
       }
-      return answer(reply, { status, view: await handle(caller, input), request });
+      return answer(reply, { status, view: await handle(caller, input) });
     },
   });
+}
+
+function bodyOf({ method }: OperationSpec): { readonly body?: object } {
+  return method === 'GET' ? {} : { body: nothing };
 }
 
 const follows: Partial<Record<V3OperationName, Follow>> = {
@@ -134,39 +139,17 @@ function successStatus(schema: object): number {
 interface Outcome {
   readonly status: number;
   readonly view: unknown;
-  readonly request: FastifyRequest;
 }
 
-function answer(reply: FastifyReply, { status, view, request }: Outcome): FastifyReply {
+function answer(reply: FastifyReply, { status, view }: Outcome): FastifyReply {
   if (isDryRun(view)) return reply.code(200).send(view);
   if (status === 204) return reply.code(204).send();
-  const etag = isChanging(view) ? etagOf(view) : undefined;
+  const etag = etagOfView(view);
   if (etag !== undefined) reply.header('etag', etag);
-  const isRead = request.method === 'GET' || request.method === 'HEAD';
-  if (isRead && etag !== undefined && request.headers['if-none-match'] === etag) {
-    return reply.code(304).send();
-  }
   // Instants become ISO strings in UTC with milliseconds, as JSON writes a Date.
   return reply.code(status).send(view);
 }
 
 function isDryRun(view: unknown): boolean {
   return typeof view === 'object' && view !== null && 'dry_run' in view && view.dry_run === true;
-}
-
-function isChanging(view: unknown): view is { created_at: Date; updated_at: Date | null } {
-  return (
-    typeof view === 'object' &&
-    view !== null &&
-    'created_at' in view &&
-    'updated_at' in view &&
-    view.created_at instanceof Date &&
-    (view.updated_at === null || view.updated_at instanceof Date)
-  );
-}
-
-function wantsStream({ headers }: FastifyRequest): boolean {
-  return (headers.accept ?? '')
-    .split(',')
-    .some((type) => type.trim().startsWith('text/event-stream'));
 }

@@ -2,6 +2,7 @@ import type { Caller } from '@cyborg/model/caller';
 
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
+import { checkIfMatch, checkIfMatchAbsent } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { idempotently } from '../idempotency.ts';
 import type { OperationView } from '../operations/read-operations.ts';
@@ -31,10 +32,12 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
   return {
     showDeployment: (caller, { params }) => readDeployment(deps.db, caller, params.driver_id),
 
-    async installDriver(caller, { params, query, body, idempotencyKey: key }) {
+    async installDriver(caller, { params, query, body, ifMatch, idempotencyKey: key }) {
       if (query.dry_run === true) {
         return dryRun(deps, async (running) => {
-          const plan = await planInstall(running, await unlocked(running, caller, params), body);
+          const context = await unlocked(running, caller, params);
+          checkInstalled(context, ifMatch);
+          const plan = await planInstall(running, context, body);
           return plan.isSame
             ? []
             : changes(params, [
@@ -46,9 +49,11 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
       }
       const path = `/v3/drivers/${params.driver_id}/deployment`;
       return act(deps, (running) =>
-        idempotently(running, { caller, method: 'PUT', path, key, body }, async () =>
-          install(deps, running, { context: await locked(running, caller, params), body }),
-        ),
+        idempotently(running, { caller, method: 'PUT', path, key, body }, async () => {
+          const context = await locked(running, caller, params);
+          checkInstalled(context, ifMatch);
+          return install(deps, running, { context, body });
+        }),
       );
     },
 
@@ -72,10 +77,11 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
       });
     },
 
-    async uninstallDriver(caller, { params, query }) {
+    async uninstallDriver(caller, { params, query, ifMatch }) {
       if (query.dry_run === true) {
         return dryRun(deps, async (running) => {
           const context = await unlocked(running, caller, params);
+          checkInstalled(context, ifMatch);
           const plan = await planUninstall(running, context, { query, isLocked: false });
           return changes(params, [
             ...plan.targets.map(({ host, backend }) => `backend ${host}@${backend} is removed`),
@@ -83,11 +89,23 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
           ]);
         });
       }
-      return act(deps, async (running) =>
-        uninstall(deps, running, { context: await locked(running, caller, params), query }),
-      );
+      return act(deps, async (running) => {
+        const context = await locked(running, caller, params);
+        checkInstalled(context, ifMatch);
+        return uninstall(deps, running, { context, query });
+      });
     },
   };
+}
+
+/** @throws ServiceError `stale-edit`, also when an ETag is given for a driver that is not installed. */
+function checkInstalled(
+  { known, deployment }: DeploymentContext,
+  ifMatch: string | undefined,
+): void {
+  const name = `the deployment of ${known.driver.id}`;
+  if (deployment === undefined) checkIfMatchAbsent(ifMatch, name);
+  else checkIfMatch(ifMatch, deployment, name);
 }
 
 function changes({ driver_id }: Params, sentences: readonly string[]): Change[] {

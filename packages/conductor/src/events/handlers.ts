@@ -1,7 +1,13 @@
 import type { ConductorDeps } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { pageItemsDefault, type Page } from '../page.ts';
-import { eventNumberOf, readEvents, toEventPage, type EventView } from './read-events.ts';
+import {
+  checkEventNumber,
+  eventNumberOf,
+  readEvents,
+  toEventPage,
+  type EventView,
+} from './read-events.ts';
 
 type ListInput = Input<
   object,
@@ -22,8 +28,10 @@ export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandl
   return {
     async listEvents(caller, { query }) {
       const limit = query.limit ?? pageItemsDefault;
+      const after = eventNumberOf(query.marker) ?? query.after;
+      if (after !== undefined) await checkEventNumber(db, after);
       const events = await readEvents(db, caller, {
-        after: eventNumberOf(query.marker) ?? query.after,
+        after,
         kind: query.kind,
         subjectId: query.subject_id,
         limit: limit + 1,

@@ -4,6 +4,7 @@ import { sql, type Selectable } from 'kysely';
 
 import type { ConductorDeps, Tx } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
+import { checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { selects } from '../deployments/selectors.ts';
 import { findHost, notFound, type HostRow } from '../hosts/find-host.ts';
@@ -72,16 +73,18 @@ export function makeGrantHandlers(deps: ConductorDeps): GrantHandlers {
       );
     },
 
-    async deleteGrant(caller, { params, query }) {
+    async deleteGrant(caller, { params, query, ifMatch }) {
       if (query.dry_run === true) {
         return dryRun(deps, async ({ tx }) => {
           const row = await findGrant(tx, params.id);
+          checkGrant(ifMatch, row);
           const what = `project ${row.project_id} loses its grant of host ${row.host_name}; attachments stay`;
           return [{ subject_kind: 'grant', subject_id: row.id, change: what }];
         });
       }
       return act(deps, async (running) => {
         const row = await findGrant(running.tx, params.id);
+        checkGrant(ifMatch, row);
         await running.tx.deleteFrom('access_grant').where('id', '=', row.id).execute();
         await tell(running, row, { kind: 'grant.deleted', userId: caller.userId });
         return null;
@@ -167,6 +170,10 @@ async function addGrant(
   const named = { ...row, host_name: hostName };
   await tell(running, named, { kind: 'grant.created', userId });
   return toGrantView(named);
+}
+
+function checkGrant(ifMatch: string | undefined, { id, created_at }: Row): void {
+  checkIfMatch(ifMatch, { created_at, updated_at: null }, `grant ${id}`);
 }
 
 async function findGrant(tx: Tx, id: string): Promise<Row> {

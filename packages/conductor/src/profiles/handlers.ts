@@ -14,6 +14,7 @@ import type { ProfileGroup } from '@cyborg/store/schema';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
+import { checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { idempotently } from '../idempotency.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
@@ -76,15 +77,16 @@ export function makeProfileHandlers(deps: ConductorDeps): ProfileHandlers {
         idempotently(current, request, () => create(current, deps, { caller, body, groups })),
       );
     },
-    async deleteProfile(caller, { params, query }) {
+    async deleteProfile(caller, { params, query, ifMatch }) {
       if (query.dry_run === true) {
         return dryRun(deps, async ({ tx }) => {
           const row = await findProfile(tx, params.profile);
+          checkIfMatch(ifMatch, row, `device profile ${row.name}`);
           await checkUnused(tx, caller, row);
           return [{ subject_kind: 'profile', subject_id: row.id, change: `delete ${row.name}` }];
         });
       }
-      return act(deps, (current) => remove(current, caller, params.profile));
+      return act(deps, (current) => remove(current, caller, { idOrName: params.profile, ifMatch }));
     },
   };
 }
@@ -112,10 +114,15 @@ async function create(
   return toProfileView(row);
 }
 
-async function remove(current: Act, caller: Caller, idOrName: string): Promise<null> {
+async function remove(
+  current: Act,
+  caller: Caller,
+  { idOrName, ifMatch }: { readonly idOrName: string; readonly ifMatch: string | undefined },
+): Promise<null> {
   const { id } = await findProfile(current.tx, idOrName);
   await lockDeviceProfile(current.tx, id);
   const row = await findProfile(current.tx, id);
+  checkIfMatch(ifMatch, row, `device profile ${row.name}`);
   await checkUnused(current.tx, caller, row);
   await deleteDeviceProfile(current.tx, id);
   await recordEvents(current, [eventOf('profile.deleted', row, caller)]);

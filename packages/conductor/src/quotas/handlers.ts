@@ -1,9 +1,17 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import { liftQuota, lockQuotas, readQuota, setQuota, type QuotaUse } from '@cyborg/store/quotas';
+import {
+  liftQuota,
+  lockQuotas,
+  readQuota,
+  setQuota,
+  takeTurnOnQuota,
+  type QuotaUse,
+} from '@cyborg/store/quotas';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
+import { checkEtag, etagOfContent, withEtag } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { recordEvents } from '../record-event.ts';
 import { act } from '../transaction.ts';
@@ -31,20 +39,23 @@ export function makeQuotaHandlers(deps: ConductorDeps): QuotaHandlers {
       checkOwn(caller, params.project_id);
       return view(deps.db, params.project_id);
     },
-    async updateQuota(caller, { params: { project_id: projectId }, query, body }) {
+    async updateQuota(caller, { params: { project_id: projectId }, query, body, ifMatch }) {
       checkTypes(body);
       if (query.dry_run === true) {
-        return dryRun(deps, async () =>
-          body.limits.map(({ type, accelerators_max: max }) => ({
+        return dryRun(deps, async ({ tx }) => {
+          await checkUnchanged(tx, projectId, ifMatch);
+          return body.limits.map(({ type, accelerators_max: max }) => ({
             subject_kind: 'quota',
             subject_id: projectId,
             change: max === null ? `lift the limit of ${type}` : `at most ${max} of ${type}`,
-          })),
-        );
+          }));
+        });
       }
       return act(deps, async (current) => {
         const { tx, now } = current;
+        await takeTurnOnQuota(tx, projectId);
         await lockQuotas(tx, projectId);
+        await checkUnchanged(tx, projectId, ifMatch);
         for (const { type, accelerators_max: max } of body.limits) {
           if (max === null) await liftQuota(tx, { projectId, type });
           else await setQuota(tx, { projectId, type, max, now });
@@ -66,7 +77,24 @@ export function makeQuotaHandlers(deps: ConductorDeps): QuotaHandlers {
 }
 
 async function view(db: Db, projectId: string): Promise<QuotaView> {
-  return { project_id: projectId, limits: await readQuota(db, projectId) };
+  const limits = await readQuota(db, projectId);
+  return withEtag({ project_id: projectId, limits }, etagOfLimits(limits));
+}
+
+/** Of what is set; what is used changes by itself. */
+function etagOfLimits(limits: readonly QuotaUse[]): string {
+  const set = limits.filter((limit) => limit.accelerators_max !== null);
+  return etagOfContent(set.map((limit) => [limit.type, limit.accelerators_max]));
+}
+
+async function checkUnchanged(
+  db: Db,
+  projectId: string,
+  ifMatch: string | undefined,
+): Promise<void> {
+  if (ifMatch === undefined) return;
+  const current = etagOfLimits(await readQuota(db, projectId));
+  checkEtag(ifMatch, current, `the quota of project ${projectId}`);
 }
 
 function checkOwn(caller: Caller, projectId: string): void {

@@ -1,7 +1,7 @@
 import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
-import { changedAt, checkIfMatch } from '../etag.ts';
+import { changedAt, checkIfMatch, etagOf, withEtag } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { toPage, type Page } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
@@ -29,7 +29,7 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
     const scope = scopeOf(caller);
     const now = deps.clock.now();
     const [row] = await listServiceRows(deps.db, { scope, now, leaseSeconds, query: {}, id });
-    if (row !== undefined) return toServiceView(row);
+    if (row !== undefined) return withServiceEtag(toServiceView(row));
     const known = await listServiceRows(deps.db, { scope, now, leaseSeconds, query: {} });
     throw notFound('service-not-found', {
       noun: 'service',
@@ -84,6 +84,13 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
       return showOne(caller, params.id);
     },
   };
+}
+
+/** A control service has no row to edit; its `updated_at` is its last sign of life. */
+function withServiceEtag(view: ServiceView): ServiceView {
+  const { updated_at } = view;
+  if (view.kind === 'control' || updated_at === null) return view;
+  return withEtag(view, etagOf({ created_at: updated_at, updated_at }));
 }
 
 function toServiceView({ sort_key: _key, ...row }: ServiceRow): ServiceView {
