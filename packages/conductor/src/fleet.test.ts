@@ -123,11 +123,12 @@ describe('scope (promise 9)', () => {
     const instances = makeInstanceHandlers(bench.deps);
     await expect(hosts.showHost(manager, of({ host: 'other' }))).rejects.toMatchObject({
       code: 'host-not-found',
-      extra: { nearest: ['granted'] },
+      message: 'There is no host "other"; there is granted.',
+      extra: { nearest: [] },
     });
-    await expect(
-      backends.showBackend(manager, of({ backend: 'other@virtual' })),
-    ).rejects.toMatchObject({ code: 'backend-not-found', extra: { nearest: ['granted@virtual'] } });
+    await expect(backends.showBackend(manager, of({ backend: 'other@virtual' }))).rejects.toThrow(
+      'There is no backend "other@virtual"; the nearest: granted@virtual.',
+    );
     await expect(
       instances.showInstance(stranger, of({ instance_id: guest })),
     ).rejects.toMatchObject({ code: 'instance-not-found', extra: { nearest: [] } });

@@ -1,7 +1,7 @@
 import { nearest } from '@cyborg/model/nearest';
 
 import { OptionError } from './option-error.ts';
-import { toFlag } from './option-schema.ts';
+import { toFlag, toVariable } from './option-schema.ts';
 import type { OptionSchema } from './option-schema.ts';
 
 export type ReadArguments =
@@ -44,6 +44,7 @@ export function readArguments(schema: OptionSchema, argv: readonly string[]): Re
       configFile = inline ?? nextValue(name, words);
       continue;
     }
+    refuseSecret(name, schema);
     const flag = known.get(name) ?? refuseUnknown(word, [...known.keys()]);
     const value = flag.isBoolean
       ? switchValue(flag, name, inline)
@@ -55,7 +56,8 @@ export function readArguments(schema: OptionSchema, argv: readonly string[]): Re
 
 function knownFlags(schema: OptionSchema): Map<string, Flag> {
   const known = new Map<string, Flag>();
-  for (const [key, { type }] of Object.entries(schema)) {
+  for (const [key, { type, noFlag }] of Object.entries(schema)) {
+    if (noFlag === true) continue;
     const flag = { key, isBoolean: type === 'boolean', isList: type === 'list', isNegation: false };
     known.set(toFlag(key), flag);
     if (flag.isBoolean) known.set(`--no-${toFlag(key).slice(2)}`, { ...flag, isNegation: true });
@@ -90,11 +92,24 @@ function listOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+function refuseSecret(name: string, schema: OptionSchema): void {
+  const [key] =
+    Object.entries(schema).find(([each, { noFlag }]) => noFlag === true && toFlag(each) === name) ??
+    [];
+  if (key === undefined) return;
+  throw new OptionError(
+    `${name} is not taken on the command line, which other users of the machine can read: ` +
+      `give ${toFlag(`${key}File`)}, or the environment variable that ends in ${toVariable(key)}.`,
+  );
+}
+
 function refuseUnknown(word: string, known: readonly string[]): never {
   if (!word.startsWith('-')) {
     throw new OptionError(`${JSON.stringify(word)} is not an option; options begin with --.`);
   }
   const [name] = splitFlag(word);
-  const near = nearest(name, [...known, ...commonFlags]).join(', ');
-  throw new OptionError(`There is no option ${name}; the nearest that exist are ${near}.`);
+  const near = nearest(name, [...known, ...commonFlags]);
+  const hint =
+    near.length === 0 ? '--help lists them' : `the nearest that exist are ${near.join(', ')}`;
+  throw new OptionError(`There is no option ${name}; ${hint}.`);
 }

@@ -115,10 +115,10 @@ function refuseUnknownKeys(schema: OptionSchema, file: ReturnType<typeof readCon
   const known = Object.keys(schema).map(toFileKey);
   for (const key of file.values.keys()) {
     if (known.includes(key)) continue;
-    throw new OptionError(
-      `${file.path} has the unknown key ${show(key)}; the nearest that exist are ` +
-        `${nearest(key, known).join(', ')}.`,
-    );
+    const near = nearest(key, known);
+    const hint =
+      near.length === 0 ? '--help lists them' : `the nearest that exist are ${near.join(', ')}`;
+    throw new OptionError(`${file.path} has the unknown key ${show(key)}; ${hint}.`);
   }
 }
 

@@ -2,7 +2,7 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import { nearest } from '@cyborg/model/nearest';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import {
   listInstanceNames,
   readAttachContext,
@@ -99,14 +99,14 @@ function whyHostNotReady(row: AttachContextRow, now: Date): string | undefined {
 
 async function notFound(db: Db, caller: Caller, instance: string): Promise<ServiceError> {
   const visible = instancesInScope(scopeOf(caller));
-  const names = nearest(instance, await listInstanceNames(db, visible));
-  const hint = names.length > 0 ? `the nearest are: ${names.join(', ')}` : 'you have none';
+  const names = await listInstanceNames(db, visible);
+  const hint = nearestHint(instance, names, 'you have none');
   const rule = isAdmin(caller) ? '' : ' Instances without a project are shown to admins only.';
   return new ServiceError(
     'instance-not-found',
     `There is no instance "${instance}"; ${hint}.${rule}`,
     {
-      extra: { nearest: names },
+      extra: { nearest: nearest(instance, names) },
     },
   );
 }

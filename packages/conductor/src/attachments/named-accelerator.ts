@@ -1,7 +1,7 @@
 /** Accelerators go by id; people may use the name that only one has on the instance's host. */
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import { nearest } from '@cyborg/model/nearest';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import { listNamedAccelerators, type NamedAccelerator } from '@cyborg/store/named-accelerators';
 import { sql, type SqlBool } from 'kysely';
 
@@ -71,13 +71,12 @@ async function notOnHost(db: Db, name: string, context: AttachContext): Promise<
     where: sql<SqlBool>`accelerator.host_id = ${context.hostId}`,
     limit: namesReadMax,
   });
-  const names = nearest(name, [...new Set(onHost.map((one) => one.name))]);
-  const hint =
-    names.length === 0 ? 'that host has no accelerators' : `the nearest there: ${names.join(', ')}`;
+  const names = [...new Set(onHost.map((one) => one.name))];
+  const hint = nearestHint(name, names, 'that host has no accelerators');
   return new ServiceError(
     'accelerator-not-found',
     `${whereItIs(name, elsewhere)} Instance ${context.instance.name} is on host ${context.host}; ${hint}.`,
-    { extra: { nearest: names } },
+    { extra: { nearest: nearest(name, names) } },
   );
 }
 

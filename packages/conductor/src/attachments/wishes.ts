@@ -1,6 +1,6 @@
 /** What a request asks for, as wishes that accelerators can be held against. */
 import { ServiceError } from '@cyborg/model/errors';
-import { nearest } from '@cyborg/model/nearest';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import { driverIds, listKinds, type KindRow } from '@cyborg/store/candidates';
 
 import type { Db } from '../deps.ts';
@@ -82,12 +82,10 @@ function byDriver(driverId: string, count: number): Wishes {
 export async function checkDriverExists(db: Db, driverId: string): Promise<void> {
   const known = await driverIds(db);
   if (known.includes(driverId)) return;
-  const names = nearest(driverId, known);
-  throw new ServiceError(
-    'driver-not-found',
-    `There is no driver "${driverId}"; the nearest are: ${names.join(', ') || 'none'}.`,
-    { extra: { nearest: names } },
-  );
+  const hint = nearestHint(driverId, known, 'there is none yet');
+  throw new ServiceError('driver-not-found', `There is no driver "${driverId}"; ${hint}.`, {
+    extra: { nearest: nearest(driverId, known) },
+  });
 }
 
 async function byProfile(db: Db, idOrName: string, count: number): Promise<Wishes> {

@@ -752,7 +752,7 @@ describe('operations on hosts', () => {
     expect(await bench.operation(asked.id)).toMatchObject({ state: 'succeeded' });
     await expect(
       createDiscovery(admin, { params: {}, query, body: { backend: 'pcie' } }),
-    ).rejects.toMatchObject({ code: 'backend-not-found', extra: { nearest: ['pci', 'virtual'] } });
+    ).rejects.toMatchObject({ code: 'backend-not-found', extra: { nearest: ['pci'] } });
     await expect(
       createDiscovery(manager, { params: {}, query, body: { host: 'h' } }),
     ).rejects.toMatchObject({ code: 'host-not-found' });

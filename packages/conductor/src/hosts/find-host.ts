@@ -1,7 +1,7 @@
 /** A host by name or id, among those that the caller sees. */
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import { nearest } from '@cyborg/model/nearest';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import type { HostTable } from '@cyborg/store/schema';
 import type { Selectable } from 'kysely';
 
@@ -50,9 +50,8 @@ export function notFound(
   code: ConstructorParameters<typeof ServiceError>[0],
   { noun, name, names }: { noun: string; name: string; names: readonly string[] },
 ): ServiceError {
-  const near = nearest(name, names);
-  const hint = near.length > 0 ? `the nearest: ${near.join(', ')}` : `there is no ${noun} yet`;
+  const hint = nearestHint(name, names, `there is no ${noun} yet`);
   return new ServiceError(code, `There is no ${noun} "${name}"; ${hint}.`, {
-    extra: { nearest: near },
+    extra: { nearest: nearest(name, names) },
   });
 }

@@ -1,6 +1,6 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import { nearest } from '@cyborg/model/nearest';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import {
   findDeviceProfile,
   listDeviceProfileNames,
@@ -18,13 +18,13 @@ export async function findProfile(db: Db, idOrName: string): Promise<DeviceProfi
   const byId = isUuid(idOrName) ? await findDeviceProfile(db, { id: idOrName }) : undefined;
   const row = byId ?? (await findDeviceProfile(db, { name: idOrName }));
   if (row !== undefined) return row;
-  const names = nearest(idOrName, await listDeviceProfileNames(db));
-  const hint = names.length > 0 ? `the nearest are: ${names.join(', ')}` : 'there are none yet';
+  const names = await listDeviceProfileNames(db);
+  const hint = nearestHint(idOrName, names, 'there are none yet');
   throw new ServiceError(
     'profile-not-found',
     `There is no device profile "${idOrName}"; ${hint}.`,
     {
-      extra: { nearest: names },
+      extra: { nearest: nearest(idOrName, names) },
     },
   );
 }
