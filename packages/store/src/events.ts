@@ -1,4 +1,4 @@
-import { sql, type Kysely, type SqlBool, type RawBuilder, type Transaction } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
 import { isOfProject, pageLimit } from './page-of-ids.ts';
 import type { Database } from './schema.ts';
