@@ -155,7 +155,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   },
   'host-reenroll': {
     group: 'Fleet',
-    summary: 'Make a join token for a host that is known already',
+    summary: "Revoke a host's credential and make a join token for it; attachments stay",
     load: async () => (await import('./commands/hosts.ts')).hostReenroll,
   },
   'join-token-create': {

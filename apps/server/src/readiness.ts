@@ -1,8 +1,12 @@
 /** Whether this server can serve: asked by load balancers, by `npm start` and by tests. */
 export interface ReadinessCheck {
   readonly name: string;
-  /** Undefined when it is well, else what is missing. */
-  readonly check: () => Promise<string | undefined>;
+  /** Undefined when it is well, else what is missing; a note is well, with something to know. */
+  readonly check: () => Promise<string | undefined | ReadinessNote>;
+}
+
+export interface ReadinessNote {
+  readonly note: string;
 }
 
 export interface ReadinessReport {
@@ -23,12 +27,15 @@ export function makeReadiness(): Readiness {
       const results = await Promise.all(
         checks.map(async ({ name, check }) => {
           const problem = await check().catch((error: unknown) => messageOf(error));
-          return { name, problem };
+          if (problem === undefined) return { name, isWell: true, text: 'ok' };
+          return typeof problem === 'string'
+            ? { name, isWell: false, text: problem }
+            : { name, isWell: true, text: `ok; ${problem.note}` };
         }),
       );
       return {
-        ready: results.every(({ problem }) => problem === undefined),
-        checks: Object.fromEntries(results.map(({ name, problem }) => [name, problem ?? 'ok'])),
+        ready: results.every(({ isWell }) => isWell),
+        checks: Object.fromEntries(results.map(({ name, text }) => [name, text])),
       };
     },
   };

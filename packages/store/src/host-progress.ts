@@ -7,6 +7,8 @@ export interface HostProgress {
   readonly name: string;
   /** Of the agent that holds the lease now; null when none does. */
   readonly agentSince: Date | null;
+  /** Its credential is worth nothing: no agent can hold the lease. */
+  readonly isRevoked: boolean;
   readonly hasInventory: boolean;
   readonly hasInstances: boolean;
 }
@@ -22,6 +24,7 @@ export async function readHostProgress(
       'name',
       'agent_instance',
       'agent_since',
+      'revoked_at',
       'first_inventory_at',
       'instances_reported_at',
     ])
@@ -30,6 +33,7 @@ export async function readHostProgress(
   return rows.map((row) => ({
     name: row.name,
     agentSince: row.agent_instance === null ? null : row.agent_since,
+    isRevoked: row.revoked_at !== null,
     hasInventory: row.first_inventory_at !== null,
     hasInstances: row.instances_reported_at !== null,
   }));

@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { resolveRoles } from '@cyborg/model/caller';
 import type { Caller } from '@cyborg/model/caller';
-import { readHostProgress } from '@cyborg/store/host-progress';
+import type { Clock } from '@cyborg/service/clock';
+import type { Logger } from '@cyborg/service/logging';
+import { readHostProgress, type HostProgress } from '@cyborg/store/host-progress';
 import Type from 'typebox';
 import { Parse } from 'typebox/value';
 
 import { writePrivateFile } from '../auth/write-users-file.ts';
 import type { ReadinessCheck } from '../readiness.ts';
+import { repeat } from '../start/repeat.ts';
 import type { V3Handlers } from '../v3/handlers.ts';
 
 export interface LocalHost {
@@ -58,18 +61,37 @@ export interface Server {
   readonly v3: Pick<V3Handlers, 'createJoinToken' | 'reenrollHost' | 'installDriver'>;
 }
 
+const revokedLookMs = 2000;
+
 const TokenSchema = Type.Object({ token: Type.String() });
 
-/** @returns what the agent of the host is started with; with a join token when it has yet to enrol. */
-export async function agentArguments(server: Server, host: LocalHost): Promise<string[]> {
+export interface AgentStart {
+  readonly argv: readonly string[];
+  /** It was given a join token: it is sure to enrol. */
+  readonly isJoining: boolean;
+}
+
+/** Where an agent looks for a join token, also while it runs and is refused. */
+function tokenFileOf({ stateDir }: LocalHost): string {
+  return join(stateDir, 'join-token');
+}
+
+/** With a join token when it has yet to enrol, and is not kept out by an operator. */
+export async function prepareAgent(server: Server, host: LocalHost): Promise<AgentStart> {
   await mkdir(host.stateDir, { recursive: true, mode: 0o700 });
-  const tokenFile = join(host.stateDir, 'join-token');
+  const tokenFile = tokenFileOf(host);
   const [known] = await readHostProgress(server.deps.db, [host.name]);
   const hasCredential = existsSync(join(host.stateDir, 'credential.json'));
-  if (known === undefined || !hasCredential) {
+  const isJoining = known === undefined || (!hasCredential && !known.isRevoked);
+  if (isJoining) {
     const answer = await makeToken(server, host, known !== undefined);
     await writePrivateFile(tokenFile, `${Parse(TokenSchema, answer).token}\n`);
   }
+  if (!existsSync(tokenFile)) await writePrivateFile(tokenFile, '');
+  return { isJoining, argv: argumentsOf(server, host) };
+}
+
+function argumentsOf(server: Server, host: LocalHost): string[] {
   return [
     '--server',
     server.url,
@@ -78,7 +100,8 @@ export async function agentArguments(server: Server, host: LocalHost): Promise<s
     host.stateDir,
     '--host-name',
     host.name,
-    ...(existsSync(tokenFile) ? ['--join-token-file', tokenFile] : []),
+    '--join-token-file',
+    tokenFileOf(host),
     ...(host.isSimulated ? ['--simulated'] : []),
     ...host.agentOptions,
   ];
@@ -95,25 +118,77 @@ function makeToken({ v3 }: Server, host: LocalHost, isKnown: boolean): Promise<u
       });
 }
 
-/** Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger. */
+export interface AwaitedHosts {
+  readonly hosts: readonly LocalHost[];
+  /** Agents older than this are of an earlier start. */
+  readonly since: Date;
+  /** Names of those that were given a join token by this start. */
+  readonly joining: ReadonlySet<string>;
+}
+
+/**
+ * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger. A host that
+ * an operator has revoked is not waited for, and named.
+ */
 export function hostsReady(
   { db }: Pick<ConductorDeps, 'db'>,
-  { hosts, since }: { hosts: readonly LocalHost[]; since: Date },
+  { hosts, since, joining }: AwaitedHosts,
 ): ReadinessCheck {
   return {
     name: 'hosts',
     check: async () => {
       const names = hosts.map(({ name }) => name);
       const found = new Map((await readHostProgress(db, names)).map((host) => [host.name, host]));
+      const revoked: string[] = [];
       const missing = names.flatMap((name) => {
         const host = found.get(name);
-        if (host === undefined) return [`${name} has not enrolled yet`];
-        if (host.agentSince === null || host.agentSince < since)
-          return [`${name} has no agent yet`];
-        if (!host.hasInstances) return [`${name} has not listed its instances yet`];
-        return host.hasInventory ? [] : [`${name} has not sent its inventory yet`];
+        const hasAgent = host !== undefined && host.agentSince !== null && host.agentSince >= since;
+        if (host?.isRevoked === true && (hasAgent || !joining.has(name))) {
+          revoked.push(name);
+          return [];
+        }
+        return whatIsMissing(host, hasAgent).map((what) => `${name} ${what}`);
       });
-      return missing.length === 0 ? undefined : missing.join('; ');
+      if (missing.length > 0) return missing.join('; ');
+      return revoked.length === 0 ? undefined : { note: `revoked: ${revoked.join(', ')}` };
     },
   };
+}
+
+function whatIsMissing(host: HostProgress | undefined, hasAgent: boolean): string[] {
+  if (host === undefined) return ['has not enrolled yet'];
+  if (!hasAgent) return ['has no agent yet'];
+  if (!host.hasInstances) return ['has not listed its instances yet'];
+  return host.hasInventory ? [] : ['has not sent its inventory yet'];
+}
+
+/** Tells once of each host that is revoked, and again when it was enrolled in between. */
+export function watchRevoked(
+  deps: Pick<ConductorDeps, 'db'> & { readonly clock: Clock; readonly log: Pick<Logger, 'warn'> },
+  { hosts, tell }: { hosts: readonly LocalHost[]; tell: (host: LocalHost) => void },
+): AsyncDisposable {
+  const told = new Set<string>();
+  return repeat(deps, {
+    what: 'looking for revoked hosts',
+    everyMs: revokedLookMs,
+    run: async () => {
+      const names = hosts.map(({ name }) => name);
+      const progress = await readHostProgress(deps.db, names);
+      const revoked = new Set(progress.flatMap((one) => (one.isRevoked ? one.name : [])));
+      for (const name of told) if (!revoked.has(name)) told.delete(name);
+      for (const host of hosts) {
+        if (!revoked.has(host.name) || told.has(host.name)) continue;
+        told.add(host.name);
+        tell(host);
+      }
+    },
+  });
+}
+
+/** How a revoked host of this installation is enrolled again; its agent looks for the token by itself. */
+export function revokedText(host: LocalHost, command: string): string {
+  return (
+    `Host ${host.name} is revoked: its agent may do nothing more; what is attached there stays. To enrol it again:\n` +
+    `  ${command} host-reenroll ${host.name} -f value -c token > ${tokenFileOf(host)}\n`
+  );
 }

@@ -35,7 +35,8 @@ async function run(options: AllInOneOptions): Promise<void> {
   });
   shutdown.listen(process);
   process.on('SIGHUP', () => void shutdown.begin('SIGHUP'));
-  const surroundings = { clock: systemClock, rng: systemRng, log, env: process.env };
+  const tell = (text: string): void => void process.stdout.write(text);
+  const surroundings = { clock: systemClock, rng: systemRng, log, env: process.env, tell };
   const starting = startAllInOne(options, stateDir, surroundings);
   // A signal during the start waits for its end: what half-started is then stopped in order.
   shutdown.add('the installation', async () => (await starting).stop());

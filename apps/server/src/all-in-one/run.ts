@@ -16,11 +16,12 @@ import type { RunningServer } from '../server.ts';
 import { startAgentProcess } from './agent-process.ts';
 import { layOutDemo } from './demo.ts';
 import { demoBackends, installOnce, ownBackends } from './first-run.ts';
-import { agentArguments, hostsReady, thisHost } from './hosts.ts';
+import { hostsReady, prepareAgent, revokedText, thisHost, watchRevoked } from './hosts.ts';
 import type { LocalHost, Server } from './hosts.ts';
 import { openLogFile } from './log-file.ts';
 import { defaultClientFile, defaultStateDir } from './options.ts';
 import type { AllInOneOptions } from './options.ts';
+import { commandWords } from './texts.ts';
 import { ensureUsers, tenantProject, writeClientFiles, writeDefaultClientFile } from './users.ts';
 
 export interface AllInOneSurroundings {
@@ -28,6 +29,8 @@ export interface AllInOneSurroundings {
   readonly rng: Rng;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Something for the person at the terminal, while it runs; with its line ends. */
+  readonly tell: (text: string) => void;
 }
 
 export interface AllInOne {
@@ -36,6 +39,8 @@ export interface AllInOne {
   readonly qmpDir: string;
   /** The one to show: the default place when it was written, else that of the state directory. */
   readonly clientFile: string;
+  /** The CLI as it is typed in the checkout to reach this installation. */
+  readonly command: string;
   readonly notes: readonly string[];
   /** Resolves when /readyz is 200. */
   untilReady(signal: AbortSignal): Promise<void>;
@@ -75,7 +80,7 @@ async function makeFolders(folder: string): Promise<void> {
 export async function startAllInOne(
   options: AllInOneOptions,
   stateDir: string,
-  { clock, rng, log, env }: AllInOneSurroundings,
+  { clock, rng, log, env, tell }: AllInOneSurroundings,
 ): Promise<AllInOne> {
   await using stack = new AsyncDisposableStack();
   const usersFile = join(stateDir, 'users.yaml');
@@ -102,18 +107,20 @@ export async function startAllInOne(
   await writeClientFiles(logins, target);
   const [admin] = logins;
   const notes: string[] = [];
+  const defaultFile = defaultClientFile(env);
   let clientFile = join(stateDir, 'client.yaml');
   if (options.stateDir === undefined && admin !== undefined) {
-    const path = defaultClientFile(env);
-    const refusal = await writeDefaultClientFile(path, admin, target);
-    if (refusal === undefined) clientFile = path;
+    const refusal = await writeDefaultClientFile(defaultFile, admin, target);
+    if (refusal === undefined) clientFile = defaultFile;
     else notes.push(refusal);
   }
   const qmpDir = claimQmpDir(stateDir);
   const own = thisHost(stateDir, qmpDir);
   const demo = options.demo ? await layOutDemo(stateDir, tenantProject) : [];
   const hosts = [own, ...demo];
-  running.readiness.add(hostsReady(running.deps, { hosts, since: running.deps.clock.now() }));
+  const joining = new Set<string>();
+  const since = running.deps.clock.now();
+  running.readiness.add(hostsReady(running.deps, { hosts, since, joining }));
   const firstRun = makeFirstRun(server, { stateDir, own, demo, clock });
   running.readiness.add({ name: 'first run', check: async () => firstRun.trouble() });
   if (options.databaseUrl === undefined) {
@@ -123,7 +130,14 @@ export async function startAllInOne(
       hosts.map(({ name }) => name),
     );
   }
-  for (const host of hosts) stack.use(await startHost(server, host, { clock, rng, log, stateDir }));
+  for (const host of hosts) {
+    const { argv, isJoining } = await prepareAgent(server, host);
+    if (isJoining) joining.add(host.name);
+    stack.use(startHost(host, argv, { clock, rng, log, stateDir }));
+  }
+  const command = commandWords(clientFile === defaultFile ? undefined : clientFile);
+  const tellRevoked = (host: LocalHost): void => tell(revokedText(host, command));
+  stack.use(watchRevoked({ db: running.deps.db, clock, log }, { hosts, tell: tellRevoked }));
   stack.use(firstRun.start(log));
   pending = undefined;
   const owned = stack.move();
@@ -132,19 +146,19 @@ export async function startAllInOne(
     stateDir,
     qmpDir,
     clientFile,
+    command,
     notes,
     untilReady: (signal) => untilReady(running, clock, signal),
     stop: () => owned.disposeAsync(),
   };
 }
 
-async function startHost(
-  server: Server,
+function startHost(
   host: LocalHost,
-  { clock, rng, log, stateDir }: Omit<AllInOneSurroundings, 'env'> & { stateDir: string },
-): Promise<AsyncDisposable> {
+  argv: readonly string[],
+  { clock, rng, log, stateDir }: Omit<AllInOneSurroundings, 'env' | 'tell'> & { stateDir: string },
+): AsyncDisposable {
   const output = openLogFile(join(stateDir, 'log', `agent-${host.name}.log`));
-  const argv = await agentArguments(server, host);
   const agent = startAgentProcess({ name: host.name, argv, clock, rng, log, output });
   return {
     async [Symbol.asyncDispose]() {

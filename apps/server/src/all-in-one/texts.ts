@@ -11,11 +11,10 @@ export function startedText({ url, stateDir, notes }: AllInOne, logPath: string)
 }
 
 export function readyText(
-  { clientFile, qmpDir, url, stateDir }: AllInOne,
-  { stateDir: givenStateDir, demo }: { stateDir: string | undefined; demo: boolean },
+  { clientFile, command: program, qmpDir, url }: AllInOne,
+  { demo }: { demo: boolean },
 ): string {
-  const prefix = givenStateDir === undefined ? '' : `CYBORG_CONFIG=${stateDir}/client.yaml `;
-  const command = (words: string): string => `  ${prefix}bin/cyborg ${words}`;
+  const command = (words: string): string => `  ${program} ${words}`;
   return lines([
     '',
     'Ready.',
@@ -31,6 +30,11 @@ export function readyText(
     '',
     'Ctrl-C stops everything.',
   ]);
+}
+
+/** The CLI as it is typed in the checkout; it finds its connection file by itself in the default place. */
+export function commandWords(clientFile: string | undefined): string {
+  return clientFile === undefined ? 'bin/cyborg' : `CYBORG_CONFIG=${clientFile} bin/cyborg`;
 }
 
 function lines(all: readonly string[]): string {

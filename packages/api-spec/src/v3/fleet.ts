@@ -212,7 +212,7 @@ export const fleetOperations = {
     action: 'host:enroll',
     schema: {
       summary:
-        'A join token for a known host: enrolling with it revokes the old credential and changes no attachment',
+        'Revoke the credential of a host and make a join token for it; changes no attachment',
       description: secretAnswer,
       params: hostParams,
       querystring: Type.Object(dryRunQuery, closed),

@@ -189,6 +189,8 @@ describe('enrolment', () => {
       body: undefined,
     });
     const { token } = carriedOut(made);
+    const atOnce = makeAuthenticator(bench.deps);
+    expect(await atOnce.authenticateAgent(host.credential)).toBeUndefined();
     const again = await bench.agents.enroll(null, { ...nothing, body: enrolment(token, 'h1') });
 
     const authenticator = makeAuthenticator(bench.deps);

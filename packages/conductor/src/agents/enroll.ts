@@ -65,11 +65,11 @@ async function takeToken(running: Act, { token, host }: EnrollBody): Promise<Tok
     .forUpdate()
     .executeTakeFirst();
   if (found === undefined) {
-    throw refused('The join token is unknown: make one with `cyborg host-enroll`.');
+    throw refused('The join token is unknown: make one with `cyborg join-token-create`.');
   }
   if (found.expires_at <= now) {
     throw refused(
-      `The join token expired at ${found.expires_at.toISOString()}: make a new one with \`cyborg host-enroll\`.`,
+      `The join token expired at ${found.expires_at.toISOString()}: make a new one with \`cyborg join-token-create\`.`,
     );
   }
   if (found.host_name !== null && found.host_name !== host.name) {

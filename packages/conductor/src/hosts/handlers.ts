@@ -60,7 +60,12 @@ export function makeHostHandlers(
       return view;
     },
 
-    reenrollHost: (caller, input) => reenrollHost(deps, caller, input),
+    async reenrollHost(caller, input) {
+      const view = await reenrollHost(deps, caller, input);
+      if (input.query.dry_run !== true) forgetCredentials();
+      return view;
+    },
+
     createJoinToken: (caller, input) => createJoinToken(deps, caller, input),
   };
 }

@@ -10,6 +10,7 @@ import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
 import type { Act } from '../transaction.ts';
 import { findHost } from './find-host.ts';
+import { revoke } from './revoke-host.ts';
 
 export interface JoinTokenView {
   /** Told to who asked, also when the request is repeated with its key; the ledger keeps its hash. */
@@ -60,6 +61,7 @@ export async function createJoinToken(
   );
 }
 
+/** The old credential is worth nothing from here on, whether or not the token is ever used. */
 export async function reenrollHost(
   deps: ConductorDeps,
   caller: Caller,
@@ -68,14 +70,15 @@ export async function reenrollHost(
   if (query.dry_run === true) {
     return dryRun(deps, async ({ tx }) => {
       const row = await findHost(tx, scopeOf(caller), params);
-      const change = `a join token for ${row.name} is made; using it revokes the old credential`;
+      const change = `the credential of the agent of ${row.name} is revoked and a join token is made; attachments stay`;
       return [{ subject_kind: 'host', subject_id: row.id, change }];
     });
   }
   const path = `/v3/hosts/${params.host}/reenroll`;
   const request = { caller, method: 'POST', path, key, body: null, sealWith: deps.rng };
   return actOnce(deps, request, async (running) => {
-    const row = await findHost(running.tx, scopeOf(caller), params);
+    const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked: true });
+    await revoke(running, row, caller);
     const known = { hostName: row.name, isReenrol: true, isSimulated: row.simulated };
     return makeJoinToken(deps, running, { caller, ...known });
   });

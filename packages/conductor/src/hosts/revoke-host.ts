@@ -28,13 +28,15 @@ export async function revokeHost(
   const path = `/v3/hosts/${params.host}/revoke`;
   return actOnce(deps, { caller, method: 'POST', path, key, body: null }, async (running) => {
     const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked: true });
-    const after = await revoke(running, row);
-    await recordEvents(running, [hostEvent(row, 'host.revoked', { userId: caller.userId })]);
+    const after = await revoke(running, row, caller);
     return toHostView(after, running.now);
   });
 }
 
-function revoke({ tx, now }: Act, row: HostRow): Promise<HostRow> {
+/** With its event. */
+export async function revoke(running: Act, row: HostRow, caller: Caller): Promise<HostRow> {
+  const { tx, now } = running;
+  await recordEvents(running, [hostEvent(row, 'host.revoked', { userId: caller.userId })]);
   return tx
     .updateTable('host')
     .set({
