@@ -75,6 +75,23 @@ export async function listKinds(
   return rows;
 }
 
+export interface FreeType {
+  readonly type: string;
+  readonly free: number;
+}
+
+/** Types that fit; that of the lowest id first. */
+export async function listFreeTypes(
+  db: Kysely<Database>,
+  fits: RawBuilder<SqlBool>,
+): Promise<FreeType[]> {
+  const { rows } = await sql<FreeType>`
+    select a.type, count(*) as free
+    from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
+    where ${fits} group by a.type order by min(a.id::text)`.execute(db);
+  return rows;
+}
+
 export async function driverIds(db: Kysely<Database>): Promise<string[]> {
   const rows = await db.selectFrom('driver').select('id').orderBy('id').limit(1000).execute();
   return rows.map((row) => row.id);

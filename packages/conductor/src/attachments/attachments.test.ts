@@ -187,7 +187,15 @@ describe('attach-instance', () => {
       would_succeed: false,
       refusal: { code: 'choice-needed' },
     });
-    await attach({ driver: 'generic', count: 3 });
+    // Never of two kinds, and not of the one that is short while another is not.
+    await expect(attach({ driver: 'generic', count: 3 })).rejects.toMatchObject({
+      code: 'no-accelerator-left',
+      message: expect.stringMatching(/only (1 CRYPTO, 2 ENTROPY|2 ENTROPY, 1 CRYPTO) are free/),
+    });
+    expect(await attach({ driver: 'generic', count: 2 })).toMatchObject({
+      subject: { types: ['ENTROPY'] },
+    });
+    await attach({ driver: 'generic' });
     await expect(attach({})).rejects.toMatchObject({ code: 'no-accelerator-left' });
     await expect(attach({ driver: 'genric' })).rejects.toMatchObject({
       code: 'driver-not-found',
@@ -223,6 +231,56 @@ describe('attach-instance', () => {
     });
     await expect(attach({})).rejects.toMatchObject({
       message: expect.stringContaining('withheld: not approved'),
+    });
+  });
+
+  it('puts what was asked for before what is something else, however little that lacks', async ({
+    expect,
+  }) => {
+    const { database, db, backend, host, dry } = await setUp(0);
+    await using _ = database;
+    const other = await addBackend(db, host, { name: 'other', driver_id: 'vendor' });
+    await addAccelerators(db, other, { count: 1, name: 'a' });
+    const asked = { count: 1, state: 'withheld' as const, reason: 'operator', name: 'z' };
+    await addAccelerators(db, backend, { ...asked, reserved_for: 'beta', plans: toJson(['pci']) });
+    expect((await dry({ driver: 'generic' })).nearest_misses).toMatchObject([
+      { name: 'z', why_not: [{}, {}, {}].map(() => expect.any(String)) },
+      { name: 'a', why_not: ['driver is vendor, not generic'] },
+    ]);
+  });
+
+  it('names the classes that there are when a profile asks for one that nothing is of', async ({
+    expect,
+  }) => {
+    const { database, db, clock, backend, attach } = await setUp(1);
+    await using _ = database;
+    await addAccelerators(db, backend, { count: 1, type: 'GPU', resource_class: 'PGPU' });
+    const groups = toJson([{ 'resources:GPU': '1' }]);
+    const profile = { id: crypto.randomUUID(), name: 'wrong', groups, created_at: clock.now() };
+    await db.insertInto('device_profile').values(profile).execute();
+    await expect(attach({ profile: 'wrong' })).rejects.toMatchObject({
+      code: 'no-accelerator-left',
+      message: expect.stringContaining(
+        'nothing there is of class GPU: the classes are CUSTOM_CYBORG_CRYPTO, PGPU',
+      ),
+    });
+  });
+
+  it('by driver is of a type that the quota leaves room for', async ({ expect }) => {
+    const { database, db, clock, backend, attach } = await setUp(2);
+    await using _ = database;
+    await addAccelerators(db, backend, { count: 2, type: 'ENTROPY' });
+    const quota = { project_id: 'alpha', created_at: clock.now() };
+    const none = { ...quota, type: 'CRYPTO', accelerators_max: 0 };
+    await db.insertInto('quota').values(none).execute();
+    for (const _round of [1, 2]) {
+      expect(await attach({ driver: 'generic' })).toMatchObject({
+        subject: { types: ['ENTROPY'] },
+      });
+    }
+    await expect(attach({ driver: 'generic' })).rejects.toMatchObject({
+      code: 'quota-exceeded',
+      extra: { quota: { type: 'CRYPTO' } },
     });
   });
 

@@ -20,6 +20,7 @@ import {
 import { newOperation } from '../orders/new-operation.ts';
 import { act, type Act } from '../transaction.ts';
 import { checkReady, readInstance, type AttachContext } from './attach-context.ts';
+import { byType } from './one-type.ts';
 import { pick, Shortage, type Picked } from './pick.ts';
 import { readWishes, type AttachBody, type Wishes } from './wishes.ts';
 
@@ -49,7 +50,7 @@ export async function createAttachments(
       return plan.picks.map(({ row }) => ({
         subject_kind: 'accelerator',
         subject_id: row.id,
-        change: `attach ${row.name} to instance ${plan.context.instance.name} (${plan.context.instance.id})`,
+        change: `attach ${row.name} (${row.type}) to instance ${plan.context.instance.name} (${plan.context.instance.id})`,
       }));
     });
   }
@@ -115,9 +116,23 @@ async function planAttach(
     lock: locking !== 'none',
   });
   checkReady(context, current.now);
-  const wishes = await readWishes(current.tx, input.body, context);
-  const picks = await pick(current, deps, { wishes, context, locking });
-  return { context, wishes, picks };
+  const asked = await readWishes(current.tx, input.body, context);
+  const options = await byType(current.tx, asked, context);
+  for (const [index, wishes] of options.entries()) {
+    try {
+      const picks = await pick(current, deps, { wishes, context, locking });
+      return { context, wishes, picks };
+    } catch (error) {
+      // Others were quicker: the next type may do as well.
+      if (!isShort(error) || index === options.length - 1) throw error;
+    }
+  }
+  throw new Error('a request without a wish');
+}
+
+function isShort(error: unknown): boolean {
+  const isRefused = error instanceof ServiceError && error.code === 'no-accelerator-left';
+  return isRefused || error instanceof Shortage;
 }
 
 async function reserve(
@@ -164,6 +179,8 @@ function attachOperation(
       instance_id: context.instance.id,
       attachment_ids: made.given.map((one) => one.attachmentId),
       accelerator_ids: made.given.map((one) => one.row.id),
+      // What was chosen, where the request left it open.
+      types: [...new Set(made.given.map((one) => one.row.type))],
     },
     host: { id: context.hostId, name: context.host },
     acceleratorIds: made.given.map((one) => one.row.id),

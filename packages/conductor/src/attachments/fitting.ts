@@ -165,6 +165,18 @@ export function whyNot(row: NeighbourRow, wish: Wish, context: FitContext): stri
   );
 }
 
+/** Whether it is another kind of thing than is wished, and not only one that cannot be had now. */
+export function isOtherKind(row: NeighbourRow, wish: Wish, context: FitContext): boolean {
+  const { accelerator, driver, type, resourceClass } = conditions;
+  const kinds: readonly Condition[] = [accelerator, driver, type, resourceClass];
+  return kinds.some((condition) => condition.whyNot(row, wish, context) !== undefined);
+}
+
+/** Whether it is of the class that is wished, if any is. */
+export function isOfClass(row: NeighbourRow, wish: Wish): boolean {
+  return conditions.resourceClass.whyNot(row, wish) === undefined;
+}
+
 function whyNotFree(row: NeighbourRow, { mayName }: FitContext): string | undefined {
   switch (row.state) {
     case 'available':

@@ -15,7 +15,7 @@ import type { ConductorDeps } from '../deps.ts';
 import type { NearestMiss } from '../dry-run.ts';
 import type { Act } from '../transaction.ts';
 import type { AttachContext } from './attach-context.ts';
-import { fits, whyNot, type Wish } from './fitting.ts';
+import { fits, isOfClass, isOtherKind, whyNot, type Wish } from './fitting.ts';
 import { match } from './match.ts';
 import { checkDriverExists, type Wishes } from './wishes.ts';
 
@@ -132,17 +132,44 @@ async function refusal(tx: Act['tx'], deps: PickDeps, shortfall: Shortfall): Pro
   const neighbours = await listNeighbours(tx, sql<SqlBool>`a.host_id = ${context.hostId}`);
   const nearest = neighbours
     .flatMap((row) => nearestMiss(row, wishes.wishes, context) ?? [])
-    .toSorted((a, b) => a.why_not.length - b.why_not.length || a.name.localeCompare(b.name))
-    .slice(0, deps.limits.nearestMissesMax);
+    .toSorted(byNearness)
+    .slice(0, deps.limits.nearestMissesMax)
+    .map(({ miss }) => miss);
   const [first] = nearest;
   const hint =
     first === undefined
       ? 'the host has no other accelerators'
-      : `the nearest miss is ${first.name}: ${first.why_not.join('; ')}`;
+      : (wrongClass(wishes.wishes, neighbours) ??
+        `the nearest miss is ${first.name}: ${first.why_not.join('; ')}`);
   return new ServiceError(
     'no-accelerator-left',
     `For ${wishes.asked}, ${total} are needed and ${found} are free on host ${context.host}; ${hint}.`,
     { extra: { nearest_misses: nearest } },
+  );
+}
+
+/** A class that nothing of the host is of may be written wrong. */
+function wrongClass(
+  wishes: readonly Wish[],
+  neighbours: readonly NeighbourRow[],
+): string | undefined {
+  const wrong = wishes.find((wish) => !neighbours.some((row) => isOfClass(row, wish)));
+  if (wrong?.resourceClass === undefined) return undefined;
+  const classes = [...new Set(neighbours.map((row) => row.resource_class))].toSorted();
+  return `nothing there is of class ${wrong.resourceClass}: the classes are ${classes.join(', ')}`;
+}
+
+interface Miss {
+  readonly miss: NearestMiss;
+  readonly isOther: boolean;
+}
+
+/** What is wished and cannot be had now comes before what is something else. */
+function byNearness(a: Miss, b: Miss): number {
+  return (
+    Number(a.isOther) - Number(b.isOther) ||
+    a.miss.why_not.length - b.miss.why_not.length ||
+    a.miss.name.localeCompare(b.miss.name)
   );
 }
 
@@ -151,11 +178,13 @@ function nearestMiss(
   row: NeighbourRow,
   wishes: readonly Wish[],
   context: AttachContext,
-): NearestMiss | undefined {
-  const reasons = wishes.map((wish) => whyNot(row, wish, context));
-  const least = reasons.toSorted((a, b) => a.length - b.length)[0];
-  if (least === undefined || least.length === 0) return undefined;
-  return { accelerator_id: row.id, name: row.name, why_not: least };
+): Miss | undefined {
+  const misses = wishes.map((wish) => ({
+    miss: { accelerator_id: row.id, name: row.name, why_not: whyNot(row, wish, context) },
+    isOther: isOtherKind(row, wish, context),
+  }));
+  const [least] = misses.toSorted(byNearness);
+  return least === undefined || least.miss.why_not.length === 0 ? undefined : least;
 }
 
 async function refuseOne(
