@@ -36,7 +36,7 @@ ${portable(optionsMarkdown(serverProgram))}
 ## Listening
 
 The server listens on loopback unless told otherwise. Any other address needs TLS (\`--tls-cert\` and \`--tls-key\`, or
-\`--behind-tls-proxy\` when a proxy in front ends it) and authentication (\`--auth http_basic\`). Behind a proxy, the last
+\`--behind-tls-proxy\` when a proxy in front ends it) and authentication (\`--auth http_basic\` or \`keystone\`). Behind a proxy, the last
 entry of \`X-Forwarded-For\` is taken for the client.
 
 \`/healthz\`, \`/readyz\`, \`/metrics\`, \`/\` and the API's description need no authentication.
@@ -56,6 +56,23 @@ users:
 
 \`cyborg-server user-set NAME --role ROLE --project ID\` adds or changes a user; the password is made up and printed, or
 read from standard input with \`--password-stdin\`.
+
+## Keystone, and the rest of OpenStack
+
+With \`--keystone-url\` the server signs in as \`--keystone-user\` (or with an application credential) and finds Placement,
+Nova and Glance in the catalogue; \`--placement off\` and \`--nova off\` leave them alone. The secret is a file of mode 0600
+or an environment variable, never a flag.
+
+With \`--auth keystone\` callers send \`X-Auth-Token\`, services \`X-Service-Token\` besides. Only tokens of a project are
+served; the roles admin, manager, member, reader and service mean the same as in a users file, and others nothing (a
+policy file may name them for v2). A valid token is believed for \`--keystone-token-cache\` (60 s at most), so that a
+revoked one works for so long at most; one that Keystone does not know is not asked for again for 10 s. A service token
+that is invalid or has none of \`--service-token-roles\` is refused (401); with a valid one, the user's token may have
+expired lately.
+
+While Keystone is away, tokens that were validated within that time are served, others get 503 and not 401.
+\`/readyz\` then says so in a note and stays ready: agents are served without Keystone, and a balancer that turned away
+from every replica would only make the outage larger.
 
 ## After restoring a database
 

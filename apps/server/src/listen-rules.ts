@@ -36,7 +36,7 @@ export interface ListenChoice {
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
   readonly behindTlsProxy: boolean;
-  readonly auth: 'http_basic' | 'none';
+  readonly auth: 'http_basic' | 'keystone' | 'none';
 }
 
 /** @throws {OptionError} naming the option and the way out. */
@@ -61,7 +61,7 @@ export function checkListenRules(choice: ListenChoice): readonly ListenAddress[]
     }
     if (auth === 'none') {
       throw new OptionError(
-        `--listen ${text} is not loopback, and --auth none would make everybody there admin: use --auth http_basic.`,
+        `--listen ${text} is not loopback, and --auth none would make everybody there admin: use --auth http_basic or keystone.`,
       );
     }
     return address;

@@ -10,6 +10,7 @@ import { defineProgram } from '@cyborg/service/option-schema';
 import type { OptionsOf } from '@cyborg/service/option-schema';
 
 import { parseListen } from './listen-rules.ts';
+import { openStackOptions } from './openstack-options.ts';
 
 const daySeconds = 86_400;
 
@@ -68,7 +69,7 @@ export const serverProgram = defineProgram({
     },
     auth: {
       type: 'enum',
-      values: ['http_basic', 'none'],
+      values: ['http_basic', 'keystone', 'none'],
       default: 'http_basic',
       help: 'how callers say who they are; none makes everybody admin and is for loopback only',
     },
@@ -77,6 +78,7 @@ export const serverProgram = defineProgram({
       placeholder: 'FILE',
       help: 'users for http_basic, mode 0600, read again when it changes; default users.yaml in the state directory',
     },
+    ...openStackOptions,
     bodyLimit: {
       type: 'integer',
       min: 1024,

@@ -6,31 +6,30 @@ import { startReconcilers } from '@cyborg/conductor/runner';
 import type { RunningReconcilers } from '@cyborg/conductor/runner';
 import { makeWakeHub } from '@cyborg/conductor/wake';
 import type { Topic } from '@cyborg/conductor/wake';
-import { makeV2Policy } from '@cyborg/model/v2/policy';
+import type { V2Policy } from '@cyborg/model/v2/policy';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';
 import type { Logger } from '@cyborg/service/logging';
 import { makeMetrics } from '@cyborg/service/metrics';
-import { OptionError } from '@cyborg/service/option-error';
 import type { Rng } from '@cyborg/service/rng';
 import { startNotifier } from '@cyborg/store/notify';
 
-import type { Authenticator } from './auth/authenticator.ts';
-import { openHttpBasic } from './auth/http-basic.ts';
-import { makeNoAuthentication } from './auth/none.ts';
-import { UsersFileError } from './auth/users-file.ts';
 import { composeConductor } from './compose.ts';
 import { makeHttpApp } from './http/app.ts';
 import { checkListenRules, type ListenAddress } from './listen-rules.ts';
 import { makeListener } from './listen.ts';
-import { toLimits, usersFileOf } from './options.ts';
+import { toLimits } from './options.ts';
 import type { ServerOptions } from './options.ts';
 import { makeReadiness } from './readiness.ts';
 import type { Readiness, ReadinessCheck } from './readiness.ts';
+import { openAuthenticator } from './start/authenticator.ts';
 import { readBuiltinDrivers } from './start/catalogue.ts';
 import { openDatabase } from './start/database.ts';
 import type { OpenDatabase, Surroundings } from './start/database.ts';
 import { makeGauges } from './start/gauges.ts';
+import { keystoneCheck, openOpenStack, readOpenStackOptions } from './start/openstack.ts';
+import type { OpenStack, OpenStackSettings } from './start/openstack.ts';
+import { readPolicyFile } from './start/policy-file.ts';
 import { repeat } from './start/repeat.ts';
 import { startReplica } from './start/replica.ts';
 import { readTlsPair, type TlsPair } from './tls-pair.ts';
@@ -63,11 +62,13 @@ export async function startServer(
   options: ServerOptions,
   { clock, rng, log, alsoReady = [] }: ServerSurroundings,
 ): Promise<RunningServer> {
-  const { addresses, tls } = checkOptions(options);
+  const { addresses, tls, openStack: settings, policy } = checkOptions(options);
   await using stack = new AsyncDisposableStack();
-  const authenticator = await openAuthenticator(options, { clock, rng, log });
+  const openStack =
+    settings === undefined ? undefined : stack.use(openOpenStack(settings, { clock, rng }));
+  const authenticator = await openAuthenticator(options, { clock, rng, log, openStack });
   const database = await openDatabase(options, { clock, log, stack });
-  const deps = await openConductor({ options, database, rng }, { clock, log, stack });
+  const deps = await openConductor({ options, database, rng, openStack }, { clock, log, stack });
   await registerBuiltinDrivers(deps, readBuiltinDrivers());
   const isAlone = database.isEmbedded && options.role !== 'api';
   stack.use(await startReplica({ deps, log, options, isAlone }));
@@ -77,6 +78,7 @@ export async function startServer(
   stack.defer(() => reconcilers.stop());
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   for (const check of alsoReady) readiness.add(check);
+  if (openStack !== undefined) readiness.add(keystoneCheck(openStack.session));
   const listener = makeListener(tls);
   const app = makeHttpApp(
     {
@@ -86,7 +88,7 @@ export async function startServer(
       conductor: deps,
       authenticator,
       v2: composed.v2,
-      v2Policy: makeV2Policy(),
+      v2Policy: policy,
       v3: composed.v3,
       agent: composed.agent,
       servesApi: options.role !== 'conductor',
@@ -119,25 +121,29 @@ export async function startServer(
 export function checkOptions(options: ServerOptions): {
   readonly addresses: readonly ListenAddress[];
   readonly tls: TlsPair | undefined;
+  readonly openStack: OpenStackSettings | undefined;
+  readonly policy: V2Policy;
 } {
-  return { addresses: checkListenRules(options), tls: readTlsPair(options) };
-}
-
-async function openAuthenticator(
-  options: ServerOptions,
-  surroundings: ServerSurroundings,
-): Promise<Authenticator> {
-  if (options.auth === 'none') return makeNoAuthentication();
-  try {
-    return await openHttpBasic({ ...surroundings, usersFile: usersFileOf(options) });
-  } catch (error) {
-    if (error instanceof UsersFileError) throw new OptionError(`--users-file: ${error.message}`);
-    throw error;
-  }
+  return {
+    addresses: checkListenRules(options),
+    tls: readTlsPair(options),
+    openStack: readOpenStackOptions(options),
+    policy: readPolicyFile(options.policyFile),
+  };
 }
 
 async function openConductor(
-  { options, database, rng }: { options: ServerOptions; database: OpenDatabase; rng: Rng },
+  {
+    options,
+    database,
+    rng,
+    openStack,
+  }: {
+    options: ServerOptions;
+    database: OpenDatabase;
+    rng: Rng;
+    openStack: OpenStack | undefined;
+  },
   { log, stack }: Surroundings,
 ): Promise<ConductorDeps> {
   const { clock, connection, url } = database;
@@ -169,6 +175,7 @@ async function openConductor(
     limits: toLimits(options),
     ledger: await openLedger(connection.db, rng, clock),
     replicaId,
+    ...(openStack === undefined ? {} : { openstack: openStack.services }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What the domain is given from outside. Nothing here is a global. */
 import type { LedgerId } from '@cyborg/model/ids';
+import type { OpenStackServices } from '@cyborg/openstack/services';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import type { Database } from '@cyborg/store/schema';
@@ -37,10 +38,4 @@ export interface ConductorDeps {
   readonly replicaId: string;
   /** What else there is of OpenStack. */
   readonly openstack?: OpenStackServices;
-}
-
-/** Absent = not configured. */
-export interface OpenStackServices {
-  /** Told of binds through the outbox. */
-  readonly nova?: object;
 }

@@ -8,7 +8,9 @@ const helpIndent = 6;
 export function helpText<Schema extends OptionSchema>(program: Program<Schema>): string {
   const { name, summary, environmentPrefix, options } = program;
   const entries = Object.entries(options).map(([key, spec]) =>
-    helpEntry(usage(key, spec), `${sentence(spec)} [${environmentPrefix}${toVariable(key)}]`),
+    spec.noFlag === true
+      ? helpEntry(`${environmentPrefix}${toVariable(key)}`, sentence(spec))
+      : helpEntry(usage(key, spec), `${sentence(spec)} [${environmentPrefix}${toVariable(key)}]`),
   );
   return [
     `Usage: ${name} [OPTION]...`,
@@ -26,7 +28,7 @@ export function helpText<Schema extends OptionSchema>(program: Program<Schema>):
 /** A table for docs/reference/configuration.md. */
 export function optionsMarkdown<Schema extends OptionSchema>(program: Program<Schema>): string {
   const rows = Object.entries(program.options).map(([key, spec]) => [
-    `\`${toFlag(key)}\``,
+    spec.noFlag === true ? 'none' : `\`${toFlag(key)}\``,
     `\`${program.environmentPrefix}${toVariable(key)}\``,
     `\`${toFileKey(key)}\``,
     typeText(spec),

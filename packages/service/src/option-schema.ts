@@ -7,6 +7,8 @@ interface OptionBase {
   readonly required?: boolean;
   /** Never shown, neither in an error nor in the help. */
   readonly secret?: boolean;
+  /** There is no flag: other users of the machine can read command lines. */
+  readonly noFlag?: boolean;
   /** More than the type can say; returns what is allowed (`an address and a port`), or undefined. */
   readonly refuse?: (value: string) => string | undefined;
 }

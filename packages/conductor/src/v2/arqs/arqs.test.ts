@@ -40,7 +40,7 @@ async function openBench(count: number, limits: Partial<ConductorLimits> = {}): 
   });
   const deps = {
     ...makeTestDeps({ db, clock: systemClock }, { bindWaitSeconds: 0, ...limits }),
-    openstack: { nova: {} },
+    openstack: { nova: { getServer: async () => undefined, sendEvents: async () => [] } },
   };
   await startAudit(db);
   const arqs = makeArqHandlers(deps);
