@@ -1,4 +1,4 @@
-/** Who asks: the same for http_basic, none and (later) Keystone. */
+/** Who asks: the same for http_basic, none and Keystone. */
 export type Role = 'admin' | 'manager' | 'member' | 'reader' | 'service';
 
 export interface Caller {
@@ -8,6 +8,8 @@ export interface Caller {
   readonly projectName: string;
   /** With implied roles resolved: admin > manager > member > reader. */
   readonly roles: ReadonlySet<Role>;
+  /** Keystone's own names, others' included, with what Keystone implies and no more: v2's policy speaks of them. */
+  readonly roleNames?: ReadonlySet<string>;
   /** A service asks in the user's name, with a token of its own: Nova, most often. http_basic: the role `service`. */
   readonly isServiceRequest: boolean;
 }

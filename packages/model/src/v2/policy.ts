@@ -83,7 +83,7 @@ export function makeV2Policy(overrides: Readonly<Record<string, string>> = {}): 
 
 function ask(rules: Checks, caller: Caller, rule: V2Rule): boolean {
   const check = rules[rule];
-  const roles = new Set([...caller.roles].map((role) => role.toLowerCase()));
+  const roles = new Set([...(caller.roleNames ?? caller.roles)].map((role) => role.toLowerCase()));
   const own = { project_id: caller.projectId, user_id: caller.userId };
   const credentials = {
     ...own,

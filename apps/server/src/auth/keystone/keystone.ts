@@ -93,6 +93,7 @@ export function toCaller(
     projectId: project.id,
     projectName: project.name,
     roles: resolveRoles(roles.map((role) => role.toLowerCase()).filter(isRole)),
+    roleNames: new Set(roles),
     isServiceRequest,
   };
 }
