@@ -40,4 +40,34 @@ describe('startNotifier', () => {
     );
     expect(own).toEqual([]);
   });
+
+  it('tells many at once, one statement after the other', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', onWarning);
+    const heard = new Set<string>();
+    await using teller = startNotifier({
+      url: database.url,
+      senderId: 'a',
+      log: quietLog,
+      onHint: () => {},
+    });
+    await using _listener = startNotifier({
+      url: database.url,
+      senderId: 'b',
+      log: quietLog,
+      onHint: (topics) => topics.forEach((topic) => heard.add(topic)),
+    });
+    const topics = Array.from({ length: 1000 }, (_value, index) => `host:${index}`);
+    await vi.waitUntil(
+      () => {
+        teller.tell(topics);
+        return topics.every((topic) => heard.has(topic));
+      },
+      { timeout: 10_000 },
+    );
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
 });

@@ -62,21 +62,21 @@ export function startNotifier(options: NotifierOptions): Notifier {
       reconnectLater();
     }
   };
-  const send = (): void => {
-    sendTimer = undefined;
-    const topics = [...pending];
-    pending.clear();
-    for (let from = 0; from < topics.length; from += topicsPerHintMax) {
-      const part = topics.slice(from, from + topicsPerHintMax);
-      const payload = JSON.stringify({ from: options.senderId, topics: part });
-      client?.query('select pg_notify($1, $2)', [channel, payload]).catch(() => {});
+  const send = async (): Promise<void> => {
+    while (pending.size > 0) {
+      const topics = [...pending].slice(0, topicsPerHintMax);
+      for (const topic of topics) pending.delete(topic);
+      const payload = JSON.stringify({ from: options.senderId, topics });
+      await client?.query('select pg_notify($1, $2)', [channel, payload]).catch(() => {});
     }
+    // Only now may a next timer send: a client takes one statement at a time.
+    sendTimer = undefined;
   };
   void connect();
   return {
     tell(topics) {
       for (const topic of topics) pending.add(topic);
-      sendTimer ??= setTimeout(send, gatherMs);
+      sendTimer ??= setTimeout(() => void send(), gatherMs);
     },
     async [Symbol.asyncDispose]() {
       isStopped = true;
