@@ -173,7 +173,7 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
     const { program, url } = await serve(database.url);
     await using _program = program;
     const deps = makeTestDeps({ db: database.db, clock: systemClock });
-    const write = (kind: string): Promise<void> =>
+    const write = (kind: `test.${string}`): Promise<void> =>
       act(deps, (running) =>
         recordEvents(running, [{ kind, subjectKind: 'test', subjectId: 'x', data: {} }]),
       );

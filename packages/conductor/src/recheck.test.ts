@@ -92,7 +92,7 @@ describe('recheckWaiting', () => {
     expect([...woken]).toEqual([]);
     await addHost(db, { lease_expires_at: new Date(0) });
     await act(deps, (current) =>
-      recordEvents(current, [{ kind: 'x', subjectKind: 'host', subjectId: 'x' }]),
+      recordEvents(current, [{ kind: 'test.x', subjectKind: 'host', subjectId: 'x' }]),
     );
     await pass(never);
     expect([...woken].toSorted()).toEqual(['due:mark-hosts-down', 'due:number-events']);

@@ -1,11 +1,12 @@
 /** Every committed change has its event in the same transaction (promise 2). */
+import type { EventKind } from '@cyborg/model/event-kinds';
 import { toJson } from '@cyborg/store/json';
 
 import type { Act } from './transaction.ts';
 
 export interface NewEvent {
   /** `<noun>.<what happened>`, e.g. `attachment.attached`. */
-  readonly kind: string;
+  readonly kind: EventKind;
   readonly subjectKind: string;
   readonly subjectId: string;
   readonly hostId?: string | null;

@@ -10,7 +10,7 @@ import { changedAt } from '../etag.ts';
 import { notFound } from '../hosts/find-host.ts';
 import { offeringOfRow } from '../inventory/offerings.ts';
 import type { AcceleratorRow } from '../inventory/rows.ts';
-import { recordEvents } from '../record-event.ts';
+import { recordEvents, type NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 
 interface Offer {
@@ -132,7 +132,7 @@ export async function takeOfferBack(
 function tell(
   running: Act,
   row: AcceleratorRow,
-  { caller, kind }: { readonly caller: Caller; readonly kind: string },
+  { caller, kind }: { readonly caller: Caller; readonly kind: NewEvent['kind'] },
 ): Promise<void> {
   return recordEvents(running, [
     {

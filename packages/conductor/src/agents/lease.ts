@@ -174,7 +174,7 @@ async function renewAll(
 function leaseEvents(row: Renewed, batch: readonly Waiting[]): NewEvent[] {
   const body = batch.find(({ host }) => host.id === row.id)?.body;
   if (!row.renewed || body === undefined) return [];
-  const event = (kind: string, data: Readonly<Record<string, unknown>>): NewEvent => ({
+  const event = (kind: NewEvent['kind'], data: Readonly<Record<string, unknown>>): NewEvent => ({
     kind,
     subjectKind: 'host',
     subjectId: row.id,

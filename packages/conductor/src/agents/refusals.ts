@@ -2,11 +2,11 @@
 import { ServiceError, type ErrorCode } from '@cyborg/model/errors';
 
 import type { ConductorDeps } from '../deps.ts';
-import { recordEvents } from '../record-event.ts';
+import { recordEvents, type NewEvent } from '../record-event.ts';
 import { act } from '../transaction.ts';
 import type { AgentHost } from './credentials.ts';
 
-const told: Readonly<Partial<Record<ErrorCode, string>>> = {
+const told: Readonly<Partial<Record<ErrorCode, NewEvent['kind']>>> = {
   'wrong-ledger': 'host.wrong-ledger',
   'agent-already-running': 'host.second-agent',
 };
@@ -45,7 +45,7 @@ export function makeRefusalWatch(deps: ConductorDeps): Watch {
 async function tell(
   deps: ConductorDeps,
   host: AgentHost,
-  refusal: { readonly kind: string; readonly instance: string; readonly message: string },
+  refusal: { readonly kind: NewEvent['kind']; readonly instance: string; readonly message: string },
 ): Promise<void> {
   const { kind, instance, message } = refusal;
   deps.log.warn({ host: host.name, instance, kind }, message);

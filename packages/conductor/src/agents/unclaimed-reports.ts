@@ -77,7 +77,7 @@ async function withoutClaimed(
 
 function eventOf(
   host: AgentHost,
-  kind: string,
+  kind: NewEvent['kind'],
   { id, instance_id, device_name }: UnclaimedReport & { readonly id: string },
 ): NewEvent {
   return {

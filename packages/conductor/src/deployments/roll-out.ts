@@ -137,7 +137,7 @@ async function changeHost(deps: ConductorDeps, running: Act, change: Change): Pr
 
 function hostEvent(
   host: HostPlan,
-  kind: string,
+  kind: NewEvent['kind'],
   subject: { readonly kind: string; readonly id: string; readonly [key: string]: unknown },
 ): NewEvent {
   const { kind: subjectKind, id: subjectId, ...data } = subject;

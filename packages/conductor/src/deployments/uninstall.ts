@@ -307,14 +307,14 @@ async function removeOnHosts(
   }
   await recordEvents(running, [
     ...targets.map((target) => ({
-      kind: 'backend.removing',
+      kind: 'backend.removing' as const,
       subjectKind: 'backend',
       subjectId: target.backend_id,
       hostId: target.host_id,
       data: { name: target.backend },
     })),
     ...empty.map((row) => ({
-      kind: 'installation.removing',
+      kind: 'installation.removing' as const,
       subjectKind: 'installation',
       subjectId: row.id,
       hostId: row.host_id,

@@ -10,7 +10,7 @@ import { selects } from '../deployments/selectors.ts';
 import { findHost, notFound, type HostRow } from '../hosts/find-host.ts';
 import { idempotently } from '../idempotency.ts';
 import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
-import { recordEvents } from '../record-event.ts';
+import { recordEvents, type NewEvent } from '../record-event.ts';
 import { ownInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
 
@@ -196,7 +196,7 @@ async function findGrant(tx: Tx, id: string): Promise<Row> {
 function tell(
   running: Act,
   row: Row,
-  { kind, userId }: { readonly kind: string; readonly userId: string },
+  { kind, userId }: { readonly kind: NewEvent['kind']; readonly userId: string },
 ): Promise<void> {
   return recordEvents(running, [
     {

@@ -238,7 +238,10 @@ function eventOf([before, after]: [Row, Row]): NewEvent {
   };
 }
 
-function whatHappened(before: Row, after: Row): string {
+function whatHappened(
+  before: Row,
+  after: Row,
+): 'vanished' | 'missing' | 'moved' | 'changed' | 'returned' {
   if (after.is_vanished && !before.is_vanished) return 'vanished';
   if (!after.is_present && before.is_present) return 'missing';
   if (before.host_id !== after.host_id) return 'moved';

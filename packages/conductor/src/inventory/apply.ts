@@ -3,6 +3,8 @@
  * becomes `absent` with a since-time, and whoever holds it keeps it.
  */
 import { firstEpoch } from '@cyborg/model/epoch';
+import { providerOf } from '@cyborg/model/v2/provider';
+import { v2TypeOf } from '@cyborg/model/v2/types';
 import { insertMany, updateMany } from '@cyborg/store/bulk';
 import { sql } from 'kysely';
 
@@ -46,7 +48,7 @@ export async function applyInventory(
 
 function deviceEvent(
   { backend }: Applying,
-  kind: string,
+  kind: NewEvent['kind'],
   { id, data }: { id: string; data: Readonly<Record<string, unknown>> },
 ): NewEvent {
   return { kind, subjectKind: 'device', subjectId: id, hostId: backend.host_id, data };
@@ -131,10 +133,13 @@ async function applyDeployables(
   const changed = [];
   for (const device of inventory.devices) {
     const deviceId = idIn(deviceIds, device.key);
-    for (const { key, name, resource_class, traits } of device.deployables) {
+    const in_v2 = v2TypeOf(device.type) !== null;
+    for (const deployable of device.deployables) {
+      const { key, name, resource_class, traits } = deployable;
       const row = byName.get(nameOf(deviceId, key));
       const id = row?.id ?? deps.rng.uuid();
-      const facts = { name, resource_class, traits };
+      const rp_uuid = in_v2 ? providerOf(deployable) : null;
+      const facts = { name, resource_class, traits, in_v2, rp_uuid };
       ids.set(nameOf(deviceId, key), id);
       if (row === undefined) {
         added.push({ id, device_id: deviceId, key, ...facts, created_at: act.now });
@@ -218,13 +223,17 @@ async function takenAddresses(applying: Applying): Promise<Map<string, string>> 
   const rows = await act.tx
     .selectFrom('device')
     .innerJoin('backend', 'backend.id', 'device.backend_id')
-    .select(['device.address', 'device.created_at', 'backend.id', 'backend.name'])
+    .select(['device.address', 'device.created_at', 'backend.id', 'backend.name', 'backend.state'])
     .where('device.host_id', '=', backend.host_id)
     .where('device.backend_id', '<>', backend.id)
-    .where('device.presence', '=', 'present')
+    .where((eb) =>
+      eb.or([eb('device.presence', '=', 'present'), eb('backend.state', '=', 'removing')]),
+    )
     .where('device.address', '=', sql<string>`any(${[...since.keys()]}::text[])`)
     .execute();
   const older = rows.filter((row) => {
+    // What is left of it is held, or not clean.
+    if (row.state === 'removing') return true;
     const ours = since.get(row.address ?? '')?.getTime() ?? 0;
     const theirs = row.created_at.getTime();
     return theirs < ours || (theirs === ours && row.id < backend.id);

@@ -60,12 +60,12 @@ export async function settleOfferings(
 
 interface Settled {
   readonly row: AcceleratorRow;
-  readonly kind: string;
+  readonly kind: NewEvent['kind'];
   readonly data: Readonly<Record<string, unknown>>;
 }
 
 function settleOne(before: AcceleratorRow, facts: AcceleratorRow): Settled {
-  const row = { ...facts, ...stateAfter(facts) };
+  const row = { ...facts, ...stateAfter(facts, before) };
   const data = {
     changed: differences(before, facts, acceleratorFacts),
     state: row.state,
@@ -75,8 +75,16 @@ function settleOne(before: AcceleratorRow, facts: AcceleratorRow): Settled {
   return { row, kind: isSame ? 'accelerator.changed' : `accelerator.${row.state}`, data };
 }
 
-function stateAfter(row: AcceleratorRow): Pick<AcceleratorRow, 'state' | 'reason'> {
+function stateAfter(
+  row: AcceleratorRow,
+  before: AcceleratorRow,
+): Pick<AcceleratorRow, 'state' | 'reason'> {
   const { state, reason } = row;
+  const isBack = before.presence === 'absent' && row.presence === 'present';
+  // Perhaps it can be cleaned now.
+  if (state === 'cleaning_failed' && isBack) {
+    return { state: nextState(acceleratorLifecycle, state, 'retry-cleaning'), reason: null };
+  }
   // Kept through a forced uninstall, and its driver is back.
   if (state === 'orphaned' && row.presence === 'present') {
     return { state: nextState(acceleratorLifecycle, state, 'adopt'), reason: null };
@@ -89,7 +97,7 @@ function stateAfter(row: AcceleratorRow): Pick<AcceleratorRow, 'state' | 'reason
 
 function eventOf(
   row: AcceleratorRow,
-  kind: string,
+  kind: NewEvent['kind'],
   data: Readonly<Record<string, unknown>>,
 ): NewEvent {
   return {

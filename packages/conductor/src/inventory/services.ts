@@ -41,7 +41,7 @@ export async function applyServices(applying: Applying): Promise<void> {
 
 function serviceEvent(
   { backend }: Applying,
-  kind: string,
+  kind: NewEvent['kind'],
   { id, ...data }: { readonly id: string; readonly [key: string]: unknown },
 ): NewEvent {
   return {

@@ -15,8 +15,10 @@ import {
   type LockOptions,
 } from '@cyborg/store/holdings';
 import {
+  writeLastLedgerChanges,
   writeLedgerChanges,
   type EventChange,
+  type LedgerChanges,
   type NewAttachment,
 } from '@cyborg/store/ledger-changes';
 import { lockOpenOperations, type OperationRow } from '@cyborg/store/operations';
@@ -96,12 +98,30 @@ export function changesOf({ events }: Draft): Change[] {
   });
 }
 
-/** Writes what changed and its events in one statement, and the answer to the request with them. */
-export async function commitDraft(draft: Draft, answer?: KeptAnswer): Promise<void> {
+/** Writes what changed and its events in one statement. */
+export async function commitDraft(draft: Draft): Promise<void> {
+  await writeLedgerChanges(draft.act.tx, takeChanges(draft));
+}
+
+/**
+ * The same, with the answer to the request, as the last of its act: it ends the transaction at once, so nothing may be
+ * asked in it afterwards.
+ */
+export async function commitDraftLast(draft: Draft, answer?: KeptAnswer): Promise<void> {
+  const changes = takeChanges(draft);
+  const isStored = await writeLastLedgerChanges(draft.act.tx, changes, answer?.statement);
+  answer?.check(isStored ? 1 : 0);
+}
+
+/** What changed since the draft was opened; who waits for it is woken after the act. */
+function takeChanges(draft: Draft): LedgerChanges {
   const changed = <Row extends object>(rows: ReadonlyMap<string, Row>): Row[] =>
     [...rows.values()].filter((row) => draft.changed.has(row));
   const operations = changed(draft.operations);
-  const changes = {
+  const { wakeUps } = draft.act;
+  for (const { id } of operations) wakeUps.add(`operation:${id}`);
+  if (draft.events.length > 0) wakeUps.add('events-written');
+  return {
     accelerators: changed(draft.accelerators),
     attachments: changed(draft.attachments),
     newAttachments: draft.newAttachments,
@@ -109,11 +129,6 @@ export async function commitDraft(draft: Draft, answer?: KeptAnswer): Promise<vo
     newOperations: draft.newOperations,
     events: draft.events,
   };
-  const stored = await writeLedgerChanges(draft.act.tx, changes, answer?.statement);
-  answer?.check(stored);
-  const { wakeUps } = draft.act;
-  for (const { id } of operations) wakeUps.add(`operation:${id}`);
-  if (draft.events.length > 0) wakeUps.add('events-written');
 }
 
 export function attachmentOf(draft: Draft, acceleratorId: string): AttachmentRow | undefined {
@@ -147,7 +162,7 @@ export type AttachmentChanges = Partial<
 
 export interface Told {
   /** Instead of `<noun>.<state>`. */
-  readonly kind?: string;
+  readonly kind?: NewEvent['kind'];
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
@@ -243,7 +258,10 @@ export function addOperation(draft: Draft, row: OperationRow): void {
 export function noteAttachment(
   draft: Draft,
   row: AttachmentRow,
-  { changes, told }: { changes: AttachmentChanges; told: Told & { readonly kind: string } },
+  {
+    changes,
+    told,
+  }: { changes: AttachmentChanges; told: Told & { readonly kind: NewEvent['kind'] } },
 ): AttachmentRow {
   const next = keep(draft, draft.attachments, { ...row, ...changes });
   tell(draft, attachmentEvent(next, told));
@@ -253,7 +271,10 @@ export function noteAttachment(
 export function noteAccelerator(
   draft: Draft,
   row: AcceleratorRow,
-  { changes, told }: { changes: AcceleratorChanges; told: Told & { readonly kind: string } },
+  {
+    changes,
+    told,
+  }: { changes: AcceleratorChanges; told: Told & { readonly kind: NewEvent['kind'] } },
 ): AcceleratorRow {
   const next = keep(draft, draft.accelerators, { ...row, ...changes });
   tell(draft, {
@@ -324,7 +345,7 @@ function attachmentEvent(row: NewAttachment, told: Told): NewEvent {
   };
 }
 
-function operationEvent(row: OperationRow, kind: string): NewEvent {
+function operationEvent(row: OperationRow, kind: NewEvent['kind']): NewEvent {
   return {
     kind,
     subjectKind: 'operation',

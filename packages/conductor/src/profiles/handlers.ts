@@ -172,7 +172,7 @@ function toProfileView(row: DeviceProfileRow): ProfileView {
   return { id, name, description, groups, created_at, updated_at };
 }
 
-function eventOf(kind: string, row: DeviceProfileRow, caller: Caller): NewEvent {
+function eventOf(kind: NewEvent['kind'], row: DeviceProfileRow, caller: Caller): NewEvent {
   return {
     kind,
     subjectKind: 'profile',
