@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 
 import { resolveRoles, type Caller, type Role } from '@cyborg/model/caller';
 import { firstEpoch } from '@cyborg/model/epoch';
+import { v2TypeOf } from '@cyborg/model/v2/types';
 import { toJson } from '@cyborg/store/json';
 import type {
   AcceleratorTable,
@@ -219,6 +220,7 @@ async function addDevice(
       key,
       name: key,
       resource_class: `CUSTOM_CYBORG_${type}`,
+      in_v2: v2TypeOf(type) !== null,
       created_at: fleetMadeAt,
     })
     .execute();

@@ -13,7 +13,8 @@ export function parseQuery(
   const found: Record<string, string> = {};
   for (const [name, value] of new URLSearchParams(search)) {
     const isFilter = known.includes('filters') && filterPattern.test(name);
-    if (!isFilter && !known.includes(name)) {
+    const isKnown = isFilter || (name !== 'filters' && known.includes(name));
+    if (!isKnown) {
       throw new V2Fault(400, `Unknown argument: "${name.slice(0, 200)}"`);
     }
     found[name] = value;

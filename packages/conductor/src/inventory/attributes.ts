@@ -16,7 +16,7 @@ export async function applyAttributes(
   for (const device of inventory.devices) {
     for (const deployable of device.deployables) {
       const deployableId = deployableIds(device.key, deployable.key);
-      const wanted = attributesOf(deployable);
+      const wanted = attributesOf(device, deployable);
       const rows = byDeployable.get(deployableId) ?? new Map<string, AttributeRow>();
       for (const [key, value] of wanted) {
         const row = rows.get(key);

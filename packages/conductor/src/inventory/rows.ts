@@ -8,6 +8,7 @@ import type {
   DeviceTable,
   ServiceTable,
 } from '@cyborg/store/schema';
+import { v2TypeOf } from '@cyborg/model/v2/types';
 import type { Selectable } from 'kysely';
 
 import type { Tx } from '../deps.ts';
@@ -86,7 +87,7 @@ export function deviceFactsOf(device: ReportedDevice): DeviceFacts {
   return { ...facts, presence: 'present', absent_since: null };
 }
 
-export const deployableFacts = ['name', 'resource_class', 'traits'] as const;
+export const deployableFacts = ['name', 'resource_class', 'traits', 'in_v2', 'rp_uuid'] as const;
 
 /** `name` is the driver's at first, and the operator's afterwards. */
 export const acceleratorFacts = [
@@ -143,8 +144,12 @@ function obstacleOf({ obstacle, host_use, reason }: ReportedAccelerator): string
   return host_use !== null && obstacle === reason ? null : obstacle;
 }
 
-/** v2's attributes of a deployable: `rc` and `trait0` onwards. */
-export function attributesOf(deployable: ReportedDeployable): ReadonlyMap<string, string> {
+/** v2's attributes of a deployable: `rc` and `trait0` onwards; none for what stays out of v2. */
+export function attributesOf(
+  { type }: Pick<ReportedDevice, 'type'>,
+  deployable: ReportedDeployable,
+): ReadonlyMap<string, string> {
+  if (v2TypeOf(type) === null) return new Map();
   return new Map([
     ['rc', deployable.resource_class],
     ...deployable.traits.map((trait, index): [string, string] => [`trait${index}`, trait]),

@@ -2,9 +2,10 @@
 import { sql, type Insertable, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
 import type { AttributeTable, Database } from '../schema.ts';
-import { inBatches, isAfter, type Placed, type Sort } from './batches.ts';
+import { inBatches, isAfter, type Sort } from './batches.ts';
 
-export interface V2AttributeRow extends Placed, Selectable<AttributeTable> {
+export interface V2AttributeRow extends Selectable<AttributeTable> {
+  readonly sort_value: string;
   readonly deployable_number: number;
 }
 

@@ -37,7 +37,7 @@ export async function* inBatches<Row extends Placed>(
   limit = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<readonly Row[]> {
   let last: Row | undefined;
-  for (let left = limit; left > 0; ) {
+  for (let left = limit; left > 0;) {
     const wanted = Math.min(batchRowsMax, left);
     const rows = await read(last, wanted);
     if (rows.length > 0) yield rows;

@@ -2,9 +2,10 @@
 import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
 import type { Database, DeployableTable } from '../schema.ts';
-import { inBatches, inOrder, isAfter, type Placed, type Sort } from './batches.ts';
+import { inBatches, inOrder, isAfter, type Sort } from './batches.ts';
 
-export interface V2DeployableRow extends Placed, Selectable<DeployableTable> {
+export interface V2DeployableRow extends Selectable<DeployableTable> {
+  readonly sort_value: string;
   readonly device_number: number;
   readonly driver_id: string;
   readonly accelerators: number;

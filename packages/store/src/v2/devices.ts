@@ -2,9 +2,10 @@
 import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
 import type { Database, DeviceTable } from '../schema.ts';
-import { inBatches, inOrder, isAfter, type Placed, type Sort } from './batches.ts';
+import { inBatches, inOrder, isAfter, type Sort } from './batches.ts';
 
-export interface V2DeviceRow extends Placed, Selectable<DeviceTable> {
+export interface V2DeviceRow extends Selectable<DeviceTable> {
+  readonly sort_value: string;
   readonly v2_type: string;
   readonly v2_vendor: string;
   readonly hostname: string;
