@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import type { DestinationStream } from 'pino';
 
 import type { Clock } from './clock.ts';
+import { toLogFields } from './log-fields.ts';
 
 export type Logger = pino.Logger;
 
@@ -19,9 +20,6 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
-/** What these fields hold never reaches a log, at the top or one level down. */
-const secretFields = ['password', 'token', 'secret', 'credential', 'authorization'];
-
 export function makeLogger({ name, level, clock, format, destination }: LoggerOptions): Logger {
   const stderr = destination ?? pino.destination({ dest: 2, sync: true });
   return pino(
@@ -30,11 +28,7 @@ export function makeLogger({ name, level, clock, format, destination }: LoggerOp
       level,
       base: { pid: process.pid },
       timestamp: () => `,"time":"${clock.now().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: {
-        paths: secretFields.flatMap((field) => [field, `*.${field}`]),
-        censor: '(hidden)',
-      },
+      formatters: { level: (label) => ({ level: label }), log: toLogFields },
     },
     format === 'lines' ? { write: (json) => stderr.write(toLine(json)) } : stderr,
   );

@@ -27,7 +27,7 @@ export async function endOrphans(options: OrphanOptions): Promise<void> {
   const { data, clock, log } = options;
   const postmaster = postmasterPid(data);
   if (postmaster !== undefined && isPostgresOn(postmaster, data)) {
-    log.warn({ pid: postmaster }, 'stopping a PostgreSQL whose server died');
+    log.warn({ postgresPid: postmaster }, 'stopping a PostgreSQL whose server died');
     signal(postmaster, 'SIGINT');
     await until(() => postgresProcessesOn(data).length === 0, {
       clock,

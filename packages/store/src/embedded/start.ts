@@ -89,7 +89,7 @@ async function startLocked(
     );
   const first = await start();
   await ensureDatabase(socketFolder, first);
-  log.info({ pid: first.pid, directory, way: way.name }, 'PostgreSQL is ready');
+  log.info({ postgresPid: first.pid, directory, way: way.name }, 'PostgreSQL is ready');
   const supervisor = supervise({ first, start, clock, log, stopping });
   return {
     url: urlOf(socketFolder),

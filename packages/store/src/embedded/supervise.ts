@@ -58,7 +58,7 @@ export function supervise({ first, start, clock, log, stopping }: SuperviseOptio
       if (running === undefined) return;
       current = running;
       status = { state: 'running', pid: running.pid };
-      log.info({ pid: running.pid }, 'PostgreSQL is ready again');
+      log.info({ postgresPid: running.pid }, 'PostgreSQL is ready again');
     }
   };
   const watching = watch();
