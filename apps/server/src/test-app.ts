@@ -35,6 +35,10 @@ export const testUsers: readonly TestUser[] = [
   { name: 'service', role: 'service', project: 'services' },
   { name: 'stranger', role: 'member', project: 'others' },
 ];
+/** The same users when Nova asks for them: `member-by-nova` stands for the member's token and Nova's service token. */
+const usersByNova = testUsers
+  .filter(({ role }) => role === 'member' || role === 'admin')
+  .map((user) => ({ ...user, name: `${user.name}-by-nova`, isByNova: true }));
 export const testPassword = 'correct horse';
 
 export interface TestApp extends AsyncDisposable {
@@ -53,12 +57,14 @@ export async function writeTestUsers(path: string): Promise<void> {
   const hash = await hashPassword(testPassword, systemRng);
   await putUsers(
     path,
-    testUsers.map(({ name, role, project }) => ({
-      name,
-      password_hash: hash,
-      roles: [role],
-      project_id: project,
-    })),
+    [...testUsers.map((user) => ({ ...user, isByNova: false })), ...usersByNova].map(
+      ({ name, role, project, isByNova }) => ({
+        name,
+        password_hash: hash,
+        roles: isByNova ? [role, 'service'] : [role],
+        project_id: project,
+      }),
+    ),
   );
 }
 
