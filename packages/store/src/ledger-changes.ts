@@ -3,6 +3,7 @@ import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 import type { AcceleratorRow, AttachmentRow } from './holdings.ts';
 import type { OperationRow } from './operations.ts';
+import { andCommit } from './prepared.ts';
 import type { Database } from './schema.ts';
 
 export type NewAttachment = Omit<AttachmentRow, 'number'>;
@@ -112,26 +113,50 @@ const statements = {
 
 const kinds = Object.keys(statements) as (keyof LedgerChanges)[];
 
+/** PostgreSQL's division_by_zero: how a statement says that the one beside it wrote nothing. */
+const nothingBesideCode = '22012';
+
 /**
- * @param beside  one more statement, with `returning`, that is sent along.
- * @returns how many rows that one wrote.
+ * Writes the changes and ends the transaction, in one write to the database.
+ *
+ * @param beside  one more statement, with `returning`, that is sent along and must write a row.
+ * @returns false when that one wrote none: then nothing is changed.
  */
-export async function writeLedgerChanges(
+export async function writeLastLedgerChanges(
   tx: Kysely<Database>,
   changes: LedgerChanges,
   beside?: RawBuilder<unknown>,
-): Promise<number> {
-  const parts = kinds
+): Promise<boolean> {
+  const parts = partsOf(changes);
+  if (beside !== undefined) parts.push(sql`beside as (${beside})`);
+  if (parts.length === 0) return true;
+  const check = beside === undefined ? sql`1` : sql`1 / count(*) from beside`;
+  const end = sql.raw(andCommit);
+  try {
+    await sql`with ${sql.join(parts)} select ${check} ${end}`.execute(tx);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === nothingBesideCode) return false;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+}
+
+export async function writeLedgerChanges(
+  tx: Kysely<Database>,
+  changes: LedgerChanges,
+): Promise<void> {
+  const parts = partsOf(changes);
+  if (parts.length > 0) await sql`with ${sql.join(parts)} select 1`.execute(tx);
+}
+
+function partsOf(changes: LedgerChanges): RawBuilder<unknown>[] {
+  return kinds
     .filter((kind) => changes[kind].length > 0)
     .map((kind) => toPart(kind, changes[kind]));
-  if (beside !== undefined) {
-    const all = [...parts, sql`beside as (${beside})`];
-    const { rows } = await sql<{ count: number }>`
-      with ${sql.join(all)} select count(*) as count from beside`.execute(tx);
-    return rows[0]?.count ?? 0;
-  }
-  if (parts.length > 0) await sql`with ${sql.join(parts)} select 1`.execute(tx);
-  return 0;
 }
 
 interface Statement {

@@ -2,7 +2,7 @@ import { openTestDatabase } from '@cyborg/testing/database';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
-import { makeNames } from './prepared.ts';
+import { andCommit, makeNames } from './prepared.ts';
 
 describe('prepared statements', () => {
   it('are named when they come again, and are not without end', ({ expect }) => {
@@ -52,6 +52,41 @@ describe('a transaction', () => {
     expect(await count()).toBe(0);
     await db.transaction().execute((tx) => add('GPU').execute(tx));
     expect(await count()).toBe(1);
+  });
+
+  it('is over with the statement that says so, and undone when that one fails', async ({
+    expect,
+  }) => {
+    await using database = await openTestDatabase();
+    const { db } = database;
+    const end = sql.raw(andCommit);
+    const add = (type: string, accelerators = 1) =>
+      sql`insert into quota (project_id, type, accelerators_max, created_at)
+        values ('x', ${type}, ${accelerators}, ${new Date(0)})`;
+    const types = async () =>
+      (await db.selectFrom('quota').select('type').orderBy('type').execute()).map(
+        (row) => row.type,
+      );
+    for (let n = 0; n < 6; n++) {
+      await db.transaction().execute(async (tx) => {
+        await add(`a${n}`).execute(tx);
+        await sql`${add(`b${n}`)} ${end}`.execute(tx);
+        expect(await types(), 'everybody sees it').toContain(`b${n}`);
+      });
+      const failing = db.transaction().execute(async (tx) => {
+        await add('never').execute(tx);
+        await sql`${add('never', -1)} ${end}`.execute(tx);
+      });
+      await expect(failing).rejects.toMatchObject({ code: '23514' });
+      await db.transaction().execute((tx) => sql`${add(`c${n}`)} ${end}`.execute(tx));
+      const thrown = db.transaction().execute(async (tx) => {
+        await add('never').execute(tx);
+        throw new Error('no');
+      });
+      await expect(thrown).rejects.toThrow('no');
+    }
+    const each = [0, 1, 2, 3, 4, 5];
+    expect(await types()).toEqual(['a', 'b', 'c'].flatMap((name) => each.map((n) => name + n)));
   });
 
   it('whose first statement fails is undone, and its connection is good for the next', async ({

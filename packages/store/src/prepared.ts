@@ -2,7 +2,7 @@
  * Two economies of round trips and planning on every connection.
  *
  * A transaction's `begin` waits for its first statement and goes out with it, in one write; a transaction without any
- * statement asks nothing of the database.
+ * statement asks nothing of the database. A last statement that is marked as such takes `commit` along.
  *
  * Prepares statements that come again: planning is a third of the time of a reservation. A statement is named on its
  * fourth use, so that texts of one use (lists of varying length) do not fill every connection.
@@ -65,25 +65,35 @@ export function makeNames(): Names {
 }
 
 const begin = 'begin';
+const commit = 'commit';
+/**
+ * Ends a statement with which its transaction is over: `commit` goes out with it, in one write. When the statement fails,
+ * PostgreSQL takes the commit for a rollback.
+ */
+export const andCommit = '/* and commit */';
 const nothing = { command: 'SELECT', rowCount: 0, rows: [] } as const;
 
 function wrap(client: pg.PoolClient, names: Names): PostgresPoolClient {
   let isToBegin = false;
+  let isOver = false;
   async function query<R>(
     text: string,
     values: readonly unknown[],
   ): Promise<PostgresQueryResult<R>> {
     if (text === begin) {
       isToBegin = true;
+      isOver = false;
       return { ...nothing, rows: [] };
     }
     const isFirst = isToBegin;
     isToBegin = false;
-    if (isFirst && (text === 'commit' || text === 'rollback')) return { ...nothing, rows: [] };
+    const isEnd = text === commit || text === 'rollback';
+    if (isEnd && (isFirst || isOver)) return { ...nothing, rows: [] };
     const name = values.length === 0 ? undefined : names.of(text);
     const statement = { ...(name !== undefined && { name }), text, values: [...values] };
+    isOver = text.endsWith(andCommit);
     try {
-      return isFirst ? await sendFirst<R>(client, statement) : await send<R>(client, statement);
+      return await sendWith<R>(client, statement, { isFirst, isLast: isOver });
     } catch (error) {
       if (name !== undefined && isStalePlan(error)) names.renew();
       throw error;
@@ -94,22 +104,31 @@ function wrap(client: pg.PoolClient, names: Names): PostgresPoolClient {
     query: query as PostgresPoolClient['query'],
     release: (destroy) => {
       isToBegin = false;
+      isOver = false;
       client.release(destroy);
     },
   };
 }
 
 /** Should `begin` fail, the connection is lost or its transaction aborted, and so does what was sent behind it. */
-async function sendFirst<R>(
+async function sendWith<R>(
   client: pg.PoolClient,
   statement: pg.QueryConfig,
+  { isFirst, isLast }: { readonly isFirst: boolean; readonly isLast: boolean },
 ): Promise<PostgresQueryResult<R>> {
+  if (!isFirst && !isLast) return await send<R>(client, statement);
   const { stream } = client.connection;
   stream.cork();
-  const sent = [client.query(begin), send<R>(client, statement)] as const;
+  const begun = isFirst ? client.query(begin) : undefined;
+  const sent = send<R>(client, statement);
+  const ended = isLast ? client.query(commit) : undefined;
   stream.uncork();
-  const [, result] = await Promise.all(sent);
-  return result;
+  // All are waited for, also when one fails: the connection is free only then.
+  const [first, result, last] = await Promise.allSettled([begun, sent, ended]);
+  if (first.status === 'rejected') throw first.reason;
+  if (result.status === 'rejected') throw result.reason;
+  if (last.status === 'rejected') throw last.reason;
+  return result.value;
 }
 
 async function send<R>(

@@ -12,7 +12,7 @@ import { toOperationView, type OperationView } from '../operations/read-operatio
 import {
   addAttachment,
   addOperation,
-  commitDraft,
+  commitDraftLast,
   emptyDraft,
   moveAccelerator,
   type Draft,
@@ -155,7 +155,7 @@ async function reserve(
   for (const one of given) giveOne(draft, one, { caller, plan, operationId });
   addOperation(draft, operation);
   const view = toOperationView(operation);
-  await commitDraft(draft, keep(view));
+  await commitDraftLast(draft, keep(view));
   return view;
 }
 

@@ -1,7 +1,7 @@
 import { hasReserved, listReservedAcceleratorIds } from '@cyborg/store/holdings';
 
 import type { ConductorDeps } from '../deps.ts';
-import { attachmentOf, commitDraft, moveAttachment, openDraft } from '../orders/draft.ts';
+import { attachmentOf, commitDraftLast, moveAttachment, openDraft } from '../orders/draft.ts';
 import type { Reconciler } from '../reconciler.ts';
 import { act } from '../transaction.ts';
 
@@ -33,7 +33,7 @@ export function dispatchAttachments(deps: ConductorDeps): Reconciler {
           )
           .filter((attachment) => attachment !== undefined);
         for (const attachment of reserved) moveAttachment(draft, attachment, { event: 'dispatch' });
-        await commitDraft(draft);
+        await commitDraftLast(draft);
         return reserved.length;
       });
       return {
