@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
 import type { Hypervisor, InstanceState } from './hypervisors/hypervisor.ts';
 import { messageOf } from './hypervisors/node-error.ts';
 import type { SeedInstance } from './hypervisors/simulated/simulated.ts';
@@ -33,7 +34,7 @@ const states: readonly InstanceState[] = [
 /** Adapters are loaded when they are used: at rest an agent should be small. */
 export async function openHypervisor(
   options: AgentOptions,
-  clock: Clock,
+  { clock, rng }: { clock: Clock; rng: Rng },
 ): Promise<Hypervisor | null> {
   const { stateDir } = options;
   if (options.hypervisor === 'none') return null;
@@ -44,6 +45,16 @@ export async function openHypervisor(
       clock,
       memoryFile: join(stateDir, 'qemu-instances.json'),
       procRoot: options.procRoot === '/proc' || !options.simulated ? options.procRoot : '/proc',
+    });
+  }
+  if (options.hypervisor === 'libvirt') {
+    const { openLibvirtHypervisor } = await import('./hypervisors/libvirt/libvirt.ts');
+    return await openLibvirtHypervisor({
+      uri: options.libvirtUri,
+      clock,
+      rng,
+      directory: join(stateDir, 'libvirt'),
+      procRoot: options.procRoot,
     });
   }
   const { openSimulatedHypervisor } = await import('./hypervisors/simulated/simulated.ts');

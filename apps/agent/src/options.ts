@@ -42,7 +42,7 @@ export const agentProgram = defineProgram({
     },
     hypervisor: {
       type: 'enum',
-      values: ['qemu', 'simulated', 'none'],
+      values: ['qemu', 'libvirt', 'simulated', 'none'],
       default: 'qemu',
       help: 'what runs the instances of this host',
     },
@@ -51,6 +51,14 @@ export const agentProgram = defineProgram({
       default: '/run/cyborg/qmp',
       placeholder: 'DIR',
       help: 'folder with the QMP sockets of the QEMU processes',
+    },
+    libvirtUri: {
+      type: 'string',
+      default: 'qemu:///system',
+      placeholder: 'URI',
+      help: 'which libvirt has the domains, when --hypervisor is libvirt; beside nova-compute: its connection_uri',
+      refuse: (value) =>
+        /^[a-z][a-z0-9+]*:\/\/\S*$/.test(value) ? undefined : 'a URI such as qemu:///system',
     },
     simulated: {
       type: 'boolean',

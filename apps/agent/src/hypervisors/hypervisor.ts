@@ -1,5 +1,5 @@
 /**
- * What the agent needs of a hypervisor. Each adapter (qemu, simulated; libvirt later) is one file family beside this one.
+ * What the agent needs of a hypervisor. Each adapter (qemu, libvirt, simulated) is one file family beside this one.
  *
  * Adapters hold no truth: every answer is read from the hypervisor at the time of the call. All acts are idempotent.
  */

@@ -8,7 +8,7 @@ import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { HypervisorError } from '../hypervisor.ts';
 import { messageOf } from '../node-error.ts';
-import type { QemuProcesses } from './processes.ts';
+import type { QemuProcesses } from '../processes.ts';
 
 const KnownSchema = Type.Object({
   socket: Type.String(),

@@ -1,11 +1,9 @@
 /** Plugging and unplugging in one QEMU. Each step looks first, so it can be repeated after a death at any point. */
 import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
+import { checkEntropySource } from '../entropy-sources.ts';
 import { HypervisorError } from '../hypervisor.ts';
 import { findSlot, hasDevice, hasObject, isPlugged, plugsOf } from './machine.ts';
 import { QmpError, type QmpConnection } from './qmp.ts';
-
-/** Files that may feed a guest: any other would show the host's data to it as random numbers. */
-const entropySources: ReadonlySet<string> = new Set(['/dev/hwrng', '/dev/urandom', '/dev/random']);
 
 export interface QemuPlug {
   readonly device: Readonly<Record<string, unknown>>;
@@ -29,11 +27,7 @@ export function toQemu(plan: AttachPlan, deviceName: string): QemuPlug {
   if (plan.kind !== 'virtio-rng') {
     throw new HypervisorError('unsupported-plan', `The QEMU adapter cannot plug ${plan.kind}.`);
   }
-  if (!entropySources.has(plan.source)) {
-    const allowed = [...entropySources].join(', ');
-    const message = `${plan.source} may not feed a guest with random numbers: use one of ${allowed}.`;
-    throw new HypervisorError('unsupported-plan', message);
-  }
+  checkEntropySource(plan.source);
   return {
     backend: { 'qom-type': 'rng-random', id, filename: plan.source },
     device: {

@@ -13,7 +13,7 @@ import { qemuPlugs, uuidOf } from './machine.ts';
 import { PlugsCache } from './look.ts';
 import { InstanceMemory } from './memory.ts';
 import { plugDevice, toQemu, tryUnplug } from './plug.ts';
-import { processLooker, type QemuProcesses } from './processes.ts';
+import { processLooker, type QemuProcesses } from '../processes.ts';
 import { QmpError, qmpLimits, type QmpConnection } from './qmp.ts';
 import { survey, type SurveyContext } from './survey.ts';
 import { watchQemu } from './watch.ts';

@@ -6,7 +6,7 @@ import { messageOf } from '../node-error.ts';
 import type { QmpDoor } from './door.ts';
 import { lookAt, type Look, type PlugsCache } from './look.ts';
 import type { InstanceMemory } from './memory.ts';
-import type { ProcessTarget, QemuProcesses } from './processes.ts';
+import type { ProcessTarget, QemuProcesses } from '../processes.ts';
 
 export const surveyLimits = { socketsMax: 512, socketsAtOnce: 16, warningsMax: 100 } as const;
 

@@ -3,6 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Clock } from '@cyborg/service/clock';
 
+import { isInstanceId } from './device-name.ts';
+
 export interface ProcessTarget {
   readonly socket: string | null;
   readonly uuid: string | null;
@@ -11,6 +13,8 @@ export interface ProcessTarget {
 export interface QemuProcesses {
   /** Whether a QEMU runs whose command line names this socket or this instance. */
   holds(target: ProcessTarget): boolean;
+  /** Machines by the `-uuid` of their command line, as libvirt starts them. */
+  readonly uuids: readonly string[];
 }
 
 export interface ProcessOptions {
@@ -49,8 +53,14 @@ async function look(procRoot: string): Promise<QemuProcesses> {
     if (qemuPattern.test(basename(words[0] ?? ''))) commands.push(words);
   }
   return {
+    uuids: commands.flatMap(uuidIn),
     holds: (target) => commands.some((words) => words.some((word) => names(word, target))),
   };
+}
+
+function uuidIn(words: readonly string[]): readonly string[] {
+  const uuid = words[words.indexOf('-uuid') + 1]?.toLowerCase();
+  return uuid !== undefined && isInstanceId(uuid) ? [uuid] : [];
 }
 
 function names(word: string, target: ProcessTarget): boolean {

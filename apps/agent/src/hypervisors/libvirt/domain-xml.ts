@@ -1,0 +1,88 @@
+/** Domain XML, read and written by a library (https://libvirt.org/formatdomain.html). */
+import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
+import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
+
+import { deviceNamePrefix } from '../device-name.ts';
+import { checkEntropySource } from '../entropy-sources.ts';
+import { HypervisorError } from '../hypervisor.ts';
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  removeNSPrefix: true,
+  parseTagValue: false,
+  processEntities: true,
+});
+const builder = new XMLBuilder({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  suppressBooleanAttributes: false,
+});
+
+export interface DomainDescription {
+  readonly name: string;
+  /** Of Nova's metadata: the server's owner. Null for a domain that Nova did not define. */
+  readonly projectId: string | null;
+  /** Aliases of ours, in the order of the XML. */
+  readonly deviceNames: readonly string[];
+}
+
+/** @returns undefined when the text is no domain. */
+export function readDomain(xml: string): DomainDescription | undefined {
+  if (XMLValidator.validate(xml) !== true) return undefined;
+  const domain = child(parser.parse(xml), 'domain');
+  const name = textOf(child(domain, 'name'));
+  if (name === undefined) return undefined;
+  const nova = child(child(domain, 'metadata'), 'instance');
+  return {
+    name: textOf(child(nova, 'name')) ?? name,
+    projectId: textOf(child(child(child(nova, 'owner'), 'project'), '@uuid')) ?? null,
+    deviceNames: aliasesIn(child(domain, 'devices')).filter((alias) =>
+      alias.startsWith(deviceNamePrefix),
+    ),
+  };
+}
+
+/** @throws HypervisorError `unsupported-plan` */
+export function deviceXml(plan: AttachPlan, deviceName: string): string {
+  if (plan.kind !== 'virtio-rng') {
+    throw new HypervisorError('unsupported-plan', `The libvirt adapter cannot plug ${plan.kind}.`);
+  }
+  checkEntropySource(plan.source);
+  return builder.build({
+    rng: {
+      '@model': 'virtio',
+      ...(plan.max_bytes === undefined ? {} : { rate: rateOf(plan.max_bytes, plan.period_ms) }),
+      backend: { '@model': 'random', '#text': plan.source },
+      alias: { '@name': deviceName },
+    },
+  });
+}
+
+function rateOf(bytes: number, periodMs: number | undefined): Record<string, string> {
+  const period = periodMs === undefined ? {} : { '@period': String(periodMs) };
+  return { '@bytes': String(bytes), ...period };
+}
+
+function aliasesIn(devices: unknown): string[] {
+  return valuesOf(devices)
+    .flatMap((found) => (Array.isArray(found) ? found : [found]))
+    .flatMap((device) => textOf(child(child(device, 'alias'), '@name')) ?? []);
+}
+
+function valuesOf(node: unknown): unknown[] {
+  return typeof node === 'object' && node !== null ? Object.values(node) : [];
+}
+
+/** An element or attribute; of several elements of one name, the first. */
+function child(node: unknown, key: string): unknown {
+  const one: unknown = Array.isArray(node) ? node[0] : node;
+  if (typeof one !== 'object' || one === null) return undefined;
+  return Object.getOwnPropertyDescriptor(one, key)?.value;
+}
+
+/** Text of an element with or without attributes, or of an attribute. */
+function textOf(node: unknown): string | undefined {
+  const text = typeof node === 'string' ? node : child(node, '#text');
+  return typeof text === 'string' && text !== '' ? text : undefined;
+}

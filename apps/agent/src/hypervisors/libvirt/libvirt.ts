@@ -1,0 +1,199 @@
+/** Instances that are libvirt domains: Nova's servers, whose UUIDs the domains have. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
+
+import { checkDeviceName, isInstanceId } from '../device-name.ts';
+import {
+  HypervisorError,
+  type Hypervisor,
+  type InstanceListing,
+  type PlugOrder,
+  type UnplugOrder,
+} from '../hypervisor.ts';
+import { processLooker, type QemuProcesses } from '../processes.ts';
+import { deviceXml, readDomain } from './domain-xml.ts';
+import { libvirtPlugs, lookAtDomains } from './look.ts';
+import { Virsh } from './virsh.ts';
+import { watchLibvirt } from './watch.ts';
+
+export const libvirtLimits = {
+  /** How long a guest may take to let go of a device. */
+  unplugMsMax: 30_000,
+  /** Between two looks whether the device is gone; the guest is asked again every `askAgainMs`. */
+  lookMs: 250,
+  askAgainMs: 5_000,
+} as const;
+
+export interface LibvirtHypervisorOptions {
+  readonly uri: string;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** Folder for the descriptions of devices while they are plugged; only this process reads it. */
+  readonly directory: string;
+  readonly procRoot?: string;
+  readonly unplugMsMax?: number;
+  readonly answerMsMax?: number;
+}
+
+export async function openLibvirtHypervisor(
+  options: LibvirtHypervisorOptions,
+): Promise<Hypervisor> {
+  await rm(options.directory, { recursive: true, force: true }); // of acts that were killed
+  await mkdir(options.directory, { recursive: true, mode: 0o700 });
+  return new LibvirtHypervisor(options);
+}
+
+/** Where a device of ours is: in the running machine, and in what the next start makes of it. */
+interface Places {
+  readonly isRunning: boolean;
+  readonly live: boolean;
+  readonly config: boolean;
+}
+
+class LibvirtHypervisor implements Hypervisor {
+  readonly kind = 'libvirt';
+  readonly plugs = libvirtPlugs;
+  readonly #options: LibvirtHypervisorOptions;
+  readonly #clock: Clock;
+  readonly #virsh: Virsh;
+  readonly #lookAtProcesses: () => Promise<QemuProcesses | null>;
+
+  constructor(options: LibvirtHypervisorOptions) {
+    const { uri, clock, procRoot = '/proc', answerMsMax } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#virsh = new Virsh({ uri, ...(answerMsMax === undefined ? {} : { answerMsMax }) });
+    this.#lookAtProcesses = processLooker({ procRoot, clock });
+  }
+
+  async list(signal: AbortSignal): Promise<InstanceListing> {
+    const { rng } = this.#options;
+    const options = { virsh: this.#virsh, rng, lookAtProcesses: this.#lookAtProcesses };
+    return await lookAtDomains(options, signal);
+  }
+
+  async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
+    checkNames(instanceId, deviceName);
+    const xml = deviceXml(plan, deviceName);
+    const places = await this.#placesOf(instanceId, deviceName, signal);
+    const wanted = await this.#placesToFill(instanceId, places, signal);
+    if (wanted.length > 0) await this.#attach(instanceId, { xml, flags: wanted }, signal);
+    const after = await this.#placesOf(instanceId, deviceName, signal);
+    if (after.isRunning ? after.live : after.config) return;
+    throw new HypervisorError('refused', `libvirt took ${deviceName}, but ${instanceId} lacks it.`);
+  }
+
+  async unplug({ instanceId, deviceName }: UnplugOrder, signal: AbortSignal): Promise<void> {
+    checkNames(instanceId, deviceName);
+    const ms = this.#options.unplugMsMax ?? libvirtLimits.unplugMsMax;
+    const endMs = this.#clock.monotonicMs() + ms;
+    let askMs = Number.NEGATIVE_INFINITY;
+    for (;;) {
+      const places = await this.#placesIfThere(instanceId, deviceName, signal);
+      if (places === 'gone' || (!places.live && !places.config)) return;
+      const nowMs = this.#clock.monotonicMs();
+      if (nowMs >= endMs) break;
+      if (nowMs >= askMs || places.config) {
+        askMs = nowMs + libvirtLimits.askAgainMs;
+        await this.#detach(instanceId, { deviceName, places }, signal);
+      }
+      await this.#clock.sleep(libvirtLimits.lookMs, signal);
+    }
+    throw new HypervisorError(
+      'guest-refuses',
+      `The guest of instance ${instanceId} did not let go of ${deviceName} within ${ms} ms ` +
+        '(paused, still booting, or without PCI hot-plug?); it is asked again.',
+    );
+  }
+
+  watch(onChange: () => void): Disposable {
+    return watchLibvirt({ virsh: this.#virsh, clock: this.#clock, onChange });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Each child ends by itself; nothing is kept open.
+  }
+
+  async #placesToFill(id: string, places: Places, signal: AbortSignal): Promise<string[]> {
+    const info = await this.#virsh.run(['--quiet', 'dominfo', id], signal);
+    const isPersistent = /^Persistent:\s+yes$/m.test(info);
+    return [
+      ...(places.isRunning && !places.live ? ['--live'] : []),
+      ...(isPersistent && !places.config ? ['--config'] : []),
+    ];
+  }
+
+  async #attach(
+    id: string,
+    { xml, flags }: { xml: string; flags: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const folder = await mkdtemp(join(this.#options.directory, 'plug-'));
+    try {
+      const file = join(folder, 'device.xml');
+      await writeFile(file, xml, { mode: 0o600 });
+      await this.#virsh.run(['attach-device', id, file, ...flags], signal);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** The guest decides on a running machine's device: that it was asked is all this says. */
+  async #detach(
+    id: string,
+    { deviceName, places }: { deviceName: string; places: Places },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const flags = [...(places.live ? ['--live'] : []), ...(places.config ? ['--config'] : [])];
+    try {
+      await this.#virsh.run(['detach-device-alias', id, deviceName, ...flags], signal);
+    } catch (error) {
+      const isUnderWay = error instanceof HypervisorError && underWayPattern.test(error.message);
+      if (!isUnderWay) throw error;
+    }
+  }
+
+  /** @throws HypervisorError `instance-gone` */
+  async #placesOf(id: string, deviceName: string, signal: AbortSignal): Promise<Places> {
+    const state = (await this.#virsh.run(['--quiet', 'domstate', id], signal)).trim();
+    const live = await this.#has(['dumpxml', id], deviceName, signal);
+    const isRunning = state !== 'shut off' && state !== 'crashed';
+    const config = await this.#has(['dumpxml', id, '--inactive'], deviceName, signal);
+    return { isRunning, live: isRunning && live, config };
+  }
+
+  /** @throws HypervisorError `unavailable` for a machine that runs though libvirt does not know it. */
+  async #placesIfThere(
+    id: string,
+    deviceName: string,
+    signal: AbortSignal,
+  ): Promise<Places | 'gone'> {
+    try {
+      return await this.#placesOf(id, deviceName, signal);
+    } catch (error) {
+      if (!(error instanceof HypervisorError) || error.code !== 'instance-gone') throw error;
+    }
+    const processes = await this.#lookAtProcesses();
+    if (processes !== null && !processes.uuids.includes(id)) return 'gone';
+    const message = `libvirt does not know instance ${id}, whose machine may run: is it starting?`;
+    throw new HypervisorError('unavailable', message);
+  }
+
+  async #has(command: readonly string[], name: string, signal: AbortSignal): Promise<boolean> {
+    const xml = await this.#virsh.run(command, signal);
+    return readDomain(xml)?.deviceNames.includes(name) ?? false;
+  }
+}
+
+/** The guest was asked before and has not decided (libvirt passes QEMU's sentence on), or the device just went. */
+const underWayPattern =
+  /already in the process of unplug|guest is busy|no device found with alias|device not found/i;
+
+function checkNames(instanceId: string, deviceName: string): void {
+  checkDeviceName(deviceName);
+  if (isInstanceId(instanceId)) return;
+  throw new HypervisorError('refused', `Instance ${JSON.stringify(instanceId)} is not a UUID.`);
+}

@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+
+import type { Hypervisor } from '@cyborg/agent/hypervisors/hypervisor';
+import { openLibvirtHypervisor } from '@cyborg/agent/hypervisors/libvirt/libvirt';
+import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
+import { systemClock } from '@cyborg/service/clock';
+import { systemRng } from '@cyborg/service/rng';
+import { eventually } from '@cyborg/testing/processes';
+import { afterEach, beforeEach, describe, it } from 'vitest';
+
+import { guardGuests } from './guest-guard.ts';
+import { Libvirtd, whyNoLibvirt } from './libvirtd.ts';
+
+const problem = guardGuests();
+const noLibvirt = whyNoLibvirt();
+it('has a libvirtd for a session of its own', ({ expect, skip }) => {
+  expect(process.env['CI'] === 'true' ? noLibvirt : null).toBeNull();
+  skip(noLibvirt !== null, noLibvirt ?? '');
+});
+
+const never = new AbortController().signal;
+const uuid = randomUUID();
+const random: AttachPlan = { kind: 'virtio-rng', source: '/dev/urandom' };
+const order = { instanceId: uuid, deviceName: 'ua-cyborg-11111111-1', plan: random };
+const devicePattern = /^CYBORG-PCI\+ 0000:[0-9a-f:.]+ 1af4:1044 virtio-pci$/;
+
+let libvirtd: Libvirtd;
+let hypervisor: Hypervisor;
+
+async function devices(): Promise<string[]> {
+  const { instances } = await hypervisor.list(never);
+  return (instances.find(({ id }) => id === uuid)?.devices ?? []).map(({ name }) => name);
+}
+
+function configOf(): string {
+  return libvirtd.virsh('dumpxml', uuid, '--inactive').stdout;
+}
+
+describe.skipIf(problem !== null || noLibvirt !== null)('libvirt with a real guest', () => {
+  beforeEach(async () => {
+    libvirtd = new Libvirtd();
+    await libvirtd.start();
+    hypervisor = await openLibvirtHypervisor({
+      uri: libvirtd.uri,
+      clock: systemClock,
+      rng: systemRng,
+      directory: join(libvirtd.folder, 'agent'),
+      unplugMsMax: 60_000,
+    });
+  });
+  afterEach(async () => {
+    await hypervisor[Symbol.asyncDispose]();
+    await libvirtd[Symbol.asyncDispose]();
+  });
+
+  it('plugs live and in the configuration, and takes it back from both', async ({ expect }) => {
+    const guest = libvirtd.startGuest({ uuid, name: 'web' });
+    await guest.says(/^CYBORG-GUEST READY/);
+    const { instances } = await hypervisor.list(never);
+    expect(instances).toMatchObject([
+      { id: uuid, name: 'web & more', projectId: 'p1', state: 'ACTIVE', devices: [] },
+    ]);
+    await hypervisor.plug(order, never);
+    await guest.says(devicePattern);
+    await guest.says(/^CYBORG-HWRNG ok/);
+    expect(configOf()).toContain(order.deviceName);
+    await hypervisor.plug(order, never);
+    expect(await devices()).toEqual([order.deviceName]);
+    await hypervisor.unplug(order, never);
+    await guest.says(/^CYBORG-PCI- /);
+    expect(await devices()).toEqual([]);
+    expect(configOf()).not.toContain(order.deviceName);
+    await hypervisor.unplug(order, never);
+  });
+
+  it('completes what was half done: only live, or only in the configuration', async ({
+    expect,
+  }) => {
+    const guest = libvirtd.startGuest({ uuid, name: 'web' });
+    await guest.says(/^CYBORG-GUEST READY/);
+    for (const flag of ['--live', '--config']) {
+      await hypervisor.plug(order, never);
+      await guest.says(/^CYBORG-HWRNG ok/);
+      const { status, stderr } = libvirtd.virsh(
+        'detach-device-alias',
+        uuid,
+        order.deviceName,
+        flag,
+      );
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      if (flag === '--live') {
+        await eventually(async () => (await devices()).length === 0, {
+          timeoutMs: 60_000,
+          what: 'the guest let go',
+        });
+      }
+      const since = guest.lines.length;
+      await hypervisor.plug(order, never);
+      if (flag === '--live') await guest.says(devicePattern, since);
+      expect(configOf()).toContain(order.deviceName);
+      expect(await devices()).toEqual([order.deviceName]);
+      await hypervisor.unplug(order, never);
+      expect(configOf()).not.toContain(order.deviceName);
+    }
+  });
+
+  it('concludes nothing while libvirtd is away, and finds all again', async ({ expect }) => {
+    const guest = libvirtd.startGuest({ uuid, name: 'web' });
+    await guest.says(/^CYBORG-GUEST READY/);
+    let calls = 0;
+    using _watching = hypervisor.watch(() => (calls += 1));
+    await hypervisor.plug(order, never);
+    await eventually(() => calls > 0, { timeoutMs: 30_000, what: 'the plug is noticed' });
+    await libvirtd.kill();
+    await expect(hypervisor.list(never)).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(hypervisor.unplug(order, never)).rejects.toMatchObject({ code: 'unavailable' });
+    await libvirtd.start();
+    expect(await devices()).toEqual([order.deviceName]);
+    calls = 0;
+    await eventually(
+      () => {
+        libvirtd.virsh('suspend', uuid);
+        libvirtd.virsh('resume', uuid);
+        return calls > 0;
+      },
+      { timeoutMs: 60_000, pauseMs: 500, what: 'events are followed again' },
+    );
+    await hypervisor.unplug(order, never);
+  });
+
+  it('takes a machine that runs without libvirt knowing it for unknown, not gone', async ({
+    expect,
+  }) => {
+    const guest = libvirtd.startGuest({ uuid, name: 'web' });
+    await guest.says(/^CYBORG-GUEST READY/);
+    await hypervisor.plug(order, never);
+    const other = new Libvirtd();
+    await other.start();
+    await using emptied = await openLibvirtHypervisor({
+      uri: other.uri,
+      clock: systemClock,
+      rng: systemRng,
+      directory: join(other.folder, 'agent'),
+    });
+    const { instances, unknownIds } = await emptied.list(never);
+    expect(instances).toEqual([]);
+    expect(unknownIds).toContain(uuid);
+    await expect(emptied.unplug(order, never)).rejects.toMatchObject({ code: 'unavailable' });
+    await other[Symbol.asyncDispose]();
+    libvirtd.virsh('destroy', uuid);
+    expect((await hypervisor.list(never)).instances).toMatchObject([{ state: 'SHUTOFF' }]);
+    libvirtd.virsh('undefine', uuid);
+    const afterwards = await hypervisor.list(never);
+    expect(afterwards.instances).toEqual([]);
+    expect(afterwards.unknownIds).not.toContain(uuid); // other machines of this host may run
+    await hypervisor.unplug(order, never);
+    await expect(hypervisor.plug(order, never)).rejects.toMatchObject({ code: 'instance-gone' });
+  });
+});
