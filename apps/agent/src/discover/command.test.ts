@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -112,12 +112,28 @@ describe('cyborg-agent discover', () => {
     }
   });
 
+  it('does not take a bus that cannot be read for a machine without devices', async ({
+    expect,
+  }) => {
+    const sysfs = join(folder, 'sys');
+    mkdirSync(join(sysfs, 'bus/pci'), { recursive: true });
+    symlinkSync('devices', join(sysfs, 'bus/pci/devices'));
+    const { code, stdout, stderr } = await discover('--sysfs-root', sysfs, '-f', 'json');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /^cyborg-agent discover: cannot read .*bus\/pci\/devices \(ELOOP\).+\n$/u,
+    );
+    expect((await discover('--sysfs-root', sysfs, '--kind', 'virtual')).code).toBe(0);
+  });
+
   it('exits 2 with the way out when it was asked wrongly', async ({ expect }) => {
     const cases = [
       [['--kind', 'usb'], /the generic driver has pci, virtual, static/u],
       [['--config', 'offer=some'], /config\.offer is "some"; it must be one of/u],
       [['--config', 'offer'], /is not KEY=VALUE/u],
-      [['-f', 'xml'], /must be json or table/u],
+      [['--config', '__proto__=1'], /__proto__/u],
+      [['--sysfs-root', ''], /--sysfs-root is empty/u],
+      [['-f', 'xml\u001b'], /--format is xml\\u001b; it must be json or table/u],
       [['--nonsense'], /--nonsense/u],
     ] as const;
     for (const [words, message] of cases) {

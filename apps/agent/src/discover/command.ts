@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Roots } from '@cyborg/driver-sdk/protocol';
+import { escaped } from '@cyborg/model/plain-text';
 import { DiscoverError } from './discover-error.ts';
 import { discoverOnce } from './driver-run.ts';
 import { renderTable } from './print.ts';
@@ -29,11 +30,13 @@ export async function runDiscover(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const sysfs = resolve(options['sysfs-root'] ?? '/sys');
+    const kind = options.kind ?? 'pci';
     checkReadable(sysfs);
+    if (kind === 'pci') checkBus(sysfs);
     const inventory = await discoverOnce({
       roots: rootsBeside(sysfs),
       hostName: hostname(),
-      kind: options.kind ?? 'pci',
+      kind,
       settings: options.config ?? [],
     });
     const isJson = options.format === 'json';
@@ -42,7 +45,7 @@ export async function runDiscover(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`cyborg-agent discover: ${message.replaceAll('\n', ' ')}\n`);
+    process.stderr.write(`cyborg-agent discover: ${escaped(message.replaceAll('\n', ' '))}\n`);
     return error instanceof DiscoverError && error.kind === 'usage' ? 2 : 1;
   }
 }
@@ -66,6 +69,9 @@ interface Options {
 function readOptions(argv: readonly string[]): Options {
   const values = parse(argv);
   const { format } = values;
+  if (values['sysfs-root'] === '') {
+    throw new DiscoverError('usage', '--sysfs-root is empty; give the root of a sysfs tree');
+  }
   if (format !== undefined && format !== 'json' && format !== 'table') {
     throw new DiscoverError('usage', `--format is ${format}; it must be json or table`);
   }
@@ -95,10 +101,26 @@ function checkReadable(sysfs: string): void {
   try {
     readdirSync(sysfs);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    const message = `cannot read ${sysfs} (${code}); give the root of a sysfs tree with --sysfs-root`;
+    const message = `cannot read ${sysfs} (${codeOf(error)}); give the root of a sysfs tree with --sysfs-root`;
     throw new DiscoverError('failed', message, { cause: error });
   }
+}
+
+/** A machine may have no PCI; one that does not let us see it must not look as if it had none. */
+function checkBus(sysfs: string): void {
+  const bus = join(sysfs, 'bus/pci/devices');
+  try {
+    readdirSync(bus);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return;
+    const message = `cannot read ${bus} (${code}): what is there is not known; run it as a user who may read it`;
+    throw new DiscoverError('failed', message, { cause: error });
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 /** A tree's own /proc and /dev lie beside it, as they do for /sys; never this machine's for another's tree. */

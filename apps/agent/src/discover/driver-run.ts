@@ -68,13 +68,14 @@ function toConfig(
     throw new DiscoverError('usage', `--kind is ${name}; the generic driver has ${known}`);
   }
   const schema: JsonSchema = kind.config_schema;
-  const config: Record<string, unknown> = {};
-  for (const setting of settings) {
+  // Not by assignment: `__proto__=x` is a wrong key like any other.
+  const pairs = settings.map((setting): [string, unknown] => {
     const [, key = '', value = ''] = /^([^=]+)=(.*)$/su.exec(setting) ?? [];
     if (key === '') throw new DiscoverError('usage', `--config ${setting} is not KEY=VALUE`);
     const known = schema.properties ?? {};
-    config[key] = parseSetting(Object.hasOwn(known, key) ? known[key] : undefined, value);
-  }
+    return [key, parseSetting(Object.hasOwn(known, key) ? known[key] : undefined, value)];
+  });
+  const config = Object.fromEntries(pairs);
   const problem = findProblem(schema, config, 'config');
   if (problem !== undefined) throw new DiscoverError('usage', problem);
   return config;
