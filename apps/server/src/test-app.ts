@@ -19,6 +19,7 @@ import { hashPassword } from './auth/password.ts';
 import { putUsers } from './auth/write-users-file.ts';
 import { composeConductor } from './compose.ts';
 import { makeHttpApp } from './http/app.ts';
+import type { HttpDeps } from './http/deps.ts';
 import { makeReadiness } from './readiness.ts';
 
 export interface TestUser {
@@ -69,7 +70,10 @@ export async function writeTestUsers(path: string): Promise<void> {
 }
 
 /** @param database  ended with the application. */
-export async function openTestApp(database: DisposableDatabase): Promise<TestApp> {
+export async function openTestApp(
+  database: DisposableDatabase,
+  others: Partial<Pick<HttpDeps, 'authenticator' | 'v2Policy'>> = {},
+): Promise<TestApp> {
   const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
   const usersFile = join(folder, 'users.yaml');
   await writeTestUsers(usersFile);
@@ -90,6 +94,7 @@ export async function openTestApp(database: DisposableDatabase): Promise<TestApp
     collectMetrics: async () => {},
     bodyLimitBytes: 1024 * 1024,
     isBehindProxy: false,
+    ...others,
   });
   await app.ready();
   return {

@@ -4,6 +4,7 @@
  * @see docs/reference/v2-differences.md
  */
 import type { Caller } from '../caller.ts';
+import { nearest } from '../nearest.ts';
 import { checkReferences, evaluate, parseCheck } from './policy-language.ts';
 import type { Checks } from './policy-language.ts';
 
@@ -73,6 +74,13 @@ export class PolicyRuleError extends Error {
  * @throws {PolicyRuleError} for a check that cannot be read, or that leads nowhere or back to itself.
  */
 export function makeV2Policy(overrides: Readonly<Record<string, string>> = {}): V2Policy {
+  for (const name of Object.keys(overrides)) {
+    // A misspelt rule would leave the one that was meant as it is.
+    if (name.startsWith('cyborg:') && !Object.hasOwn(v2Rules, name)) {
+      const near = nearest(name, Object.keys(v2Rules)).join(', ');
+      throw new PolicyRuleError(name, `there is no such rule; the nearest that exist are ${near}.`);
+    }
+  }
   const texts: Readonly<Record<string, string>> = { ...v2BaseRules, ...v2Rules, ...overrides };
   const rules = Object.fromEntries(
     Object.entries(texts).map(([name, text]) => [name, naming(name, () => parseCheck(text))]),

@@ -1,6 +1,8 @@
 /** The resource provider of a deployable: who names it can compute its UUID. */
 import { createHash } from 'node:crypto';
 
+import { handleTypeOf } from './arq.ts';
+
 /** RFC 4122's namespace for DNS names. */
 const dnsNamespace = Buffer.from('6ba7b8109dad11d180b400c04fd430c8', 'hex');
 
@@ -12,9 +14,6 @@ export function uuid3(name: string): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** Plans that Nova can carry out itself; a deployable with one of them binds through v2. */
-export const v2BindablePlans: readonly string[] = ['pci', 'test-pci'];
-
 interface ReportedPart {
   readonly name: string;
   readonly accelerators: readonly { readonly plans: readonly string[] }[];
@@ -22,8 +21,6 @@ interface ReportedPart {
 
 /** @returns null for what only our agent plugs: it has no provider that v2 could bind. */
 export function providerOf({ name, accelerators }: ReportedPart): string | null {
-  const binds = accelerators.some(({ plans }) =>
-    plans.some((plan) => v2BindablePlans.includes(plan)),
-  );
+  const binds = accelerators.some(({ plans }) => handleTypeOf(plans) !== undefined);
   return binds ? uuid3(name) : null;
 }
