@@ -10,7 +10,8 @@ import { toQueryString } from './url.ts';
 export interface Peer {
   readonly base: URL;
   readonly agent: http.Agent;
-  readonly authorization: string | undefined;
+  /** Headers that say who asks. */
+  readonly credentials: () => Promise<Readonly<Record<string, string>>>;
   readonly userAgent: string;
 }
 
@@ -20,7 +21,8 @@ export interface Opened {
 }
 
 /** Sends the request and resolves with the head of the answer; its body has not been read. */
-export function open(peer: Peer, request: HttpRequest, signal: AbortSignal): Promise<Opened> {
+export async function open(peer: Peer, request: HttpRequest, signal: AbortSignal): Promise<Opened> {
+  const credentials = await peer.credentials();
   const payload = request.body === undefined ? undefined : JSON.stringify(request.body);
   const { base } = peer;
   return new Promise((resolve, reject) => {
@@ -31,7 +33,7 @@ export function open(peer: Peer, request: HttpRequest, signal: AbortSignal): Pro
       method: request.method,
       path: base.pathname.replace(/\/+$/, '') + request.path + toQueryString(request.query),
       agent: peer.agent,
-      headers: requestHeaders(peer, request, payload),
+      headers: { ...requestHeaders(peer, request, payload), ...credentials },
       signal,
     });
     sent.once('response', (message) => resolve({ message, headers: plainHeaders(message) }));
@@ -48,7 +50,6 @@ function requestHeaders(
   return {
     accept: 'application/json, application/problem+json',
     'user-agent': peer.userAgent,
-    ...(peer.authorization === undefined ? {} : { authorization: peer.authorization }),
     ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
     ...(payload === undefined && (request.method === 'GET' || request.method === 'HEAD')
       ? {}

@@ -18,6 +18,8 @@ import type { HttpRequest, SseEvent, Transport } from './transport.ts';
 export type Auth =
   | { readonly kind: 'basic'; readonly user: string; readonly password: string }
   | { readonly kind: 'bearer'; readonly token: string }
+  /** Asked before each request, so that a token can be renewed; what it throws ends the request. */
+  | { readonly kind: 'keystone'; readonly token: () => Promise<string> }
   | { readonly kind: 'none' };
 
 export interface HttpClientOptions {
@@ -115,15 +117,26 @@ function toPeer({ baseUrl, auth, ca, userAgent }: HttpClientOptions): Peer {
       base.protocol === 'https:'
         ? new https.Agent({ ...kept, ...(ca === undefined ? {} : { ca }) })
         : new http.Agent(kept),
-    authorization: authorizationOf(auth),
+    credentials: () => credentialsOf(auth),
     userAgent: userAgent ?? 'cyborg',
   };
 }
 
-function authorizationOf(auth: Auth): string | undefined {
-  if (auth.kind === 'none') return undefined;
-  if (auth.kind === 'bearer') return `Bearer ${auth.token}`;
-  return `Basic ${Buffer.from(`${auth.user}:${auth.password}`, 'utf8').toString('base64')}`;
+async function credentialsOf(auth: Auth): Promise<Record<string, string>> {
+  switch (auth.kind) {
+    case 'none':
+      return {};
+    case 'bearer':
+      return { authorization: `Bearer ${auth.token}` };
+    case 'keystone':
+      return { 'x-auth-token': await auth.token() };
+    case 'basic': {
+      const pair = Buffer.from(`${auth.user}:${auth.password}`, 'utf8').toString('base64');
+      return { authorization: `Basic ${pair}` };
+    }
+    default:
+      return auth;
+  }
 }
 
 function anySignal(given: AbortSignal | undefined, own: AbortSignal): AbortSignal {

@@ -2,9 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 
 import { backoffMs } from '@cyborg/service/backoff';
-import type { Clock } from '@cyborg/service/clock';
 import { DeadlineExceeded, withDeadline } from '@cyborg/service/deadline';
-import type { Rng } from '@cyborg/service/rng';
 
 import { headersOf, parseBody, toError } from './answer.ts';
 import type { Answer } from './answer.ts';
@@ -13,6 +11,7 @@ import type { Exchange } from './errors.ts';
 import type { CallLimits } from './limits.ts';
 import { makeRetryBudget } from './retry-budget.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import type { SessionClock, SessionRng } from './time.ts';
 import { readText } from './transport.ts';
 import type { OutgoingRequest, Transport } from './transport.ts';
 
@@ -33,8 +32,8 @@ export interface Caller {
 
 export interface CallDeps {
   readonly transport: Transport;
-  readonly clock: Clock;
-  readonly rng: Rng;
+  readonly clock: SessionClock;
+  readonly rng: SessionRng;
   readonly limits: CallLimits;
 }
 
@@ -137,7 +136,7 @@ async function withRetries<Result>(
 }
 
 interface Bounds {
-  readonly clock: Clock;
+  readonly clock: SessionClock;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly exchange: Exchange;

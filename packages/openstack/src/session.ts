@@ -1,9 +1,6 @@
 /** Signed in with Keystone: a token that is renewed in time, the catalogue, and calls with both. */
 import type { IncomingMessage } from 'node:http';
 
-import type { Clock } from '@cyborg/service/clock';
-import type { Rng } from '@cyborg/service/rng';
-
 import type { Answer } from './answer.ts';
 import { makeCaller, withinTime } from './call.ts';
 import type { CallOptions } from './call.ts';
@@ -17,6 +14,7 @@ import type { SignedIn } from './keystone/sign-in.ts';
 import { makeTokenKeeper } from './keystone/token-keeper.ts';
 import { defaultCallLimits } from './limits.ts';
 import type { CallLimits } from './limits.ts';
+import type { SessionClock, SessionRng } from './time.ts';
 import { makeTransport } from './transport.ts';
 import type { OutgoingRequest } from './transport.ts';
 
@@ -33,8 +31,8 @@ export interface SessionOptions {
   readonly endpointOverrides?: Readonly<Record<string, string>> | undefined;
   readonly userAgent?: string | undefined;
   readonly limits?: Partial<CallLimits> | undefined;
-  readonly clock: Clock;
-  readonly rng: Rng;
+  readonly clock: SessionClock;
+  readonly rng: SessionRng;
 }
 
 export interface ServiceRequest extends CallOptions {

@@ -13,7 +13,11 @@ export interface BackoffLimits {
  *
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */
-export function backoffMs(attempt: number, { firstMs, maxMs }: BackoffLimits, rng: Rng): number {
+export function backoffMs(
+  attempt: number,
+  { firstMs, maxMs }: BackoffLimits,
+  rng: Pick<Rng, 'fraction'>,
+): number {
   return rng.fraction() * backoffBoundMs(attempt, { firstMs, maxMs });
 }
 

@@ -12,7 +12,7 @@ export class DeadlineExceeded extends Error {
 }
 
 export interface DeadlineOptions {
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'setTimer'>;
   readonly timeoutMs: number;
   /** Names the work in the error. */
   readonly what: string;

@@ -1,9 +1,9 @@
 /** Keeps one token: signs in when it is needed, once for all who wait, and again before it expires. */
 import { abortReason } from '@cyborg/service/clock';
-import type { Clock } from '@cyborg/service/clock';
 
 import { OpenStackError, isOutage } from '../errors.ts';
 import { tokenLimits } from '../limits.ts';
+import type { SessionClock } from '../time.ts';
 import type { SignIn, SignedIn } from './sign-in.ts';
 
 export interface TokenKeeper {
@@ -19,7 +19,7 @@ interface Kept {
   readonly expiresAtMs: number;
 }
 
-export function makeTokenKeeper(signIn: SignIn, clock: Clock): TokenKeeper {
+export function makeTokenKeeper(signIn: SignIn, clock: SessionClock): TokenKeeper {
   let kept: Kept | undefined;
   let running: Promise<SignedIn> | undefined;
   let refusal: { readonly error: OpenStackError; readonly untilMs: number } | undefined;
