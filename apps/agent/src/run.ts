@@ -47,7 +47,13 @@ async function run(options: AgentOptions): Promise<number> {
   });
   shutdown.listen(process);
   shutdown.add('host lock', async () => lock[Symbol.asyncDispose]());
-  const hypervisor = await openHypervisor({ ...options, stateDir }, systemClock);
+  const hypervisor = await openHypervisor(
+    { ...options, stateDir },
+    {
+      clock: systemClock,
+      rng: systemRng,
+    },
+  );
   const agent = await startAgent({
     clock: systemClock,
     rng: systemRng,
