@@ -51,6 +51,14 @@ export const LabelsSchema = Type.Record(
   { maxProperties: limits.labelsMax },
 );
 export const StringsSchema = Type.Record(Type.String(), Type.String());
+/** A filter's text, of which only these are known; the client's type stays text. */
+export function oneOf(values: readonly string[]): Type.TString {
+  return Type.String({
+    pattern: `^(${values.join('|')})$`,
+    description: `one of ${values.join(', ')}`,
+  });
+}
+
 export const AcceleratorTypeSchema = Type.String({
   pattern: `^(${acceleratorTypes.join('|')})$`,
   description: `one of ${acceleratorTypes.join(', ')}`,

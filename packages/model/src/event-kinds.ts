@@ -14,6 +14,7 @@ const others = [
   'accelerator.created',
   'accelerator.deleted',
   'accelerator.order-refused',
+  'accelerator.removed',
   'accelerator.updated',
   'attachment.detach-continued',
   'attachment.lost',

@@ -39,11 +39,13 @@ export const operationLifecycle: Machine<OperationState, OperationEvent> = {
   },
 };
 
-export type OperationKind =
-  | 'install-driver'
-  | 'update-driver'
-  | 'uninstall-driver'
-  | 'discover-services'
-  | 'attach-instance'
-  | 'detach-instance'
-  | 'clean-accelerator';
+export const operationKinds = [
+  'install-driver',
+  'update-driver',
+  'uninstall-driver',
+  'discover-services',
+  'attach-instance',
+  'detach-instance',
+  'clean-accelerator',
+] as const;
+export type OperationKind = (typeof operationKinds)[number];

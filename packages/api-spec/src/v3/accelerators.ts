@@ -1,4 +1,5 @@
 /** Accelerators, instances, attachments and what nobody claims. */
+import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
 import Type, { type Static } from 'typebox';
 
 import {
@@ -17,6 +18,7 @@ import {
   closed,
   dryRunQuery,
   limits,
+  oneOf,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -141,7 +143,7 @@ export const acceleratorOperations = {
           host: Type.Optional(Type.String({ maxLength: 255 })),
           instance_id: Type.Optional(UuidSchema),
           project_id: Type.Optional(Type.String({ maxLength: 255 })),
-          state: Type.Optional(Type.String({ maxLength: 32 })),
+          state: Type.Optional(oneOf(Object.keys(acceleratorLifecycle.rules))),
           type: Type.Optional(AcceleratorTypeSchema),
           trait: Type.Optional(Type.String({ maxLength: 255 })),
           ...pageQuery,

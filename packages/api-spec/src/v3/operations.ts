@@ -1,3 +1,4 @@
+import { operationKinds } from '@cyborg/model/operation-lifecycle';
 import Type, { type Static } from 'typebox';
 
 import {
@@ -9,6 +10,7 @@ import {
   UuidSchema,
   closed,
   dryRunQuery,
+  oneOf,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -63,7 +65,7 @@ export const operationOperations = {
       querystring: Type.Object(
         {
           state: Type.Optional(OperationStateSchema),
-          kind: Type.Optional(Type.String({ maxLength: 64 })),
+          kind: Type.Optional(oneOf(operationKinds)),
           ...pageQuery,
         },
         closed,

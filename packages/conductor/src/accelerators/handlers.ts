@@ -2,11 +2,11 @@ import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { listAccelerators } from '@cyborg/store/accelerators';
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
-import { findBackend, matchesBackend, matchesHost } from '../backends/find-backend.ts';
-import type { ConductorDeps, Db } from '../deps.ts';
+import { checkFilters, type Found } from '../backends/check-filters.ts';
+import { matchesBackend } from '../backends/find-backend.ts';
+import type { ConductorDeps } from '../deps.ts';
 import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
-import { findHost } from '../hosts/find-host.ts';
 import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { acceleratorsInScopeAnyOf, scopeOf } from '../scope.ts';
 import { updateAccelerator, type UpdateAcceleratorInput } from './update-accelerator.ts';
@@ -32,10 +32,11 @@ export interface AcceleratorHandlers {
 export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandlers {
   return {
     async listAccelerators(caller, { query }) {
+      const found = await checkFilters(deps.db, caller, query);
       const scope = scopeOf(caller);
       const rows = await listAccelerators(deps.db, {
         anyOf: acceleratorsInScopeAnyOf(scope),
-        conditions: await conditionsOf(deps.db, caller, query),
+        conditions: conditionsOf(caller, { ...query, ...found }),
         after: idFromMarker(query.marker),
         limit: rowsWanted(query),
       });
@@ -49,11 +50,7 @@ export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandler
   };
 }
 
-async function conditionsOf(
-  db: Db,
-  caller: Caller,
-  query: AcceleratorQuery,
-): Promise<RawBuilder<SqlBool>[]> {
+function conditionsOf(caller: Caller, query: AcceleratorQuery & Found): RawBuilder<SqlBool>[] {
   const equal = {
     'accelerator.driver_id': query.driver_id,
     'accelerator.instance_id': query.instance_id,
@@ -70,26 +67,12 @@ async function conditionsOf(
     // Who else holds what is not to be found out by asking for it.
     conditions.push(sql`accelerator.project_id = ${caller.projectId}`);
   }
-  const { host, backend } = query;
-  if (host !== undefined) conditions.push(await onHost(db, caller, host));
-  if (backend !== undefined) conditions.push(await ofBackend(db, caller, backend));
+  const { hostId, backendId, backend } = query;
+  if (hostId !== undefined) conditions.push(sql`accelerator.host_id = ${hostId}`);
+  if (backendId !== undefined) conditions.push(sql`accelerator.backend_id = ${backendId}`);
+  else if (backend !== undefined) {
+    conditions.push(sql`accelerator.backend_id in (
+      select backend.id from backend where ${matchesBackend(backend)})`);
+  }
   return conditions;
-}
-
-/** Who may see hosts is told of one that does not exist; for others it is a filter like any other. */
-async function onHost(db: Db, caller: Caller, host: string): Promise<RawBuilder<SqlBool>> {
-  if (!caller.roles.has('manager')) {
-    return sql`accelerator.host_id in (select host.id from host where ${matchesHost(host)})`;
-  }
-  const { id } = await findHost(db, scopeOf(caller), { host });
-  return sql`accelerator.host_id = ${id}`;
-}
-
-async function ofBackend(db: Db, caller: Caller, backend: string): Promise<RawBuilder<SqlBool>> {
-  if (!caller.roles.has('manager') || !backend.includes('@')) {
-    return sql`accelerator.backend_id in (
-      select backend.id from backend join host on host.id = backend.host_id where ${matchesBackend(backend)})`;
-  }
-  const { id } = await findBackend(db, scopeOf(caller), { backend });
-  return sql`accelerator.backend_id = ${id}`;
 }

@@ -1,4 +1,5 @@
-import type { Caller } from '@cyborg/model/caller';
+import { isAdmin, type Caller } from '@cyborg/model/caller';
+import { ServiceError } from '@cyborg/model/errors';
 import { sql } from 'kysely';
 
 import { checkFilters } from '../backends/check-filters.ts';
@@ -64,7 +65,28 @@ async function findTargets(tx: Tx, caller: Caller, body: DiscoveryBody): Promise
     .orderBy('backend.id');
   if (body.host !== undefined) query = query.where(matchesHost(body.host));
   if (body.backend !== undefined) query = query.where(matchesBackend(body.backend));
-  return query.execute();
+  const targets = await query.execute();
+  if (targets.length === 0) await refuseWithoutGrant(tx, caller, body.host);
+  return targets;
+}
+
+/** A manager to whom nothing is granted would be told that all of nothing has succeeded. */
+async function refuseWithoutGrant(tx: Tx, caller: Caller, host: string | undefined): Promise<void> {
+  if (isAdmin(caller)) return;
+  const grant = await tx
+    .selectFrom('access_grant')
+    .innerJoin('host', 'host.id', 'access_grant.host_id')
+    .select('access_grant.id')
+    .where('project_id', '=', caller.projectId)
+    .where(host === undefined ? sql<boolean>`true` : matchesHost(host))
+    .limit(1)
+    .executeTakeFirst();
+  if (grant !== undefined) return;
+  const what = host === undefined ? 'No host is granted' : `Host ${host} is not granted`;
+  throw new ServiceError(
+    'forbidden',
+    `${what} to your project ${caller.projectName}: ask an admin for it (\`cyborg grant-create ${caller.projectId} --host ${host ?? 'HOST'}\`).`,
+  );
 }
 
 async function discover(

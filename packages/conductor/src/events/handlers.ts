@@ -1,3 +1,7 @@
+import { ServiceError } from '@cyborg/model/errors';
+import { eventKinds } from '@cyborg/model/event-kinds';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
+
 import type { ConductorDeps } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { pageItemsDefault, type Page } from '../page.ts';
@@ -28,6 +32,7 @@ export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandl
   return {
     async listEvents(caller, { query }) {
       const limit = query.limit ?? pageItemsDefault;
+      if (query.kind !== undefined) checkKind(query.kind);
       const after = eventNumberOf(query.marker) ?? query.after;
       if (after !== undefined) await checkEventNumber(db, after);
       const events = await readEvents(db, caller, {
@@ -39,4 +44,14 @@ export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandl
       return toEventPage(events, limit);
     },
   };
+}
+
+/** @throws ServiceError `invalid-input` naming the nearest kinds. */
+function checkKind(kind: string): void {
+  if (eventKinds.includes(kind) || kind.startsWith('test.')) return;
+  throw new ServiceError(
+    'invalid-input',
+    `kind: there is no kind of event "${kind}"; ${nearestHint(kind, eventKinds, 'there is none')}.`,
+    { extra: { field: 'kind', nearest: nearest(kind, eventKinds), kinds: eventKinds } },
+  );
 }
