@@ -77,7 +77,8 @@ function defaultDetail(spec: OptionSpec): string {
 
 function defaultText(spec: OptionSpec): string {
   if (spec.required === true) return 'required';
-  return spec.default === undefined ? 'none' : `\`${showDefault(spec)}\``;
+  const text = spec.default === undefined ? '' : showDefault(spec);
+  return text === '' ? 'none' : `\`${text}\``;
 }
 
 function showDefault(spec: OptionSpec): string {

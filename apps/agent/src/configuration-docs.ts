@@ -1,0 +1,49 @@
+/** docs/reference/agent-configuration.md, from the option schema. `node apps/agent/src/configuration-docs.ts` writes it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { optionsMarkdown } from '@cyborg/service/option-help';
+
+import { agentProgram } from './options.ts';
+
+export const configurationFile = join(
+  import.meta.dirname,
+  '../../../docs/reference/agent-configuration.md',
+);
+
+export function configurationMarkdown(): string {
+  return `# Configuration of cyborg-agent
+
+<!-- Generated from apps/agent/src/options.ts by apps/agent/src/configuration-docs.ts; a test compares. -->
+
+Every option is a flag, an environment variable and a key of a YAML file (\`--config FILE\` or \`CYBORG_AGENT_CONFIG\`),
+as for [the server](configuration.md): a flag goes before a variable, a variable before the file, the file before the
+default. A wrong value stops the start with exit status 2 and a sentence that names the option.
+
+${optionsMarkdown(agentProgram)}
+## Enrolling a host
+
+\`cyborg join-token-create --host NAME\` (an administrator's) prints a token that is good once and for an hour. The agent is
+started with it once, by \`--join-token-file\` rather than \`--join-token\`, which other users see in the list of processes:
+
+    cyborg join-token-create --host node-1 -f value -c token > token
+    cyborg-agent --server https://control:6680 --ca-file ca.pem --join-token-file token
+
+The credential that it is given stays in the state directory (\`credential.json\`, mode 0600). Everything else there is
+remembered for speed and safety only; what is plugged is read from the world.
+
+A host whose credential was lost or revoked is enrolled again: \`cyborg host-reenroll NAME\` revokes the old credential at
+once, changes no attachment, and prints a token. An agent that is being refused looks for a new token in
+\`--join-token-file\` by itself.
+
+## What it needs
+
+One agent runs per host: a lock in the state directory, and the lease that the server gives to one at a time. It may run
+as any user that can reach the QMP sockets in \`--qmp-dir\`; drivers are run without privileges, whoever the agent is, and as
+root in addition behind a wall of namespaces.
+
+\`cyborg-agent discover\` shows what the generic driver finds, with no server and no state: \`cyborg-agent discover --help\`.
+`;
+}
+
+if (import.meta.main) writeFileSync(configurationFile, configurationMarkdown());
