@@ -63,6 +63,27 @@ describe('fencing', () => {
     expect(server.violations).toEqual([]);
   });
 
+  it('unplugs without its driver what a forced uninstall has left, also when that comes later', async ({
+    expect,
+  }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const backend_id = await startReady(server, host);
+    const attach = makeOrder('attach', { backend_id });
+    server.order(attach);
+    await server.until('attached', () => server.outcomesOf(attach).includes('attached'));
+    server.withdraw(attach);
+    // Its row is another one now: this host knows no such backend.
+    const gone = { ...attach, kind: 'detach' as const, epoch: attach.epoch + 1 };
+    const detach = { ...gone, backend_id: randomUUID() };
+    server.order(detach);
+    await server.until('retrying', () => server.outcomesOf(detach).includes('retrying'));
+    server.order({ ...detach, driver_gone: true });
+    await server.until('released', () => server.outcomesOf(detach).includes('released'), 25_000);
+    expect(await host.devices(instanceOne)).toEqual([]);
+    expect(server.violations).toEqual([]);
+  });
+
   it('reads the highest epoch from the held list and from the names in the hypervisor', async ({
     expect,
   }) => {

@@ -168,6 +168,7 @@ export function makeOrder(kind: Order['kind'], change: Partial<Order> = {}): Ord
     device_epoch: epoch,
     instance_id: kind === 'clean' ? null : instanceOne,
     plugged_by: 'agent',
+    driver_gone: false,
     ...change,
   };
 }

@@ -91,6 +91,8 @@ export const OrderSchema = Type.Object(
     instance_id: Nullable(UuidSchema),
     /** Who plugs: for `nova` the agent only observes and cleans. */
     plugged_by: Type.Union([Type.Literal('nova'), Type.Literal('agent'), Type.Literal('none')]),
+    /** The backend was uninstalled by force: there is no driver that could be asked. */
+    driver_gone: Type.Boolean(),
   },
   closed,
 );

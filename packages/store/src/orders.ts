@@ -3,6 +3,7 @@ import type { PluggedBy } from '@cyborg/model/attachment-lifecycle';
 import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 import type { AttachmentRow } from './holdings.ts';
+import { isGone, twins } from './orphans.ts';
 import type { Database } from './schema.ts';
 
 /** The agent API's `Order`. */
@@ -16,6 +17,7 @@ export interface OrderRow {
   readonly device_epoch: number;
   readonly instance_id: string | null;
   readonly plugged_by: PluggedBy;
+  readonly driver_gone: boolean;
 }
 
 /** The agent API's `Held`. */
@@ -30,7 +32,10 @@ export interface HeldRow {
   readonly plugged_by: PluggedBy;
 }
 
-/** Taking back and cleaning come before giving: an accelerator's earlier holder goes first. */
+/**
+ * Taking back and cleaning come before giving: an accelerator's earlier holder goes first. What a backend leaves that is
+ * gone is cleaned by another one that reports the same function.
+ */
 export async function listHostOrders(
   db: Kysely<Database>,
   hostId: string,
@@ -39,12 +44,15 @@ export async function listHostOrders(
   const { rows } = await sql<OrderRow>`
     select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
       a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
-      t.plugged_by
-    from attachment t join accelerator a on a.id = t.accelerator_id
+      t.plugged_by, ${isGone} as driver_gone
+    from attachment t join accelerator a on a.id = t.accelerator_id join backend b on b.id = a.backend_id
     where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
     union all
-    select 'clean', null, a.id, a.key, a.backend_id, a.epoch, a.epoch, null, 'none'
-    from accelerator a where a.host_id = ${hostId} and a.state = 'cleaning'
+    select 'clean', null, a.id, coalesce(twin.key, a.key), coalesce(twin.backend_id, a.backend_id), a.epoch,
+      a.epoch, null, 'none', false
+    from accelerator a join backend b on b.id = a.backend_id
+      left join lateral ${twins} as twin on ${isGone}
+    where a.host_id = ${hostId} and a.state = 'cleaning' and (not ${isGone} or twin.key is not null)
     order by kind desc, epoch, accelerator_id limit ${limit}`.execute(db);
   return rows;
 }

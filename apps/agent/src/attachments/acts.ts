@@ -124,7 +124,8 @@ export class Acts {
         await this.#unplugAll(order, { attachment, instance, signal, mayGoOn });
       }
       mayGoOn();
-      await this.#release(order, attachment, signal);
+      // What its driver prepared went with the uninstall.
+      if (!order.driver_gone) await this.#release(order, attachment, signal);
       return { is: 'done', outcome: 'released' };
     } catch (error) {
       signal.throwIfAborted();

@@ -33,7 +33,8 @@ export interface OrderBookDeps {
 
 interface Entry {
   readonly key: string;
-  readonly order: Order;
+  /** As it was listed last. */
+  order: Order;
   readonly control: AbortController;
   state: 'open' | 'done';
   isListed: boolean;
@@ -85,6 +86,7 @@ export class OrderBook {
       if (known === undefined) this.#open(order, 0);
       else {
         known.isListed = true;
+        known.order = order;
         if (this.#isWantedAgain(known, askedAtMs) === 'unsure') next = 'again';
       }
     }

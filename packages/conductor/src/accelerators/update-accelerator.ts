@@ -149,7 +149,10 @@ function offered(
     operator_choice: wish.state === 'available' ? ('offer' as const) : ('withhold' as const),
     operator_reason: wish.reason,
   };
-  const isFree = ['available', 'withheld', 'cleaning_failed'].includes(row.state);
+  // What is neither clean nor there is out already, and says more as it is.
+  const staysOut =
+    row.state === 'cleaning_failed' && row.presence === 'absent' && wish.state === 'withheld';
+  const isFree = ['available', 'withheld', 'cleaning_failed'].includes(row.state) && !staysOut;
   if (!isFree) return { ...choice, state: row.state, reason: row.reason };
   const offering = offeringOfRow({ ...row, ...choice });
   const event = offering.state === 'available' ? 'offer' : 'withhold';

@@ -45,12 +45,18 @@ export async function finishRemovals(act: Act, removals: Removals): Promise<void
   act.wakeUps.add('deployments');
 }
 
-async function deleteWhatNobodyHolds({ tx }: Act, backendIds: readonly string[]): Promise<void> {
+async function deleteWhatNobodyHolds(
+  { tx, now }: Act,
+  backendIds: readonly string[],
+): Promise<void> {
   await sql`delete from accelerator
     where backend_id = any(${backendIds}::uuid[]) and state not in ${kept}
       and attachment_id is null`.execute(tx);
   await sql`delete from device where backend_id = any(${backendIds}::uuid[])
     and not exists (select from accelerator a where a.device_id = device.id)`.execute(tx);
+  // Nobody reports them any more.
+  await sql`update accelerator set presence = 'absent', absent_since = ${now}
+    where backend_id = any(${backendIds}::uuid[]) and presence = 'present'`.execute(tx);
   await sql`delete from service where backend_id = any(${backendIds}::uuid[])`.execute(tx);
   await sql`update backend set observed_generation = generation, inventory_hash = null,
       reason = 'uninstalled by force; kept for the accelerators that instances still hold'

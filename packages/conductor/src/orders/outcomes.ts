@@ -116,7 +116,7 @@ function applyAttaching(
 /** A first attach is unwound, with its whole request; what was attached before keeps its accelerator and says why. */
 function failAttaching(draft: Draft, outcome: Outcome, { accelerator, attachment }: Holding): void {
   const message = outcome.message ?? 'The host gave no reason.';
-  if (accelerator.state === 'attached') {
+  if (accelerator.state === 'attached' || accelerator.state === 'orphaned') {
     moveAttachment(draft, attachment, {
       event: 'fail',
       changes: { observed: 'missing', reason: message },
@@ -139,14 +139,26 @@ function applyCleaning(draft: Draft, outcome: Outcome, accelerator: AcceleratorR
     putBack(draft, accelerator, 'cleaned');
   } else if (outcome.outcome === 'clean_failed') {
     const reason = outcome.message ?? 'The host gave no reason.';
-    const message = `It is detached, but ${accelerator.name} could not be cleaned and stays out: ${reason}`;
-    noteResult(draft, accelerator.operation_id, { ...result, message });
-    moveAccelerator(draft, accelerator, {
-      event: 'fail-cleaning',
-      changes: { reason, operation_id: null },
-      told: { data: { evidence: outcome.evidence } },
-    });
+    failCleaning(draft, accelerator, { reason, evidence: outcome.evidence });
   } else noteHeld(draft, outcome, accelerator);
+}
+
+/** The detach has succeeded all the same; what is not clean stays out, visibly. */
+export function failCleaning(
+  draft: Draft,
+  accelerator: AcceleratorRow,
+  { reason, evidence }: { readonly reason: string; readonly evidence: readonly string[] },
+): void {
+  noteResult(draft, accelerator.operation_id, {
+    acceleratorId: accelerator.id,
+    outcome: 'succeeded',
+    message: `It is detached, but ${accelerator.name} could not be cleaned and stays out: ${reason}`,
+  });
+  moveAccelerator(draft, accelerator, {
+    event: 'fail-cleaning',
+    changes: { reason, operation_id: null },
+    told: { data: { evidence } },
+  });
 }
 
 /** Something still holds the function; the agent tries again. Told once for each reason. */

@@ -5,7 +5,14 @@ import type { ConductorDeps } from '../deps.ts';
 import type { Reconciler } from '../reconciler.ts';
 import { markHostsDown } from './mark-hosts-down.ts';
 import { removeAbsent } from './remove-absent.ts';
+import { settleOrphans } from './settle-orphans.ts';
 
 export function fleetReconcilers(deps: ConductorDeps): Reconciler[] {
-  return [rollOut(deps), advanceHostOperations(deps), markHostsDown(deps), removeAbsent(deps)];
+  return [
+    rollOut(deps),
+    advanceHostOperations(deps),
+    markHostsDown(deps),
+    removeAbsent(deps),
+    settleOrphans(deps),
+  ];
 }
