@@ -16,6 +16,7 @@ export interface Io {
 export interface CliClock {
   monotonicMs(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  setTimer(ms: number, fn: () => void): Disposable;
 }
 
 /** Fits `Rng` of @cyborg/service, and what the HTTP client asks for. */

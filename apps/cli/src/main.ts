@@ -20,6 +20,10 @@ const io: Io = {
   clock: {
     monotonicMs: () => performance.now(),
     sleep: (ms, signal) => sleepFor(ms, undefined, signal === undefined ? {} : { signal }),
+    setTimer: (ms, fn) => {
+      const timer = setTimeout(fn, ms);
+      return { [Symbol.dispose]: () => clearTimeout(timer) };
+    },
   },
   rng: {
     uuid: () => randomUUID(),

@@ -90,6 +90,7 @@ function toSource(file: string, members: Members): Source {
   requireHttpUrl(url);
   const caFile = members.ca_file;
   return {
+    kind: 'stored',
     url,
     auth: toAuth(file, members),
     caFile: caFile === undefined ? undefined : resolve(dirname(file), caFile),

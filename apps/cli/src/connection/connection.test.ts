@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path';
 
 import { beforeEach, describe, expect, it } from 'vitest';
 
+import { systemClock } from '@cyborg/service/clock';
+import { systemRng } from '@cyborg/service/rng';
+
 import { findConnection, type Connection, type ConnectionFlags } from './connection.ts';
 
 let home = '';
@@ -22,7 +25,7 @@ const put = async (path: string, text: string, mode = 0o600): Promise<string> =>
 };
 const find = (env: Record<string, string> = {}, flags: ConnectionFlags = {}): Promise<Connection> =>
   findConnection(flags, {
-    io: { env, home, workingDirectory: home },
+    io: { env, home, workingDirectory: home, clock: systemClock, rng: systemRng },
     warn: (line) => warnings.push(line),
   });
 const own = (text: string, mode?: number): Promise<string> =>
@@ -124,9 +127,9 @@ describe('findConnection', () => {
     await expect(find({ OS_AUTH_TYPE: 'none' })).rejects.toThrow('set OS_ENDPOINT');
   });
 
-  it('explains Keystone variables, unless another source serves', async () => {
-    const env = { OS_AUTH_URL: 'http://keystone', OS_USERNAME: 'u', OS_PASSWORD: 'p' };
-    await expect(find(env)).rejects.toThrow('signing in with Keystone is not part of this release');
+  it('names the type of sign-in that it does not know, unless another source serves', async () => {
+    const env = { OS_AUTH_TYPE: 'v3totp', OS_AUTH_URL: 'http://keystone', OS_USERNAME: 'u' };
+    await expect(find(env)).rejects.toThrow("asks for 'v3totp', which this release does not know");
     await own('url: http://a:1\n');
     expect(await find(env)).toMatchObject({ url: 'http://a:1' });
   });
@@ -138,7 +141,7 @@ describe('findConnection', () => {
     );
     expect(await find({ OS_CLOUD: 'lab' })).toMatchObject({ url: 'http://l:1', auth: ann });
     expect(await find({}, { osCloud: 'lab' })).toMatchObject({ auth: ann });
-    await expect(find({}, { osCloud: 'ks' })).rejects.toThrow("asks for 'password'");
+    await expect(find({}, { osCloud: 'ks' })).rejects.toThrow('set auth.auth_url');
     await expect(find({ OS_CLOUD: 'nope' })).rejects.toThrow('it has lab, ks');
   });
 });

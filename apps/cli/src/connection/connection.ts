@@ -29,12 +29,21 @@ export async function findConnection(
 ): Promise<Connection> {
   const io = { ...given, env: withoutEmpty(given.env) };
   const source = await findSource(flags, { io, warn });
-  const url = flags.url ?? io.env['CYBORG_URL'] ?? source?.url ?? defaultUrl;
+  const asked = givenAuth(flags, io);
+  const url = flags.url ?? io.env['CYBORG_URL'] ?? (await urlOf(source)) ?? defaultUrl;
   requireHttpUrl(url);
-  // A password is only sent to the server that its file names.
-  const stored = source !== undefined && isSameServer(source.url, url) ? source : undefined;
-  const auth = givenAuth(flags, io) ?? stored?.auth ?? ({ kind: 'none' } as const);
-  return { url, auth, ca: await readCa(stored?.caFile) };
+  const usable = source !== undefined && isFor(source, url) ? source : undefined;
+  const auth = asked ?? usable?.auth ?? ({ kind: 'none' } as const);
+  return { url, auth, ca: await readCa(usable?.caFile) };
+}
+
+async function urlOf(source: Source | undefined): Promise<string | undefined> {
+  return source?.kind === 'cloud' ? source.locate() : source?.url;
+}
+
+/** A password is only sent to the server that its file names; a token to the one that its user names. */
+function isFor(source: Source, url: string): boolean {
+  return source.kind === 'cloud' || isSameServer(source.url, url);
 }
 
 /** A variable that is set to nothing counts as not set. */
@@ -48,12 +57,20 @@ async function findSource(
 ): Promise<Source | undefined> {
   const named = io.env['CYBORG_CONFIG'];
   if (named !== undefined) return readClientFile(named, { isNamed: true, io, warn });
-  const openStack = await readOpenStack(flags.osCloud, io);
+  const openStack = isToldAll(flags, io)
+    ? ({ kind: 'absent' } as const)
+    : await readOpenStack(flags.osCloud, io);
   if (openStack.kind === 'found') return openStack.source;
   const own = await readClientFile(defaultFilePath(io), { isNamed: false, io, warn });
   const isGiven = (flags.url ?? io.env['CYBORG_URL']) !== undefined;
   if (own !== undefined || isGiven || openStack.kind === 'absent') return own;
   throw new CliError(openStack.message);
+}
+
+/** Then whatever OS_* of another cloud lies around in the environment need not even be right. */
+function isToldAll({ url, user, osCloud }: ConnectionFlags, { env }: Lookup['io']): boolean {
+  const hasUrl = (url ?? env['CYBORG_URL']) !== undefined;
+  return osCloud === undefined && hasUrl && (user ?? env['CYBORG_USER']) !== undefined;
 }
 
 function givenAuth({ user, password }: ConnectionFlags, io: Lookup['io']): Auth | undefined {

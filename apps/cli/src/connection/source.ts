@@ -3,15 +3,25 @@ import type { Auth } from '@cyborg/api-client/http';
 import { UsageError } from '../errors.ts';
 import type { Io } from '../io.ts';
 
-/** What one source of connections knows. Its credentials belong to its URL. */
-export interface Source {
-  readonly url: string;
-  readonly auth: Auth;
-  readonly caFile: string | undefined;
-}
+/** What one source of connections knows. */
+export type Source =
+  /** Its credentials belong to its URL, and are sent nowhere else. */
+  | {
+      readonly kind: 'stored';
+      readonly url: string;
+      readonly auth: Auth;
+      readonly caFile: string | undefined;
+    }
+  /** A cloud: its token is good for every server of it; the catalogue knows where ours is. */
+  | {
+      readonly kind: 'cloud';
+      readonly locate: () => Promise<string>;
+      readonly auth: Auth;
+      readonly caFile: string | undefined;
+    };
 
 export interface Lookup {
-  readonly io: Pick<Io, 'env' | 'home' | 'workingDirectory'>;
+  readonly io: Pick<Io, 'env' | 'home' | 'workingDirectory' | 'clock' | 'rng'>;
   readonly warn: (line: string) => void;
 }
 
