@@ -2,12 +2,13 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { firstEpoch } from '@cyborg/model/epoch';
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendAddition } from '@cyborg/store/schema';
+import type { BackendAddition, DriverManifest } from '@cyborg/store/schema';
 import { sql } from 'kysely';
 
 import { findBackend, type BackendRow } from '../backends/find-backend.ts';
 import { additionsKey } from '../deployments/additions.ts';
 import { checkConfig, checkDelegable, kindOf } from '../deployments/config.ts';
+import { checkOverlaps, toPlanned } from '../deployments/conflicts.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import type { DryRunQuery, Input } from '../handler.ts';
@@ -105,7 +106,40 @@ async function planAddition(
   }
   const additions = [...backend.additions, addition];
   checkConfig(kind, { backend: backend.name, config: backend.config, additions });
+  if (backend.kind === 'static') {
+    await checkDeclared(tx, { backend, addition, manifest: manifest.manifest });
+  }
   return { addition, placement: placeOf(backend, addition) };
+}
+
+/** Nothing that another backend of the host, or this one, has already. */
+async function checkDeclared(
+  tx: Act['tx'],
+  given: {
+    readonly backend: BackendRow;
+    readonly addition: BackendAddition;
+    readonly manifest: DriverManifest;
+  },
+): Promise<void> {
+  const { backend, addition, manifest } = given;
+  const { host_id: id, host_name: host, driver_id } = backend;
+  const rows = await tx
+    .selectFrom('backend')
+    .select(['name', 'kind', 'config', 'driver_id'])
+    .where('host_id', '=', id)
+    .where('state', '<>', 'removing')
+    .execute();
+  const selector = { kind: 'hosts', host_ids: [id] } as const;
+  const all = rows.map((row) =>
+    toPlanned(
+      { ...row, selector },
+      row.driver_id,
+      row.driver_id === driver_id ? manifest : undefined,
+    ),
+  );
+  const hosts = [{ id, name: host, status: backend.host_status, labels: {} }];
+  const added = [{ driver_id, backend: backend.name, host, item: addition }];
+  await checkOverlaps(tx, { hosts }, { all, changed: new Set([backend.name]), added });
 }
 
 function additionOf(

@@ -44,8 +44,36 @@ export function checkConfig(
   const filled = structuredClone(withAdditions(kind.kind, given.config, given.additions ?? []));
   const validate = compile(kind);
   if (validate(filled)) return filled;
-  const [error] = validate.errors ?? [];
+  const error = mostTelling(validate.errors ?? []);
   throw new ServiceError('invalid-input', `backend ${given.backend}: ${sentenceOf(error, kind)}`);
+}
+
+/** Every member of a tagged union complains: what the member of the value's own `kind` says is what is wrong. */
+function mostTelling(errors: readonly ErrorObject[]): ErrorObject | undefined {
+  const [first] = errors;
+  const union = errors.find(({ keyword }) => keyword === 'anyOf');
+  if (union === undefined) return first;
+  const options: unknown = union.schema;
+  const own = (Array.isArray(options) ? options : []).find((option: unknown) =>
+    hasKindOf(option, union.data),
+  );
+  if (own === undefined) return union;
+  const validate = ajv.compile(own);
+  validate(structuredClone(union.data));
+  const [error] = validate.errors ?? [];
+  if (error === undefined) return union;
+  return { ...error, instancePath: `${union.instancePath}${error.instancePath}` };
+}
+
+function hasKindOf(option: unknown, value: unknown): boolean {
+  const properties = memberOf(option, 'properties');
+  const kind: unknown = memberOf(memberOf(properties, 'kind'), 'const');
+  return kind !== undefined && kind === memberOf(value, 'kind');
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return new Map<string, unknown>(Object.entries(value)).get(key);
 }
 
 function compile({ config_schema }: DriverManifestKind): ValidateFunction {
@@ -83,10 +111,24 @@ function knownKeys(error: ErrorObject, kind: DriverManifestKind): string {
     : 'none';
 }
 
-function allowedBy({ keyword, params, message = 'is not allowed' }: ErrorObject): string {
+function allowedBy(error: ErrorObject): string {
+  const { keyword, params, parentSchema, message = 'is not allowed' } = error;
+  const description = memberOf(parentSchema, 'description');
+  if (keyword === 'pattern' && typeof description === 'string') {
+    return `must match ${String(params['pattern'])}: ${description.replace(/\.$/, '')}`;
+  }
+  if (keyword === 'anyOf') return `must be of one of the kinds ${kindsOf(error).join(', ')}`;
   const values: unknown = params['allowedValues'];
   if (keyword === 'enum' && Array.isArray(values)) return `must be one of ${values.join(', ')}`;
   return message;
+}
+
+function kindsOf({ schema }: ErrorObject): string[] {
+  const options: unknown[] = Array.isArray(schema) ? schema : [];
+  return options.flatMap((option) => {
+    const kind = memberOf(memberOf(memberOf(option, 'properties'), 'kind'), 'const');
+    return typeof kind === 'string' ? [kind] : [];
+  });
 }
 
 /**

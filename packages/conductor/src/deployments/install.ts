@@ -85,12 +85,6 @@ function keptOf(context: DeploymentContext, name: string): DeploymentBackendRow 
 function widen(context: DeploymentContext, wish: Wish): InstallPlan['widened'] {
   const row = keptOf(context, wish.name);
   if (row === undefined) return [];
-  if (row.kind !== wish.kind.kind) {
-    throw new ServiceError(
-      'already-exists',
-      `backend ${row.name}: exists with kind ${row.kind}: choose another name, or uninstall it first.`,
-    );
-  }
   if (wish.isConfigGiven && !isDeepStrictEqual(wish.config, row.config)) {
     throw new ServiceError(
       'use-update-driver',

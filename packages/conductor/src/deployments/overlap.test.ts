@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
 
-import { overlapOf, type KnownFunction } from './overlap.ts';
+import { overlapOf, type Claimant, type KnownFunction } from './overlap.ts';
 import { isSameSelector, selects, union, without } from './selectors.ts';
 import { compareVersions } from './versions.ts';
 
@@ -57,7 +57,41 @@ describe('overlapOf', () => {
     ).toBeDefined();
   });
 
-  it('is about kind pci alone', ({ expect }) => {
+  it('finds what two declare, or one declares and a rule or the ledger gives to the other', ({
+    expect,
+  }) => {
+    const declaring = (plan: object, on: object = {}): Claimant => ({
+      kind: 'static',
+      config: { accelerators: [{ key: 'a', type: 'GPU', plan }] },
+      ...on,
+    });
+    const pci = (config: object): Claimant => ({
+      kind: 'pci',
+      config: { classes: [], rules: [], exclude: [], ...config },
+    });
+    const one = declaring({ kind: 'pci', address: '00000000:21:00.0' });
+    const part = declaring({ kind: 'mdev', uuid: 'u', parent: '0000:21:00.0' });
+    const other = declaring({ kind: 'mdev', uuid: 'v', parent: '0000:21:00.0' });
+    const same = declaring({ kind: 'pci', address: '0000:21:00.0' });
+    const far = declaring({ kind: 'pci', address: '10000:21:00.0' });
+    expect(overlapOf(one, same, [])).toBe('both declare PCI function 0000:21:00.0');
+    expect(overlapOf(part, one, [])).toBe('both declare PCI function 0000:21:00.0');
+    expect(overlapOf(part, other, [])).toBeUndefined();
+    expect(overlapOf(one, far, [])).toBeUndefined();
+    expect(overlapOf(one, pci({ classes: ['03'] }), [])).toBeUndefined();
+    expect(overlapOf(one, pci({ classes: ['03'] }), [gpu])).toContain('0000:21:00.0 on host h');
+    expect(overlapOf(pci({ rules: [{ address: '0000:21:*' }] }), part, [])).toBeDefined();
+    const excluding = { rules: [{ address: '0000:21:*' }], exclude: [{ address: '0000:21:00.0' }] };
+    expect(overlapOf(pci(excluding), one, [gpu])).toBeUndefined();
+    const lists = [{ host: 'h', address: '0000:21:00.0' }];
+    expect(overlapOf({ ...pci({ classes: ['03'] }), lists }, one, [])).toBeDefined();
+    const addition = { host: 'g', item: { key: 'a', plan: { kind: 'pci', address: gpu.address } } };
+    const onOther = { kind: 'static', config: {}, additions: [addition] };
+    expect(overlapOf({ ...pci({ classes: ['03'] }), lists }, onOther, [gpu])).toBeUndefined();
+    expect(overlapOf(onOther, same, [])).toBeDefined();
+  });
+
+  it('is about these kinds alone', ({ expect }) => {
     const virtual = { kind: 'virtual', config: { classes: ['03'] } };
     expect(overlapOf(virtual, virtual, [])).toBeUndefined();
   });

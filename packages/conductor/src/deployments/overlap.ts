@@ -5,9 +5,17 @@
  * both select. What may meet but has not is allowed; should it meet, the function stays with the backend that had it
  * first, and is withheld in the other, naming the first (inventory/apply.ts).
  *
- * Only kind `pci` selects functions by rule: `classes`, `rules` and `exclude` of its configuration.
+ * Kind `pci` selects functions by rule: `classes`, `rules` and `exclude` of its configuration. Kind `static` names them.
  */
 import type { BackendConfig } from '@cyborg/store/schema';
+
+import {
+  declaredBy,
+  functionOf,
+  sharedByDeclared,
+  type Declared,
+  type HostedAddition,
+} from './declared.ts';
 
 /** What is known of a function on a shared host. */
 export interface KnownFunction {
@@ -23,6 +31,15 @@ export interface Claimant {
   readonly kind: string;
   /** With defaults filled in. */
   readonly config: BackendConfig;
+  /** Of kind `static`: what was added by request. */
+  readonly additions?: readonly HostedAddition[];
+  /** Of kind `pci`: functions that it reports with this configuration, virtual ones too. */
+  readonly lists?: readonly Place[];
+}
+
+interface Place {
+  readonly host: string;
+  readonly address: string;
 }
 
 type Criterion = 'vendor' | 'device' | 'class' | 'kernel_driver' | 'address';
@@ -36,6 +53,11 @@ export function overlapOf(
   b: Claimant,
   functions: readonly KnownFunction[],
 ): string | undefined {
+  if (a.kind === 'static' && b.kind === 'static') {
+    return sharedByDeclared(declaredOf(a), declaredOf(b));
+  }
+  if (a.kind === 'pci' && b.kind === 'static') return selectedAndDeclared(a, b, functions);
+  if (a.kind === 'static' && b.kind === 'pci') return selectedAndDeclared(b, a, functions);
   if (a.kind !== 'pci' || b.kind !== 'pci') return undefined;
   const shared = functions.find((fn) => claims(a.config, fn) && claims(b.config, fn));
   if (shared !== undefined) return `both claim ${shared.address} on host ${shared.host}`;
@@ -49,6 +71,37 @@ export function overlapOf(
     }
   }
   return undefined;
+}
+
+function declaredOf({ config, additions }: Claimant): Declared[] {
+  return declaredBy(config, additions);
+}
+
+function selectedAndDeclared(
+  pci: Claimant,
+  declaring: Claimant,
+  functions: readonly KnownFunction[],
+): string | undefined {
+  for (const item of declaredOf(declaring)) {
+    const address = functionOf(item);
+    if (address === undefined) continue;
+    const isHere = (place: Place): boolean =>
+      place.address === address && (item.host === undefined || place.host === item.host);
+    const place =
+      pci.lists?.find(isHere) ?? functions.find((fn) => isHere(fn) && claims(pci.config, fn));
+    if (place !== undefined) return `both claim ${address} on host ${place.host}`;
+    if (isSelectedByAddress(pci.config, address)) return `both claim ${address}`;
+  }
+  return undefined;
+}
+
+/** Certain for a rule that asks for nothing but the address, when nothing could exclude the function. */
+function isSelectedByAddress(config: BackendConfig, address: string): boolean {
+  const mayBeExcluded = matchersOf(config, 'exclude').some(
+    (matcher) =>
+      matcher.address === undefined || isWithin({ address }, { address: matcher.address }),
+  );
+  return !mayBeExcluded && selectionOf(config).some((matcher) => isWithin({ address }, matcher));
 }
 
 function selectionOf(config: BackendConfig): Matcher[] {

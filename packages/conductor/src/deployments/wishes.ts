@@ -10,7 +10,7 @@ import type {
 
 import { bareSelector, withoutServed } from './bare.ts';
 import { checkConfig, checkDelegable, kindOf } from './config.ts';
-import { namedHosts, type DeploymentContext } from './context.ts';
+import { namedHosts, type DeploymentBackendRow, type DeploymentContext } from './context.ts';
 import { carries } from './selectors.ts';
 
 export interface BackendWish {
@@ -91,6 +91,8 @@ function readWish(context: DeploymentContext, manifest: DriverManifest, wish: So
     );
   }
   const kind = kindOf(manifest, { backend: wish.name, kind: kindName });
+  // Before the configuration, which is another kind's.
+  if (kept !== undefined && kept.kind !== kindName) throw otherKind(context, kept, kindName);
   const config = mergeless(wish.config ?? kept?.config ?? presetConfig(preset, kindName));
   const filled = checkConfig(kind, { backend: wish.name, config });
   if (kept === undefined && !isAdmin(context.caller)) {
@@ -108,6 +110,18 @@ function readWish(context: DeploymentContext, manifest: DriverManifest, wish: So
     isConfigGiven: wish.config !== undefined,
     selector: readSelector(context, wish),
   };
+}
+
+function otherKind(
+  { known }: DeploymentContext,
+  { name, kind }: DeploymentBackendRow,
+  wanted: string,
+): ServiceError {
+  return new ServiceError(
+    'already-exists',
+    `backend ${name}: is installed with kind ${kind}, and this asks for kind ${wanted}: choose another name for it, ` +
+      `or uninstall the one of kind ${kind} first (\`cyborg uninstall-driver ${known.driver.id} --backend ${name}\`).`,
+  );
 }
 
 /** A null in a new configuration is the default: as if it were not written. */

@@ -24,10 +24,10 @@ import {
   differences,
   readKnown,
   type AcceleratorFacts,
-  type Place,
   type AcceleratorRow,
 } from './rows.ts';
 import { applyServices } from './services.ts';
+import { letOthersLookAgain, readTaken } from './taken.ts';
 
 /** @returns whether anything changed. */
 export async function applyInventory(
@@ -172,33 +172,36 @@ async function applyAccelerators(
   ids: { deviceIds: ReadonlyMap<string, string>; deployableIds: DeployableIds },
 ): Promise<void> {
   const { inventory, known, act } = applying;
-  const taken = await takenAddresses(applying);
+  const takenBy = await readTaken(applying);
   const byKey = new Map(known.accelerators.map((row) => [row.key, row]));
   const reported = new Set<string>();
   const added: NewAccelerator[] = [];
   const changed = new Map<string, AcceleratorFacts>();
   for (const device of inventory.devices) {
     for (const deployable of device.deployables) {
-      const place: Place = {
+      const place = {
         device,
         deviceId: idIn(ids.deviceIds, device.key),
         deployable,
         deployableId: ids.deployableIds(device.key, deployable.key),
-        takenBy: device.address === null ? undefined : taken.get(device.address),
       };
       for (const item of deployable.accelerators) {
-        const facts = acceleratorFactsOf(item, place);
         const row = byKey.get(item.key);
+        const facts = acceleratorFactsOf(item, {
+          ...place,
+          takenBy: takenBy(item, { address: device.address, known: row }),
+        });
         reported.add(item.key);
         if (row === undefined) added.push({ key: item.key, name: item.name, facts });
         else if (isNews(row, facts)) changed.set(row.id, facts);
       }
     }
   }
-  for (const row of known.accelerators) {
-    if (row.presence === 'present' && !reported.has(row.key))
-      changed.set(row.id, absentNow(row, act));
-  }
+  const gone = known.accelerators.filter(
+    (row) => row.presence === 'present' && !reported.has(row.key),
+  );
+  for (const row of gone) changed.set(row.id, absentNow(row, act));
+  if (gone.length > 0) await letOthersLookAgain(applying);
   await addAccelerators(applying, added);
   await settleOfferings(applying, changed);
 }
@@ -206,39 +209,6 @@ async function applyAccelerators(
 /** An orphaned one is attached again by being reported, though nothing about it has changed. */
 function isNews(row: AcceleratorRow, facts: AcceleratorFacts): boolean {
   return row.state === 'orphaned' || differences(row, facts, acceleratorFacts).length > 0;
-}
-
-/**
- * A function that two backends of one host report belongs to the one that reported it first: nothing is ever offered
- * twice (promise 1). Answers the others' claims that are older than ours, by address.
- */
-async function takenAddresses(applying: Applying): Promise<Map<string, string>> {
-  const { act, backend, inventory, known } = applying;
-  const knownSince = new Map(known.devices.map((row) => [row.key, row.created_at]));
-  const since = new Map<string, Date>();
-  for (const { key, address } of inventory.devices) {
-    if (address !== null) since.set(address, knownSince.get(key) ?? act.now);
-  }
-  if (since.size === 0) return new Map();
-  const rows = await act.tx
-    .selectFrom('device')
-    .innerJoin('backend', 'backend.id', 'device.backend_id')
-    .select(['device.address', 'device.created_at', 'backend.id', 'backend.name', 'backend.state'])
-    .where('device.host_id', '=', backend.host_id)
-    .where('device.backend_id', '<>', backend.id)
-    .where((eb) =>
-      eb.or([eb('device.presence', '=', 'present'), eb('backend.state', '=', 'removing')]),
-    )
-    .where('device.address', '=', sql<string>`any(${[...since.keys()]}::text[])`)
-    .execute();
-  const older = rows.filter((row) => {
-    // What is left of it is held, or not clean.
-    if (row.state === 'removing') return true;
-    const ours = since.get(row.address ?? '')?.getTime() ?? 0;
-    const theirs = row.created_at.getTime();
-    return theirs < ours || (theirs === ours && row.id < backend.id);
-  });
-  return new Map(older.map(({ address, name }) => [address ?? '', name]));
 }
 
 function absentNow(row: AcceleratorFacts, { now }: Act): AcceleratorFacts {

@@ -8,6 +8,7 @@ import { recordEvents } from '../record-event.ts';
 import { act, type Act } from '../transaction.ts';
 import { applyInventory } from './apply.ts';
 import { parseInventory } from './parse.ts';
+import { takeTurns } from './taken.ts';
 
 export interface InventoryBody {
   readonly instance: string;
@@ -28,6 +29,7 @@ export async function putInventory(
   const inventory = parseInventory(body);
   await act(deps, async (running) => {
     const { tx, now } = running;
+    await takeTurns(running, host.id);
     const backend = await lockBackend(running, { host, backendId, instance: body.instance });
     if (backend.inventory_hash === body.hash || body.generation < backend.generation) return;
     await applyInventory(deps, running, { backend, inventory });

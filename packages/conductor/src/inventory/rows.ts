@@ -12,6 +12,7 @@ import { v2TypeOf } from '@cyborg/model/v2/types';
 import type { Selectable } from 'kysely';
 
 import type { Tx } from '../deps.ts';
+import { secondTo } from './taken.ts';
 import type { ReportedAccelerator, ReportedDeployable, ReportedDevice } from './parse.ts';
 
 export type DeviceRow = Selectable<DeviceTable>;
@@ -131,8 +132,7 @@ export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): Acc
     rule_offers: item.offered,
     driver_reason: item.reason,
     obstacle: obstacleOf(item),
-    host_use:
-      takenBy === undefined ? item.host_use : `backend ${takenBy} has the same function already`,
+    host_use: takenBy === undefined ? item.host_use : secondTo(takenBy),
     presence: 'present',
     absent_since: null,
     health: device.health,

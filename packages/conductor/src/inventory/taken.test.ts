@@ -1,0 +1,72 @@
+import { addBackend } from '@cyborg/testing/fleet';
+import { describe, it } from 'vitest';
+
+import { card, openBench } from './test-inventory.ts';
+
+const taken = (backend: string): string =>
+  `host uses it: backend ${backend} has the same function already`;
+
+function handled(key: string, attach_info: object): Record<string, unknown> {
+  const made = card(key, { address: '0000:00:00.0' });
+  const [part] = made['deployables'] as { accelerators: object[] }[];
+  const accelerators = part?.accelerators.map((item) => ({ ...item, attach_info }));
+  return { ...made, address: null, deployables: [{ ...part, accelerators }] };
+}
+
+describe('two backends that report one function', () => {
+  it('leave it to the first; the other withholds it, naming the first', async ({ expect }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const second = await addBackend(db, bench.host, { name: 'gpus', kind: 'pci' });
+    await bench.put([card('21')]);
+    bench.clock.jumpWallClock(1000);
+    await bench.put([card('21')], { backend: second });
+    const rows = (): Promise<object[]> =>
+      db
+        .selectFrom('accelerator')
+        .innerJoin('backend', 'backend.id', 'accelerator.backend_id')
+        .select(['backend.name', 'accelerator.state', 'accelerator.reason'])
+        .orderBy('backend.name')
+        .execute();
+    const expected = [
+      {
+        name: 'gpus',
+        state: 'withheld',
+        reason: taken('pci'),
+      },
+      { name: 'pci', state: 'available', reason: null },
+    ];
+    expect(await rows()).toEqual(expected);
+    // Whoever reports last.
+    await bench.put([card('21', { model: 'x' })]);
+    expect(await rows()).toEqual(expected);
+    // The first lets go, comes back, and is the second then.
+    await bench.put([]);
+    const unread = await db.selectFrom('backend').select('inventory_hash').execute();
+    expect(unread).toContainEqual({ inventory_hash: null });
+    await bench.put([card('21')], { backend: second });
+    expect(await rows()).toMatchObject([{ state: 'available' }, { reason: 'absent' }]);
+    await bench.put([card('21')]);
+    expect(await rows()).toMatchObject([
+      { state: 'available' },
+      { name: 'pci', reason: taken('gpus') },
+    ]);
+  });
+
+  it('also when it is declared, or only a part of it', async ({ expect }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const declaring = await addBackend(db, bench.host, { name: 'static', kind: 'static' });
+    const attach_info = { domain: '0000', bus: '21', device: '00', function: '0' };
+    const uuid = '8fe851a5-00ea-4465-80f4-e5f9002cd774';
+    const mdev = { uuid, parent: '00000000:21:00.0', asked_type: 'nvidia-35' };
+    await bench.put([handled('21', attach_info)]);
+    await bench.put([handled('a', attach_info), handled('b', mdev)], { backend: declaring });
+    const rows = db.selectFrom('accelerator').select(['key', 'reason']).orderBy('key');
+    expect(await rows.execute()).toEqual([
+      { key: '21', reason: null },
+      { key: 'a', reason: taken('pci') },
+      { key: 'b', reason: taken('pci') },
+    ]);
+  });
+});
