@@ -57,6 +57,8 @@ export const AttachPlanSchema = Type.Union([
     { kind: Type.Literal('vhost-user-blk'), socket: Key, queues: Type.Integer({ minimum: 1 }) },
     closed,
   ),
+  /** A handle without a device: Nova takes it for a test's, and no hypervisor plugs it. */
+  Type.Object({ kind: Type.Literal('test-pci'), address: Key }, closed),
 ]);
 export type AttachPlan = Static<typeof AttachPlanSchema>;
 export type PlanKind = AttachPlan['kind'];
@@ -67,6 +69,7 @@ export const PlanKindSchema = Type.Union([
   Type.Literal('virtio-crypto'),
   Type.Literal('virtio-rng'),
   Type.Literal('vhost-user-blk'),
+  Type.Literal('test-pci'),
 ]);
 
 export const HealthSchema = Type.Object(

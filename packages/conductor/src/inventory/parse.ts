@@ -26,7 +26,15 @@ export const inventoryLimits = {
   servicesMax: 256,
 } as const;
 
-const plans = ['pci', 'mdev', 'usb', 'virtio-crypto', 'virtio-rng', 'vhost-user-blk'] as const;
+const plans = [
+  'pci',
+  'mdev',
+  'usb',
+  'virtio-crypto',
+  'virtio-rng',
+  'vhost-user-blk',
+  'test-pci',
+] as const;
 const healths = [
   'healthy',
   'degraded',

@@ -11,7 +11,8 @@ import { simulatedInstanceId } from './instance-id.ts';
 import { openSimulatedHypervisor } from './simulated.ts';
 
 const crypto: AttachPlan = { kind: 'virtio-crypto', queues: 1 };
-const plans: Record<PlanKind, AttachPlan> = {
+/** All that can be plugged: a `test-pci` has no device. */
+const plans: Record<Exclude<PlanKind, 'test-pci'>, AttachPlan> = {
   pci: { kind: 'pci', address: '0000:21:00.0' },
   mdev: { kind: 'mdev', uuid: 'a', parent: '0000:21:00.0', type: 'nvidia-63' },
   usb: { kind: 'usb', bus: 1, port: '2' },
