@@ -106,6 +106,7 @@ export function normalPlan(plan: AttachPlan): AttachPlan {
     case 'virtio-crypto':
     case 'virtio-rng':
     case 'vhost-user-blk':
+    case 'test-pci':
       return plan;
   }
 }
@@ -130,6 +131,7 @@ export function attachInfoOf(plan: AttachPlan): Record<string, string> {
       return { socket: plan.socket };
     case 'virtio-crypto':
     case 'virtio-rng':
+    case 'test-pci':
       return {};
   }
 }
@@ -147,6 +149,7 @@ export function claimOf(plan: AttachPlan): { readonly whole?: string; readonly p
       return { whole: `socket ${plan.socket}` };
     case 'virtio-crypto':
     case 'virtio-rng':
+    case 'test-pci':
       return {};
   }
 }
