@@ -27,6 +27,8 @@ export interface BenchFleet extends AsyncDisposable {
   readonly api: V3Client;
   /** As a user of the project that lists-ledger.ts gives something. */
   loginAs(name: 'manager' | 'member'): V3Client;
+  /** A member of project `tenants`, for whom Nova asks. */
+  readonly nova: HttpClient;
   readonly server: RunningProgram;
   readonly agent: RunningProgram;
   readonly databaseUrl: string;
@@ -51,9 +53,10 @@ const perBackendMax = 256;
 const readyTimeoutMs = 60_000;
 const password = 'bench-password-of-one-run';
 const users = [
-  { name: 'bench', role: 'admin', project: 'bench' },
-  { name: 'manager', role: 'manager', project },
-  { name: 'member', role: 'member', project },
+  { name: 'bench', roles: ['admin'], project: 'bench' },
+  { name: 'manager', roles: ['manager'], project },
+  { name: 'member', roles: ['member'], project },
+  { name: 'nova', roles: ['member', 'service'], project: 'tenants' },
 ] as const;
 
 /** Everything below a temporary folder; gone when disposed. */
@@ -87,6 +90,7 @@ export async function startBenchFleet(options: FleetOptions): Promise<BenchFleet
     pool,
     http,
     api,
+    nova: login(url, 'nova'),
     loginAs: (name) => createV3Client(login(url, name)),
     server,
     agent,
@@ -114,8 +118,7 @@ function addUser(stateDir: string, user: (typeof users)[number]): void {
     user.name,
     '--state-dir',
     stateDir,
-    '--role',
-    user.role,
+    ...user.roles.flatMap((role) => ['--role', role]),
     '--project',
     user.project,
     '--password-stdin',

@@ -6,6 +6,7 @@ import { startBenchFleet } from './fleet.ts';
 import { benchInventory } from './inventory.ts';
 import { benchLists } from './lists.ts';
 import { makeBenchReport } from './report.ts';
+import { benchRequests } from './requests.ts';
 
 const accelerators = 1200;
 const isQuick = process.argv.includes('--quick');
@@ -18,6 +19,7 @@ await benchDiscovery(report);
   await benchInventory(fleet, report);
   const cycles = isQuick ? 100 : 600;
   await benchAttach(fleet, report, { accelerators, cycles, heldMany: 1000 });
+  await benchRequests(fleet, report, { cycles: isQuick ? 30 : 120, requestsMany: 1000 });
   await benchLists(fleet, report);
 }
 process.exitCode = report.finish();

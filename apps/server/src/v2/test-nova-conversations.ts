@@ -19,7 +19,7 @@ export interface NovaCall {
 
 export interface NovaConversation {
   readonly operation: string;
-
+  /** What the server has, before and after. */
   readonly before: 'nothing' | 'bound';
   readonly calls: readonly NovaCall[];
   /** What it has afterwards. */

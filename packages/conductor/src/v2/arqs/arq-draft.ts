@@ -22,29 +22,37 @@ export interface ArqDraftOptions {
   readonly ids: readonly string[];
   /** What is gone meanwhile is left out; otherwise each one must be there. */
   readonly mayBeGone?: boolean;
+  /** Of use only while they hold nothing: what they hold is not locked. */
+  readonly areFree?: boolean;
 }
 
 /** @throws V2Fault 404 for the first id that the caller does not see. */
 export async function openArqDraft(
   current: Act,
   deps: Pick<ConductorDeps, 'ledger'>,
-  { caller, scope, ids, mayBeGone = false }: ArqDraftOptions,
+  { caller, scope, ids, mayBeGone = false, areFree = false }: ArqDraftOptions,
 ): Promise<{ draft: Draft; arqs: AttachmentRow[] }> {
-  const seen = await readArqAttachments(current.tx, { ...scope, ids });
-  if (!mayBeGone) checkAllThere(ids, seen);
-  const held = seen.flatMap((row) => row.accelerator_id ?? []);
+  const held = areFree ? [] : await heldBy(current, { scope, ids });
   const by = { ledger: deps.ledger, userId: caller.userId };
   const draft =
     held.length === 0 ? emptyDraft(current, by) : await openDraft(current, { ids: held, ...by });
   const locked = await lockArqAttachments(current.tx, { ...scope, ids });
   if (!mayBeGone) checkAllThere(ids, locked);
   for (const row of locked) {
-    const { accelerator_id: held } = row;
-    if (held !== null && !draft.accelerators.has(held)) throw new ChangedMeanwhile();
+    const { accelerator_id: id } = row;
+    if (!areFree && id !== null && !draft.accelerators.has(id)) throw new ChangedMeanwhile();
     draft.attachments.set(row.id, row);
   }
   const byId = new Map(locked.map((row) => [row.id, row]));
   return { draft, arqs: ids.flatMap((id) => byId.get(id) ?? []) };
+}
+
+async function heldBy(
+  { tx }: Act,
+  { scope, ids }: Pick<ArqDraftOptions, 'scope' | 'ids'>,
+): Promise<string[]> {
+  const seen = await readArqAttachments(tx, { ...scope, ids });
+  return seen.flatMap((row) => row.accelerator_id ?? []);
 }
 
 function checkAllThere(ids: readonly string[], rows: readonly AttachmentRow[]): void {

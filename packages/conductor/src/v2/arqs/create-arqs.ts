@@ -6,10 +6,10 @@ import { shareDeviceProfile, type DeviceProfileRow } from '@cyborg/store/device-
 import type { NewAttachment } from '@cyborg/store/ledger-changes';
 
 import type { ConductorDeps } from '../../deps.ts';
-import { addAttachment, commitDraft, emptyDraft } from '../../orders/draft.ts';
+import { addAttachment, commitDraftLast, emptyDraft } from '../../orders/draft.ts';
 import { readGroup } from '../../profiles/grammar.ts';
 import { act, type Act } from '../../transaction.ts';
-import { readArqs, type ArqView } from './read-arqs.ts';
+import { toNewArqView, type ArqView } from './read-arqs.ts';
 
 /** @throws V2Fault 404 for an unknown profile, 400 for one that asks for too much. */
 export function createArqs(
@@ -27,11 +27,8 @@ export function createArqs(
       newArq(current, { id: deps.rng.uuid(), caller, profileId: profile.id, group }),
     );
     for (const row of made) addAttachment(draft, row);
-    await commitDraft(draft);
-    return readArqs(current.tx, {
-      projectId: caller.projectId,
-      ids: made.map(({ id }) => id),
-    });
+    await commitDraftLast(draft);
+    return made.map((row) => toNewArqView(row, profile.name));
   });
 }
 

@@ -3,7 +3,7 @@ import { toUuid } from '@cyborg/model/v2/uuid';
 import { listInstanceArqIds, lockInstances } from '@cyborg/store/v2/arqs';
 
 import type { ConductorDeps } from '../../deps.ts';
-import { commitDraft } from '../../orders/draft.ts';
+import { commitDraftLast } from '../../orders/draft.ts';
 import { act } from '../../transaction.ts';
 import { openArqDraft } from './arq-draft.ts';
 import { endArq } from './end-arqs.ts';
@@ -31,7 +31,7 @@ export function deleteArqs(
       if (instanceId !== null && !caller.isServiceRequest) throw boundToInstance(id, instanceId);
     }
     for (const arq of arqs) endArq(draft, arq);
-    await commitDraft(draft);
+    await commitDraftLast(draft);
     return [...draft.accelerators.keys()];
   });
 }
@@ -55,7 +55,7 @@ export function deleteInstanceArqs(
     const all = { caller, scope, ids, mayBeGone: true };
     const { draft, arqs } = await openArqDraft(current, deps, all);
     for (const arq of arqs) endArq(draft, arq);
-    await commitDraft(draft);
+    await commitDraftLast(draft);
     return [...draft.accelerators.keys()];
   });
 }

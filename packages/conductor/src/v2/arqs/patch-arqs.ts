@@ -8,7 +8,7 @@ import { findOccupiedInstance, lockInstances } from '@cyborg/store/v2/arqs';
 import { insertNovaEvents } from '@cyborg/store/v2/nova-events';
 
 import type { ConductorDeps } from '../../deps.ts';
-import { commitDraft } from '../../orders/draft.ts';
+import { commitDraftLast } from '../../orders/draft.ts';
 import { act, type Act } from '../../transaction.ts';
 import { makeWaiter } from '../../waiter.ts';
 import { openArqDraft } from './arq-draft.ts';
@@ -94,7 +94,8 @@ async function apply(
   if (occupied !== undefined) throw alreadyBound(occupied);
   const ids = [...patch.bind.map(({ arq }) => arq), ...patch.unbind].map(canonical);
   if (new Set(ids).size < ids.length) throw badPatch('An accelerator request is named twice');
-  const { draft, arqs } = await openArqDraft(current, deps, { caller, scope, ids });
+  const areFree = patch.unbind.length === 0;
+  const { draft, arqs } = await openArqDraft(current, deps, { caller, scope, ids, areFree });
   const bound = arqs.slice(0, patch.bind.length);
   for (const arq of arqs.slice(patch.bind.length)) {
     checkNovas(arq);
@@ -102,8 +103,8 @@ async function apply(
   }
   const steps = toSteps(bound, patch, caller);
   await bindAll(draft, steps, locking);
-  await commitDraft(draft);
   await tellNova(current, deps, steps);
+  await commitDraftLast(draft);
 }
 
 function toSteps(bound: readonly AttachmentRow[], { bind }: ArqPatch, caller: Caller): BindStep[] {

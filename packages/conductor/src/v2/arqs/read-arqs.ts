@@ -1,6 +1,7 @@
 /** Accelerator requests as v2 shows them. */
 import type { Caller } from '@cyborg/model/caller';
 import { arqStateOf, handleTypeOf, type ArqState } from '@cyborg/model/v2/arq';
+import type { NewAttachment } from '@cyborg/store/ledger-changes';
 import { hasUnresolved, listArqs, type ArqFilter, type ArqRow } from '@cyborg/store/v2/arqs';
 
 import type { Db } from '../../deps.ts';
@@ -47,15 +48,29 @@ export async function openArqList(
 }
 
 export async function showArq(db: Db, caller: Caller, id: string): Promise<ArqView> {
-  const [view] = await readArqs(db, { ...arqScopeOf(caller), ids: [id] });
-  if (view === undefined) throw arqNotFound(id);
-  return view;
+  const [row] = await listArqs(db, { ...arqScopeOf(caller), ids: [id], after: 0, limit: 1 });
+  if (row === undefined) throw arqNotFound(id);
+  return toArqView(row);
 }
 
-/** At most a batch: of one request. */
-export async function readArqs(db: Db, filter: ArqFilter): Promise<ArqView[]> {
-  const limit = filter.ids?.length ?? batchRows;
-  return (await listArqs(db, { ...filter, after: 0, limit })).map(toArqView);
+/** What was just made, of a profile of this name. */
+export function toNewArqView(
+  row: Pick<NewAttachment, 'id' | 'project_id' | 'profile_group' | 'created_at'>,
+  profileName: string,
+): ArqView {
+  return toArqView({
+    ...row,
+    state: 'requested',
+    was_bound: false,
+    profile_name: profileName,
+    hostname: null,
+    rp_uuid: null,
+    instance_id: null,
+    accelerator_id: null,
+    plans: null,
+    attach_info: null,
+    updated_at: null,
+  });
 }
 
 async function* readBatches(db: Db, filter: ArqFilter): AsyncGenerator<ArqView[]> {
@@ -69,7 +84,7 @@ async function* readBatches(db: Db, filter: ArqFilter): AsyncGenerator<ArqView[]
   }
 }
 
-function toArqView(row: ArqRow): ArqView {
+function toArqView(row: Omit<ArqRow, 'number' | 'origin'>): ArqView {
   const state = arqStateOf({ state: row.state, wasBound: row.was_bound });
   const type = state === 'Bound' ? handleTypeOf(row.plans ?? []) : undefined;
   return {
