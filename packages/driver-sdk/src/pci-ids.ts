@@ -11,11 +11,13 @@ export const pciIdsPaths: readonly string[] = [
 /** The file has 1.5 MB today. */
 const fileBytesMax = 16 * 1024 * 1024;
 
+/** Searched as bytes: to make text of all of it takes longer than every look-up of a scan. */
 export class PciIds {
   readonly #reader: TreeReader;
   readonly #paths: readonly string[];
   readonly #names = new Map<string, string | null>();
-  #text: string | undefined;
+  readonly #vendors = new Map<string, number>();
+  #bytes: Buffer | undefined;
 
   constructor(reader: TreeReader, paths: readonly string[] = pciIdsPaths) {
     this.#reader = reader;
@@ -32,17 +34,24 @@ export class PciIds {
   device(vendorId: number, deviceId: number): string | null {
     const [vendor, device] = [toKey(vendorId), toKey(deviceId)];
     return this.#once(`${vendor}:${device}`, () => {
-      const text = this.#load();
+      const bytes = this.#load();
       const start = this.#vendorStart(vendor);
       if (start === -1) return null;
-      const found = text.indexOf(`\n\t${device}  `, start);
-      return found !== -1 && found < endOfVendor(text, start) ? nameAt(text, found + 2) : null;
+      const found = bytes.indexOf(`\n\t${device}  `, start);
+      return found !== -1 && found < endOfVendor(bytes, start) ? nameAt(bytes, found + 2) : null;
     });
   }
 
   #vendorStart(key: string): number {
-    const found = this.#load().indexOf(`\n${key}  `);
-    return found === -1 ? -1 : found + 1;
+    const known = this.#vendors.get(key);
+    if (known !== undefined) return known;
+    const bytes = this.#load();
+    const entry = `${key}  `;
+    const isFirst = bytes.subarray(0, entry.length).equals(Buffer.from(entry));
+    const found = isFirst ? 0 : bytes.indexOf(`\n${entry}`);
+    const start = found <= 0 ? found : found + 1;
+    this.#vendors.set(key, start);
+    return start;
   }
 
   #once(key: string, find: () => string | null): string | null {
@@ -53,28 +62,33 @@ export class PciIds {
     return name;
   }
 
-  #load(): string {
-    if (this.#text !== undefined) return this.#text;
+  #load(): Buffer {
+    if (this.#bytes !== undefined) return this.#bytes;
     for (const path of this.#paths) {
       const bytes = this.#reader.exists(path) ? this.#reader.bytes(path, fileBytesMax) : undefined;
-      if (bytes !== undefined) return (this.#text = `\n${bytes.toString('utf8')}`);
+      if (bytes !== undefined) return (this.#bytes = bytes);
     }
-    return (this.#text = '');
+    return (this.#bytes = Buffer.alloc(0));
   }
 }
+
+const [newline, tab, hash] = [0x0a, 0x09, 0x23];
 
 const toKey = (id: number): string => id.toString(16).padStart(4, '0');
 
 /** Of an entry that starts at `start` with a four-digit id and two spaces. */
-function nameAt(text: string, start: number): string | null {
+function nameAt(bytes: Buffer, start: number): string | null {
   if (start === -1) return null;
-  const end = text.indexOf('\n', start);
-  return text.slice(start + 6, end === -1 ? undefined : end).trim() || null;
+  const end = bytes.indexOf(newline, start);
+  const name = bytes.toString('utf8', start + 6, end === -1 ? bytes.length : end);
+  return name.trim() || null;
 }
 
 /** The next line that starts with neither tab nor comment. */
-function endOfVendor(text: string, start: number): number {
-  const next = /\n[^\t#\n]/gu;
-  next.lastIndex = start;
-  return next.exec(text)?.index ?? text.length;
+function endOfVendor(bytes: Buffer, start: number): number {
+  for (let at = bytes.indexOf(newline, start); at !== -1; at = bytes.indexOf(newline, at + 1)) {
+    const next = bytes[at + 1];
+    if (next !== tab && next !== hash && next !== newline) return at;
+  }
+  return bytes.length;
 }
