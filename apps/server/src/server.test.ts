@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -53,6 +55,18 @@ const headers = { authorization: basicAuth('admin') };
 async function refusal(...args: string[]): Promise<{ status: number | string; output: string }> {
   await using program = startProgram('server', { args });
   return { status: await program.ended, output: program.output() };
+}
+
+/** Sends bytes as they are; the answer to its end. */
+async function sendRaw(url: string, text: string): Promise<{ head: string; body: string }> {
+  const { hostname, port } = new URL(url);
+  const socket = connectSocket({ host: hostname, port: Number(port) });
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.write(text);
+  await once(socket, 'close');
+  const [head = '', body = ''] = Buffer.concat(chunks).toString('utf8').split('\r\n\r\n');
+  return { head, body };
 }
 
 describe('cyborg-server', { timeout: 90_000 }, () => {
@@ -166,6 +180,26 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
       `Cannot listen on ${taken}: something else listens there already`,
     );
     expect(second.status).toBe(1);
+  });
+
+  it('answers what is no request with a problem, too', async ({ expect }) => {
+    await using database = await openTestDatabase();
+    const { program, url } = await serve(database.url);
+    await using _program = program;
+    const post = 'POST /v3/grants HTTP/1.1\r\nHost: x\r\n';
+    const broken: readonly (readonly [string, number])[] = [
+      [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+      ['GET / HTTP/1.1\r\nHost: x\r\nbroken header\r\n\r\n', 400],
+      ['EHLO example.org\r\n', 400],
+      [`${post}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`, 400],
+    ];
+    for (const [text, status] of broken) {
+      const { head, body } = await sendRaw(url, text);
+      expect(head, text.slice(0, 80)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      expect(head.toLowerCase()).toContain('content-type: application/problem+json');
+      const problem: unknown = JSON.parse(body);
+      expect(problem).toMatchObject({ status, instance: expect.stringMatching(/^req-/) });
+    }
   });
 
   it('streams events from a given number on, in order and once', async ({ expect }) => {

@@ -27,6 +27,7 @@ import { forceRelease, take } from '../orders/taking.ts';
 import { acceleratorsInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
 import { readInstance, type AttachContext } from './attach-context.ts';
+import { checkAttachments } from './attachments-etag.ts';
 import { toAcceleratorId } from './named-accelerator.ts';
 
 export type DeleteAttachmentsInput = Input<
@@ -60,6 +61,8 @@ export async function deleteAttachments(
     const ids = chosen.flatMap((row) => row.accelerator_id ?? []);
     if (ids.length === 0) return detachNothing(current, deps, { caller, context });
     const draft = await openDraft(current, { ids, ledger: deps.ledger, userId: caller.userId });
+    // Again, now that nothing of it can change any more.
+    await checkAttachments(current.tx, context.instance, input.ifMatch);
     return detach(draft, deps, { caller, context, isForced });
   });
 }
@@ -73,9 +76,10 @@ interface Choice {
 async function choose(
   db: Db,
   caller: Caller,
-  { params, query }: DeleteAttachmentsInput,
+  { params, query, ifMatch }: DeleteAttachmentsInput,
 ): Promise<Choice> {
   const context = await readInstance(db, caller, { instance: params.instance_id, lock: false });
+  await checkAttachments(db, context.instance, ifMatch);
   const all = await listInstanceAttachments(db, {
     instanceId: context.instance.id,
     limit: attachmentsPerInstanceMax,

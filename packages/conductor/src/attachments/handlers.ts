@@ -2,10 +2,12 @@ import { listInstanceAttachments } from '@cyborg/store/attachments';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { DryRunView } from '../dry-run.ts';
+import { withEtag } from '../etag.ts';
 import type { Handler, Input } from '../handler.ts';
 import type { OperationView } from '../operations/read-operations.ts';
 import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { readInstance } from './attach-context.ts';
+import { etagOfAttachments } from './attachments-etag.ts';
 import { createAttachments, type CreateAttachmentsInput } from './create-attachments.ts';
 import { deleteAttachments, type DeleteAttachmentsInput } from './delete-attachments.ts';
 import { toAttachmentView, type AttachmentView } from './view.ts';
@@ -31,7 +33,8 @@ export function makeAttachmentHandlers(deps: ConductorDeps): AttachmentHandlers 
         after: idFromMarker(query.marker),
         limit: rowsWanted(query),
       });
-      return toPage(rows, query, { keyOf: (row) => [row.id], toItem: toAttachmentView });
+      const page = toPage(rows, query, { keyOf: (row) => [row.id], toItem: toAttachmentView });
+      return withEtag(page, await etagOfAttachments(deps.db, instance.id));
     },
     createAttachments: (caller, input) => createAttachments(deps, caller, input),
     deleteAttachments: (caller, input) => deleteAttachments(deps, caller, input),
