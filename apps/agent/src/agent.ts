@@ -211,6 +211,7 @@ class Agent {
     for (const { accelerator_id: accelerator, epoch, attachment_id: attachment } of held) {
       this.#fence.note(accelerator, epoch, attachment);
     }
+    if (this.#hypervisor.isHealthy) this.#observer.heldLoaded();
   }
 
   #refreshHeld(): void {

@@ -245,6 +245,20 @@ describe('what nobody ordered', () => {
     expect(await host.devices(instanceOne)).toEqual([names[1]]);
   });
 
+  it('is reported without waiting for the next look at the hypervisor', async ({ expect }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const name = deviceName(randomUUID(), 3);
+    const folder = join(host.hypervisorFolder, 'devices', instanceOne);
+    await mkdir(folder, { recursive: true });
+    const plan = { kind: 'virtio-rng', source: '/dev/urandom' };
+    await writeFile(join(folder, name), JSON.stringify({ name, plan }));
+    await host.start({ instanceIntervalMs: 3_600_000 });
+    const found = () => server.reports.find(({ unclaimed }) => unclaimed?.length === 1)?.unclaimed;
+    await server.until('reported', () => found() !== undefined, 25_000);
+    expect(found()).toEqual([{ instance_id: instanceOne, device_name: name }]);
+  });
+
   it('does not change when the hypervisor is lost, and nothing is said about instances', async ({
     expect,
   }) => {

@@ -26,6 +26,8 @@ export const agentDefaults = {
   firstLookMsMax: 2_000,
   listingGapMsMin: 500,
   listingReportMs: 30_000,
+  /** An instance has vanished when it is missing for a minute: looks are reported again right then, to the last of these. */
+  vanishedReportsMs: { first: 61_000, last: 72_000 },
   /** Knowledge of the hypervisor older than this is read again before a clean. */
   listingAgeMsMax: 10_000,
   inventoryBatchMs: 100,

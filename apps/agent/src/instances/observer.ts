@@ -10,8 +10,8 @@ import type { SeenDevice, World } from './world.ts';
 
 export interface ObserverDeps {
   readonly clock: Clock;
-  readonly reporter: Reporter;
-  readonly held: HeldList;
+  readonly reporter: Pick<Reporter, 'listing' | 'observation' | 'unclaimed'>;
+  readonly held: Pick<HeldList, 'isLoaded' | 'loads' | 'find' | 'values' | 'changedAtMs'>;
   readonly world: World;
   /** Whether an order that is known and not settled is about this attachment. */
   readonly isOrdered: (attachmentId: string) => boolean;
@@ -27,6 +27,7 @@ export class Observer {
   readonly #deps: ObserverDeps;
   #lastListing = '';
   #lastListingAtMs = Number.NEGATIVE_INFINITY;
+  #listingChangedAtMs = Number.NEGATIVE_INFINITY;
   #observed = new Map<string, string>();
   /** Unexplained devices, with the number of readings of the held list when they were first seen. */
   #unexplained = new Map<string, number>();
@@ -48,6 +49,11 @@ export class Observer {
     this.#observed.clear();
     this.#unexplained.clear();
     this.#lastUnclaimed = undefined;
+  }
+
+  /** What was unexplained may be explained by now, or known to be nobody's: no need to wait for the next look. */
+  heldLoaded(): void {
+    if (this.#deps.world.seenAtMs !== undefined) this.#findUnclaimed();
   }
 
   listed(hypervisor: string, listing: InstanceListing, beganAtMs: number): void {
@@ -72,11 +78,19 @@ export class Observer {
     };
     const text = JSON.stringify(report);
     const nowMs = clock.monotonicMs();
-    const isDue = nowMs - this.#lastListingAtMs >= agentDefaults.listingReportMs;
-    if (text === this.#lastListing && !isDue) return;
+    if (text !== this.#lastListing) this.#listingChangedAtMs = nowMs;
+    else if (!this.#isListingDue(nowMs)) return;
     this.#lastListing = text;
     this.#lastListingAtMs = nowMs;
     reporter.listing(report);
+  }
+
+  /** The server counts a missing instance's second look only when it is late enough: it gets one as soon as it is. */
+  #isListingDue(nowMs: number): boolean {
+    const { first, last } = agentDefaults.vanishedReportsMs;
+    const unchangedMs = nowMs - this.#listingChangedAtMs;
+    if (unchangedMs >= first && unchangedMs <= last) return true;
+    return nowMs - this.#lastListingAtMs >= agentDefaults.listingReportMs;
   }
 
   #observeHeld(beganAtMs: number): void {

@@ -8,11 +8,22 @@ export interface Progress {
   end(operation: Operation): Promise<void>;
 }
 
-/** `attach-instance 1b9e…: running, 1 of 2 done`. */
-export function describeProgress({ id, kind, state, progress }: Operation): string {
+/** A reason can be as long as a driver likes; the whole of it is in operation-show. */
+const reasonLettersMax = 200;
+
+/** `attach-instance 1b9e…: running, 1 of 2 done`, and what keeps the rest if that is known. */
+export function describeProgress(operation: Operation): string {
+  const { id, kind, state, progress } = operation;
   const label = state === 'waiting' ? 'waiting for host' : state;
   const counts = progress.total > 0 ? `, ${progress.done} of ${progress.total} done` : '';
-  return printable(`${kind} ${id}: ${label}${counts}`);
+  return printable(`${kind} ${id}: ${label}${counts}${whyNotDone(operation)}`);
+}
+
+function whyNotDone({ results }: Operation): string {
+  const waiting = results.find(({ outcome, message }) => outcome === 'pending' && message);
+  if (typeof waiting?.message !== 'string') return '';
+  const text = waiting.message.replaceAll(/\s+/gu, ' ');
+  return `; ${text.length > reasonLettersMax ? `${text.slice(0, reasonLettersMax)}…` : text}`;
 }
 
 export function lineProgress(write: (line: string) => void): Progress {
