@@ -18,6 +18,8 @@ describe('help', () => {
     if (entry === undefined || command === undefined) throw new Error('unreachable');
     expect(command.examples.length).toBeGreaterThan(0);
     for (const example of command.examples) expect(example.command).toContain(`cyborg ${name}`);
+    // Whatever changes something can be rehearsed.
+    expect('dryRun' in command.flags, '--dry-run').toBe(command.changes === true);
     const help = helpOf({ name, summary: entry.summary, command });
     await expect(help).toMatchFileSnapshot(`../help/${name}.txt`);
   });
