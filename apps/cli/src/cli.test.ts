@@ -274,7 +274,9 @@ describe('lists', () => {
     expect((await cyborg(args)).stdout).toBe(`attached None ${id(1)}\n`);
     const wrong = await cyborg(['accelerator-list', '-c', 'stat']);
     expect(wrong.code).toBe(2);
-    expect(wrong.stderr).toMatch(/^cyborg: There is no column 'stat'\. Nearest: state,.*\n$/);
+    expect(wrong.stderr).toMatch(
+      /^cyborg: There is no column 'stat'\. Nearest: state\. All: id,.*\n$/,
+    );
   });
 
   it('find an instance by its name', async () => {
@@ -465,7 +467,7 @@ describe('accelerator-show', () => {
     expect(JSON.parse(shown.stdout)).toEqual(accelerator);
     const unknown = await cyborg(['accelerator-show', 'virtual-crypto-1']);
     expect(unknown.code).toBe(1);
-    expect(unknown.stderr).toContain('Nearest that you see: virtual-crypto-0.');
+    expect(unknown.stderr).toContain('the nearest: virtual-crypto-0.');
   });
 });
 

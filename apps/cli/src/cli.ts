@@ -14,6 +14,7 @@ import type { CommonFlags, Parsed } from './parse.ts';
 interface Known {
   url?: string;
   words?: Words;
+  command?: string;
 }
 
 /** Runs one command line. Everything heavy is loaded when it is needed. */
@@ -59,11 +60,13 @@ async function runCommand(
 ): Promise<void> {
   const entry = Object.hasOwn(catalogue, name) ? catalogue[name] : undefined;
   if (entry === undefined) {
-    const names = nearest(name, Object.keys(catalogue)).join(', ');
-    throw new UsageError(`There is no command '${name}'. Nearest: ${names}. See 'cyborg --help'.`);
+    const names = nearest(name, Object.keys(catalogue));
+    const hint = names.length === 0 ? '' : ` Nearest: ${names.join(', ')}.`;
+    throw new UsageError(`There is no command '${name}'.${hint} See 'cyborg --help'.`);
   }
   const [command, { parseCommandLine }] = await Promise.all([entry.load(), import('./parse.ts')]);
   known.words = command;
+  known.command = name;
   const named = { name, summary: entry.summary, command };
   const parsed = parseCommandLine(named, argv, (text) => io.stdout.write(text));
   if (parsed === undefined) return;

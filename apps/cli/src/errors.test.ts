@@ -32,6 +32,21 @@ describe('toFailure', () => {
     );
   });
 
+  it('does not repeat users that the sentence has named', () => {
+    const users = [{ accelerator: 'crypto-0', instance_id: 'i-1', state: 'attached' }];
+    const detail = 'In use: crypto-0 (attached by instance i-1).';
+    expect(messageOf(refusal({ detail, extra: { users } }))).toBe(detail);
+    expect(messageOf(refusal({ extra: { users } }))).toContain('In use by: accelerator crypto-0');
+  });
+
+  it('calls what is forbidden as it was typed', () => {
+    const detail = 'backend:list is not allowed for bob (member); ask an administrator.';
+    const error = refusal({ status: 403, code: 'forbidden', detail });
+    expect(toFailure(error, { command: 'backend-list' }).message).toBe(
+      "'cyborg backend-list' is not allowed for bob (member); ask an administrator.",
+    );
+  });
+
   it('calls a field as the command does', () => {
     const words = {
       args: { id: { help: '' } },

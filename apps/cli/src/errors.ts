@@ -37,6 +37,8 @@ export interface Known {
   readonly url?: string | undefined;
   /** Whose flags and arguments the user typed. */
   readonly words?: Words | undefined;
+  /** What it is called: `backend-list`. */
+  readonly command?: string | undefined;
 }
 
 export function toFailure(error: unknown, known: Known): Failure {
@@ -44,11 +46,11 @@ export function toFailure(error: unknown, known: Known): Failure {
   return { message: escaped(message.replaceAll(/\s*\n\s*/g, ' ').trim()), exitCode };
 }
 
-function rawFailure(error: unknown, { url, words }: Known): Failure {
+function rawFailure(error: unknown, known: Known): Failure {
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
-  if (error instanceof ApiError) return apiFailure(error, words);
+  if (error instanceof ApiError) return apiFailure(error, known);
   if (error instanceof ConnectionError) {
-    return { message: connectionMessage(error, url ?? 'the server'), exitCode: 1 };
+    return { message: connectionMessage(error, known.url ?? 'the server'), exitCode: 1 };
   }
   if (isSystemError(error)) return { message: outputMessage(error), exitCode: 1 };
   const text = error instanceof Error ? error.message : String(error);
@@ -65,13 +67,19 @@ export function outputMessage(error: Error): string {
   return `Cannot write the output: ${error.message}. What was asked for may be done; only its result was not written.`;
 }
 
-function apiFailure(error: ApiError, words: Words | undefined): Failure {
+function apiFailure(error: ApiError, { words, command }: Known): Failure {
   const isChoice = error.code === 'choice-needed';
-  const detail = inCommandWords(error.detail, words);
+  const detail = inCommandWords(asTyped(error, command), words);
   const message = [detail, ...extraSentences(error), ...wayOut(error)]
     .map((sentence) => sentence.trim().replace(/(?<![.!?)])$/, '.'))
     .join(' ');
   return { message, exitCode: isChoice ? 2 : 1 };
+}
+
+/** The policy's word for an act is the API's: `backend:list is not allowed …` → `'cyborg backend-list' is not allowed …`. */
+function asTyped({ code, detail }: ApiError, command: string | undefined): string {
+  if (code !== 'forbidden' || command === undefined) return detail;
+  return detail.replace(/^[a-z-]+:[a-z-]+(?= is not allowed)/, `'cyborg ${command}'`);
 }
 
 /** What the problem lists beside its sentence, unless the sentence has it already. */
@@ -86,9 +94,18 @@ function extraSentences({ extra, detail }: ApiError): string[] {
   return Object.entries(extraLabels).flatMap(([member, label]) => {
     const given = extra[member];
     const items = (Array.isArray(given) ? given : []).map(describeItem);
-    const isTold = items.every((item) => detail.includes(item));
+    const isTold = (Array.isArray(given) ? given : []).every((item) => tells(detail, item));
     return items.length === 0 || isTold ? [] : [`${label} ${items.join('; ')}.`];
   });
+}
+
+/** Whether the sentence has the item already: its text, or the names and ids that make it known. */
+function tells(detail: string, item: unknown): boolean {
+  if (typeof item !== 'object' || item === null) return detail.includes(String(item));
+  if (detail.includes(describeItem(item))) return true;
+  const { instance_id: instance, accelerator } = membersOf(item);
+  const told = [instance, accelerator].filter((text) => typeof text === 'string');
+  return told.length > 0 && told.every((text) => detail.includes(text));
 }
 
 function describeItem(item: unknown): string {
@@ -107,10 +124,15 @@ function membersOf(item: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(item));
 }
 
+/** Of a kind; accelerator-list has the rest. */
+const namedMax = 2;
+
 /** A kind that is free, or one of several of the same name, with ids to choose by. */
 function describeChoice(choice: object): string {
   const { driver_id: driver, type, backend, free, accelerators } = membersOf(choice);
-  const named = (Array.isArray(accelerators) ? accelerators : []).map(describeNamed).join(', ');
+  const all = Array.isArray(accelerators) ? accelerators : [];
+  const more = all.length > namedMax ? ', …' : '';
+  const named = all.slice(0, namedMax).map(describeNamed).join(', ') + more;
   const kind = [driver, type].filter((part) => typeof part === 'string').join(' ');
   const place = typeof backend === 'string' ? ` on ${backend}` : '';
   const count = typeof free === 'number' ? `, ${free} free` : '';

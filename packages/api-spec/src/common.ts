@@ -42,13 +42,18 @@ export const InstantSchema = Type.String({
   description: 'UTC, milliseconds.',
 });
 export const LabelsSchema = Type.Record(
-  Type.String({ minLength: 1, maxLength: 63, pattern: '^[A-Za-z0-9._/-]+$' }),
+  Type.String({ pattern: '^[A-Za-z0-9._/-]{1,63}$' }),
   Type.String({
     maxLength: 255,
     pattern: '^[^\\u0000]*$',
     description: 'text without NUL characters',
   }),
-  { maxProperties: limits.labelsMax },
+  {
+    maxProperties: limits.labelsMax,
+    additionalProperties: false,
+    // For the refusal of others: what a key may be.
+    'x-keys': "1 to 63 letters, digits, '.', '_', '/' and '-'",
+  },
 );
 export const StringsSchema = Type.Record(Type.String(), Type.String());
 /** A filter's text, of which only these are known; the client's type stays text. */
@@ -97,6 +102,17 @@ export const pageQuery = {
 export const dryRunQuery = {
   dry_run: Type.Optional(
     Type.Boolean({ default: false, description: 'Answer what would happen; change nothing.' }),
+  ),
+} as const;
+
+/** For what is refused while something is in use. */
+export const forceQuery = {
+  force: Type.Optional(
+    Type.Boolean({
+      default: false,
+      description:
+        'Although something is in use: admins only; an event names the actor and what is kept.',
+    }),
   ),
 } as const;
 

@@ -1,6 +1,6 @@
 /** Forms of arguments that several commands share. */
 import { all, type V3Client } from '@cyborg/api-client/v3';
-import { nearest } from '@cyborg/model/nearest';
+import { nearestHint } from '@cyborg/model/nearest';
 
 import { CliError, UsageError } from '../errors.ts';
 
@@ -89,12 +89,11 @@ export async function accelerator(
     const ids = named.map(({ id, host }) => `${id} on ${host}`).join(', ');
     throw new CliError(`${named.length} accelerators are named '${idOrName}': ${ids}. Use an id.`);
   }
-  const names = nearest(idOrName, [...new Set(everything.map(({ name }) => name))]);
-  const hint =
-    names.length === 0
-      ? 'You see none: what is free on the host of an instance of yours is named by attach-instance.'
-      : `Nearest that you see: ${names.join(', ')}.`;
-  throw new CliError(`No accelerator has the id or name '${idOrName}'. ${hint}`);
+  const names = [...new Set(everything.map(({ name }) => name))];
+  const none =
+    'you see none: what is free on the host of an instance of yours is named by attach-instance';
+  const hint = nearestHint(idOrName, names, none);
+  throw new CliError(`No accelerator has the id or name '${idOrName}'; ${hint}.`);
 }
 
 /** The API filters by an instance's id; people may use its name. */

@@ -136,7 +136,9 @@ function refuseColumn(
   names: readonly string[],
   { isLenient, warn }: Pick<OutputOptions, 'isLenient' | 'warn'>,
 ): void {
-  const message = `There is no column '${name}'. Nearest: ${nearest(name, names).join(', ')}. All: ${names.join(', ')}.`;
+  const near = nearest(name, names);
+  const hint = near.length === 0 ? '' : ` Nearest: ${near.join(', ')}.`;
+  const message = `There is no column '${name}'.${hint} All: ${names.join(', ')}.`;
   if (!isLenient) throw new UsageError(message);
   warn(`warning: ${message}`);
 }

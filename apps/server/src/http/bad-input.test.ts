@@ -84,6 +84,23 @@ describe('bad input', () => {
     },
   );
 
+  it('says in plain words what a key or a text must be', async ({ expect }) => {
+    const refusalOf = async (url: string, payload: object): Promise<string> => {
+      const answer = await server.app.inject({ method: 'PATCH', url, headers: admin, payload });
+      expect(answer.statusCode).toBe(400);
+      return answer.json().detail;
+    };
+    expect(await refusalOf('/v3/hosts/h', { labels: { 'a b': 'c' } })).toBe(
+      "body.labels.a b: is no key; it must be 1 to 63 letters, digits, '.', '_', '/' and '-'.",
+    );
+    expect(await refusalOf('/v3/accelerators/1', { name: '' })).toContain(
+      'params.id: "1" is not allowed; it must be an id, such as ',
+    );
+    expect(await refusalOf(`/v3/accelerators/${id}`, { name: '' })).toBe(
+      'body.name: "" is not allowed; it must have at least 1 characters.',
+    );
+  });
+
   it.for(withQuery)(
     'never makes the server fail in a query of %s',
     async ([, operation], { expect }) => {

@@ -73,6 +73,8 @@ function complaint(error: ErrorObject, all: readonly ErrorObject[]): string {
 }
 
 function unknownKey({ params, parentSchema }: ErrorObject): string {
+  const keys: unknown = parentSchema?.['x-keys'];
+  if (typeof keys === 'string') return `is no key; it must be ${keys}.`;
   const properties: unknown = parentSchema?.['properties'];
   const known =
     typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
@@ -90,8 +92,15 @@ function allowed(error: ErrorObject, all: readonly ErrorObject[]): string {
     case 'pattern':
       return patternText(error);
     default:
-      return error.message ?? 'must be something else';
+      return plainWords(error.message ?? 'must be something else');
   }
+}
+
+/** Of ajv's own sentences. */
+function plainWords(message: string): string {
+  return message
+    .replace('must NOT have fewer than', 'must have at least')
+    .replace('must NOT have more than', 'must have at most');
 }
 
 function allowedByUnion(union: ErrorObject, all: readonly ErrorObject[]): string {

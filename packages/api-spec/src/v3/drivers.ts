@@ -11,6 +11,7 @@ import {
   SlugSchema,
   closed,
   dryRunQuery,
+  forceQuery,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -21,6 +22,7 @@ export const VersionSchema = Type.String({
   minLength: 1,
   maxLength: 64,
   pattern: '^[0-9]+\\.[0-9]+\\.[0-9]+([-+][0-9A-Za-z.+-]+)?$',
+  description: 'a version, such as 1.2.3',
 });
 const ConfigSchema = Type.Record(Type.String({ minLength: 1, maxLength: 128 }), Type.Unknown(), {
   maxProperties: 128,
@@ -168,9 +170,10 @@ export const driverOperations = {
       summary: 'Change version, rollout or the configuration of backends',
       description:
         'Without a body field: goes to the newest approved version. `backends` merges configuration keys into the named backends; ' +
-        'a key set to null returns to its default.',
+        'a key set to null returns to its default. Refused with the list of users (`in-use`) when the new configuration ' +
+        'leaves out what is held, unless an admin forces it: it stays attached, and is absent from then on.',
       params,
-      querystring: Type.Object(dryRunQuery, closed),
+      querystring: Type.Object({ ...forceQuery, ...dryRunQuery }, closed),
       headers: IfMatchHeaders,
       body: Type.Object(
         {
@@ -200,7 +203,7 @@ export const driverOperations = {
         {
           host: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 1000 })),
           backend: Type.Optional(SlugSchema),
-          force: Type.Optional(Type.Boolean({ default: false })),
+          ...forceQuery,
           ...dryRunQuery,
         },
         closed,

@@ -62,7 +62,7 @@ describe('an accelerator by name', () => {
     await expect(attach('far-away', admin)).rejects.toMatchObject({
       code: 'accelerator-not-found',
       message:
-        'Accelerator "far-away" is on host node-2. Instance guest is on host node-1; there is crypto-0.',
+        'Accelerator "far-away" is on host node-2, and instance guest on host node-1; there is crypto-0.',
     });
     await expect(attach('far-away')).rejects.toMatchObject({
       code: 'accelerator-not-found',

@@ -75,14 +75,18 @@ async function notOnHost(db: Db, name: string, context: AttachContext): Promise<
   const hint = nearestHint(name, names, 'that host has no accelerators');
   return new ServiceError(
     'accelerator-not-found',
-    `${whereItIs(name, elsewhere)} Instance ${context.instance.name} is on host ${context.host}; ${hint}.`,
+    `${whereItIs(name, elsewhere, context)}; ${hint}.`,
     { extra: { nearest: nearest(name, names) } },
   );
 }
 
-function whereItIs(name: string, elsewhere: readonly NamedAccelerator[]): string {
-  const hosts = [...new Set(elsewhere.map(({ host }) => host))];
+function whereItIs(
+  name: string,
+  elsewhere: readonly NamedAccelerator[],
+  { host, instance }: AttachContext,
+): string {
+  const hosts = [...new Set(elsewhere.map((one) => one.host))];
   return hosts.length === 0
-    ? `There is no accelerator "${name}" for it.`
-    : `Accelerator "${name}" is on host ${hosts.join(' and ')}.`;
+    ? `There is no accelerator "${name}" on host ${host}, where instance ${instance.name} is`
+    : `Accelerator "${name}" is on host ${hosts.join(' and ')}, and instance ${instance.name} on host ${host}`;
 }
