@@ -130,4 +130,38 @@ describe('several backends of one driver on two hosts', () => {
     await fleet.detach(vm);
     expect(await fleet.accelerators({ state: 'available' })).toHaveLength(2);
   });
+
+  it('left so are given back without their driver, and cleaned by whoever has them next', async ({
+    expect,
+  }) => {
+    await using fleet = await Fleet.open();
+    await fleet.startServer();
+    const [one] = await fleet.addHosts(['host-1']);
+    const install = (name: string) => {
+      const kind = ['--kind', 'pci', '--config', 'offer=all', '--config', 'classes=["12"]'];
+      return fleet.cliJson('install-driver', 'generic', '--backend', name, ...kind);
+    };
+    await install('fpgas');
+    await fleet.untilAttachable();
+    const vm = await fleet.instance('host-1');
+    await fleet.cliJson('attach-instance', vm);
+    await fleet.cliJson('uninstall-driver', 'generic', '--force');
+    await install('again');
+    await eventually(async () => (await fleet.accelerators({ backend: 'again' })).length === 2, {
+      timeoutMs: 20_000,
+      what: 'the next backend has looked',
+      context: () => fleet.logs(),
+    });
+    await fleet.cliJson('detach-instance', vm);
+    expect(one?.devices()).toEqual([]);
+    await eventually(
+      async () => {
+        const all = await fleet.accelerators();
+        return all.length === 2 && all.every((row) => row.state === 'available');
+      },
+      { timeoutMs: 20_000, what: 'both are the next one’s', context: () => fleet.logs() },
+    );
+    expect(await fleet.accelerators()).toMatchObject([{ backend: 'again' }, { backend: 'again' }]);
+    await settled(fleet);
+  });
 });
