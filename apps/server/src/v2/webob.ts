@@ -18,25 +18,29 @@ export interface RoutingError {
 
 export function webobText(error: RoutingError, accept: string | undefined): string {
   const { status, detail } = error;
-  if (accept !== undefined && /\*\/\*|text\/html/.test(accept)) return htmlText(error);
+  if (accept !== undefined && /\*\/\*|text\/html/.test(accept)) return htmlText(error, accept);
   if (accept !== undefined && accept.includes('application/json')) {
     return `{"code": ${status}, "title": "${titles[status]}", "description": ${JSON.stringify(detail)}}`;
   }
-  return `${status} ${titles[status]}\n\n${plain(bodyOf(error))}`;
+  return `${status} ${titles[status]}\n\n${plain(bodyOf(error, accept ?? '${HTTP_ACCEPT}'))}`;
 }
 
-function htmlText(error: RoutingError): string {
+function htmlText(error: RoutingError, accept: string): string {
   const title = `${error.status} ${titles[error.status]}`;
-  const body = bodyOf({ ...error, detail: escapeHtml(error.detail) });
+  const body = bodyOf({ ...error, detail: escapeHtml(error.detail) }, escapeHtml(accept));
   return `<html>\n <head>\n  <title>${title}</title>\n </head>\n <body>\n  <h1>${title}</h1>\n  ${body}\n </body>\n</html>`;
 }
 
-function bodyOf({ status, method, detail }: RoutingError): string {
-  if (status === 405) {
-    return `The method ${method} is not allowed for this resource. <br /><br />\n${detail}`;
+/** WebOb's templates, with what it makes of a header that is not there. */
+function bodyOf({ status, method, detail }: RoutingError, accept: string): string {
+  switch (status) {
+    case 404:
+      return `The resource could not be found.<br /><br />\n${detail}\n\n`;
+    case 405:
+      return `The method ${method} is not allowed for this resource. <br /><br />\n${detail}`;
+    case 406:
+      return `The resource could not be generated that was acceptable to your browser\n(content of type ${accept}. <br /><br />\n${detail}`;
   }
-  const explanation = status === 404 ? 'The resource could not be found.' : '';
-  return `${explanation}<br /><br />\n${detail}\n\n`;
 }
 
 /** WebOb's strip_tags. */
