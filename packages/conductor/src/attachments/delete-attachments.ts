@@ -263,7 +263,7 @@ function boundByNova(
   const names = rows.map((row) => row.accelerator_name ?? row.id).join(', ');
   return new ServiceError(
     'wrong-state',
-    `${names} of instance ${instance.name} was bound at boot by Nova: delete the server's accelerator request.`,
+    `${names} of instance ${instance.name} was bound at boot by Nova and goes with the server: use the Compute API (delete or shelve the server).`,
     {
       extra: {
         users: rows.map(({ instance_id, accelerator_id }) => ({ instance_id, accelerator_id })),

@@ -1,104 +1,26 @@
 import type { Caller } from '@cyborg/model/caller';
-import { systemClock } from '@cyborg/service/clock';
-import { openTestDatabase } from '@cyborg/testing/database';
-import { addBackend, addHost, callerOf } from '@cyborg/testing/fleet';
-import { addProfile, addProvider, type Provider } from '@cyborg/testing/providers';
+import { callerOf } from '@cyborg/testing/fleet';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
-import type { ConductorDeps, Db } from '../../deps.ts';
-import type { ConductorLimits } from '../../limits.ts';
-import { brokenInvariants, changesWithoutEvent, startAudit } from '../../test-audit.ts';
+import { brokenInvariants, changesWithoutEvent } from '../../test-audit.ts';
 import { obey, ordersOf, outcomeOf, report } from '../../test-agent.ts';
-import { makeTestDeps } from '../../test-deps.ts';
-import { makeArqHandlers, type ArqHandlers } from './handlers.ts';
-import type { ArqView } from './read-arqs.ts';
+import { makeArqHandlers } from './handlers.ts';
+import {
+  bind,
+  bindBody,
+  listed,
+  make,
+  member,
+  open,
+  openBench,
+  states,
+  unbind,
+} from './test-requests.ts';
 
-/** A member's token together with Nova's service token. */
-const member: Caller = { ...callerOf('member', 'alpha'), isServiceRequest: true };
 const bareMember = callerOf('member', 'alpha');
 const stranger: Caller = { ...callerOf('member', 'beta'), isServiceRequest: true };
 const admin: Caller = { ...callerOf('admin', 'ops'), isServiceRequest: true };
-
-interface Bench extends AsyncDisposable {
-  readonly db: Db;
-  readonly deps: ConductorDeps;
-  readonly arqs: ArqHandlers;
-  readonly host: { readonly id: string };
-  readonly provider: Provider;
-}
-
-async function openBench(count: number, limits: Partial<ConductorLimits> = {}): Promise<Bench> {
-  const database = await openTestDatabase();
-  const { db } = database;
-  const host = await addHost(db, { name: 'node-1', node_name: 'vm' });
-  const provider = await addProvider(db, await addBackend(db, host), { count });
-  await addProfile(db, { name: 'one', groups: [{ 'resources:FPGA': '1' }] });
-  await addProfile(db, {
-    name: 'three',
-    groups: [{ 'resources:FPGA': '2' }, {}, { 'resources:FPGA': '1' }],
-  });
-  const deps = {
-    ...makeTestDeps({ db, clock: systemClock }, { bindWaitSeconds: 0, ...limits }),
-    openstack: { nova: { getServer: async () => undefined, sendEvents: async () => [] } },
-  };
-  await startAudit(db);
-  const arqs = makeArqHandlers(deps);
-  return {
-    db,
-    deps,
-    arqs,
-    host,
-    provider,
-    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
-  };
-}
-
-const open = new AbortController().signal;
-
-function bindBody(
-  ids: readonly string[],
-  { rpUuid }: Pick<Provider, 'rpUuid'>,
-  instance: string,
-): object {
-  const values = { hostname: 'vm', device_rp_uuid: rpUuid, instance_uuid: instance };
-  const patches = Object.entries(values).map(([name, value]) => ({
-    path: `/${name}`,
-    op: 'add',
-    value,
-  }));
-  return Object.fromEntries(ids.map((id) => [id, patches]));
-}
-
-function bind(
-  { arqs, provider }: Bench,
-  ids: readonly string[],
-  { caller = member, instance = crypto.randomUUID() }: { caller?: Caller; instance?: string } = {},
-): Promise<void> {
-  return arqs.patch({ caller, body: bindBody(ids, provider, instance), minor: 0, signal: open });
-}
-
-function unbind({ arqs }: Bench, id: string): Promise<void> {
-  const body = { [id]: [{ path: '/instance_uuid', op: 'remove' }] };
-  return arqs.patch({ caller: member, body, minor: 0, signal: open });
-}
-
-async function make({ arqs }: Bench, profile = 'one', caller = member): Promise<string[]> {
-  return (await arqs.create(caller, profile)).map(({ uuid }) => uuid);
-}
-
-async function listed({ arqs }: Bench, caller: Caller, query = {}): Promise<ArqView[]> {
-  const batches = await arqs.list(caller, query);
-  if (batches === undefined) throw new Error('not resolved');
-  const all: ArqView[] = [];
-  for await (const batch of batches) all.push(...batch);
-  return all;
-}
-
-async function states({ db }: Bench): Promise<string[]> {
-  const rows = await db.selectFrom('accelerator').select('state').orderBy('id').execute();
-  return rows.map(({ state }) => state);
-}
 
 describe('an accelerator request', () => {
   it('lives from its profile to the end, and its handle is cleaned before anybody has it again', async ({
