@@ -45,6 +45,7 @@ const others = [
   'device.removed',
   'device.returned',
   'driver.forced-uninstall',
+  'driver.forced-update',
   'driver.installed',
   'driver.registered',
   'driver.uninstalled',

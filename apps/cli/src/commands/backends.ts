@@ -1,7 +1,7 @@
 import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
-import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
+import { dryRunFlag, forceArgs, forceFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
 import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
@@ -51,7 +51,7 @@ export const backendShow = defineCommand({
 export const backendUpdate = defineCommand({
   changes: true,
   args: backendArg,
-  flags: { ...statusFlags, dryRun: dryRunFlag },
+  flags: { ...statusFlags, force: forceFlag, dryRun: dryRunFlag },
   examples: [
     { command: 'cyborg backend-update node-1@pci --disable', help: 'it gives out nothing new' },
   ],
@@ -59,7 +59,7 @@ export const backendUpdate = defineCommand({
     const answer = await context.api.updateBackend({
       params: { backend: args.backend },
       body: { status: requireStatus(flags) },
-      ...actArgs(context, flags.dryRun),
+      ...forceArgs(context, flags),
     });
     await showChanged(answer, context);
   },

@@ -2,7 +2,7 @@ import { all, type V3Result } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import type { Column } from '../output/output.ts';
-import { actArgs, dryRunFlag, showChanged } from '../operations/act.ts';
+import { actArgs, dryRunFlag, forceArgs, forceFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, requireChange, statusFlags, take, toLabels, toStatus } from './arguments.ts';
 import { simulatedColumn } from './columns.ts';
 
@@ -63,6 +63,7 @@ export const hostUpdate = defineCommand({
       help: "Nova's name of its compute service",
       nullable: 'forget it',
     },
+    force: forceFlag,
     dryRun: dryRunFlag,
   },
   examples: [
@@ -86,7 +87,7 @@ export const hostUpdate = defineCommand({
     const answer = await context.api.updateHost({
       params: { host: args.host },
       body,
-      ...actArgs(context, flags.dryRun),
+      ...forceArgs(context, flags),
     });
     await showChanged(answer, context, [conditions]);
   },

@@ -1,7 +1,15 @@
 import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
-import { actArgs, dryRunFlag, finishOperation, showChanged, waitFlag } from '../operations/act.ts';
+import {
+  actArgs,
+  dryRunFlag,
+  finishOperation,
+  forceArgs,
+  forceFlag,
+  showChanged,
+  waitFlag,
+} from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
 import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
@@ -43,13 +51,13 @@ export const serviceList = defineCommand({
 export const serviceUpdate = defineCommand({
   changes: true,
   args: { id: { help: 'id of a function or daemon (service-list -c id -c name)' } },
-  flags: { ...statusFlags, dryRun: dryRunFlag },
+  flags: { ...statusFlags, force: forceFlag, dryRun: dryRunFlag },
   examples: [{ command: 'cyborg service-update ID --disable', help: 'offer it no longer' }],
   async run({ args, flags }, context) {
     const answer = await context.api.updateService({
       params: { id: args.id },
       body: { status: requireStatus(flags) },
-      ...actArgs(context, flags.dryRun),
+      ...forceArgs(context, flags),
     });
     await showChanged(answer, context);
   },

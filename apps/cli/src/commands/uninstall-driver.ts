@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.ts';
-import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
+import { dryRunFlag, finishOperation, forceArgs, forceFlag, waitFlag } from '../operations/act.ts';
 
 export const uninstallDriver = defineCommand({
   changes: true,
@@ -7,7 +7,7 @@ export const uninstallDriver = defineCommand({
   flags: {
     backend: { type: 'string', placeholder: 'NAME', help: 'only this backend' },
     host: { type: 'strings', placeholder: 'H', help: 'only from this host' },
-    force: { type: 'boolean', help: 'although something is in use (admins; is recorded)' },
+    force: forceFlag,
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
@@ -16,14 +16,13 @@ export const uninstallDriver = defineCommand({
     { command: 'cyborg uninstall-driver generic --backend soft', help: 'one backend of it' },
   ],
   async run({ args, flags }, context) {
-    const { query, headers } = actArgs(context, flags.dryRun);
+    const { query, headers } = forceArgs(context, flags);
     const answer = await context.api.uninstallDriver({
       params: { driver_id: args.driver_id },
       query: {
         ...query,
         backend: flags.backend,
         host: flags.host.length === 0 ? undefined : [...flags.host],
-        force: flags.force ? true : undefined,
       },
       headers,
     });

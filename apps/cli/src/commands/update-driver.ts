@@ -1,6 +1,6 @@
 import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
+import { dryRunFlag, finishOperation, forceArgs, forceFlag, waitFlag } from '../operations/act.ts';
 import { toConfig } from './arguments.ts';
 
 export const updateDriver = defineCommand({
@@ -21,6 +21,7 @@ export const updateDriver = defineCommand({
       max: 10_000,
       help: 'hosts changed at once',
     },
+    force: forceFlag,
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
@@ -39,7 +40,7 @@ export const updateDriver = defineCommand({
         rollout: flags.batch === undefined ? undefined : { batch: flags.batch },
         backends: toBackends(flags.backend, flags.config),
       },
-      ...actArgs(context, flags.dryRun),
+      ...forceArgs(context, flags),
     });
     await finishOperation(answer, context, { wait: flags.wait });
   },

@@ -19,6 +19,20 @@ export const waitFlag = {
   help: 'print the operation and return at once',
 } as const;
 
+export const forceFlag = {
+  type: 'boolean',
+  help: 'although something is in use (admins; is recorded)',
+} as const;
+
+/** Query and headers of a changing call that may be forced. */
+export function forceArgs(
+  context: Context,
+  flags: { readonly dryRun: boolean; readonly force: boolean },
+): { query: { dry_run?: true; force?: true }; headers: Readonly<Record<string, string>> } {
+  const { query, headers } = actArgs(context, flags.dryRun);
+  return { query: flags.force ? { ...query, force: true } : query, headers };
+}
+
 /** Query and headers of a changing call: a dry run is no act and takes no key. */
 export function actArgs(
   context: Context,

@@ -17,6 +17,7 @@ import {
   UuidSchema,
   closed,
   dryRunQuery,
+  forceQuery,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -182,7 +183,7 @@ export const fleetOperations = {
     schema: {
       summary: 'Enable or disable a host, or label it',
       params: hostParams,
-      querystring: Type.Object(dryRunQuery, closed),
+      querystring: Type.Object({ ...forceQuery, ...dryRunQuery }, closed),
       headers: IfMatchHeaders,
       body: Type.Object(
         {
@@ -265,7 +266,7 @@ export const fleetOperations = {
     schema: {
       summary: 'Enable or disable a backend: a disabled one gives out nothing new',
       params: backendParams,
-      querystring: Type.Object(dryRunQuery, closed),
+      querystring: Type.Object({ ...forceQuery, ...dryRunQuery }, closed),
       headers: IfMatchHeaders,
       body: Type.Object({ status: StatusSchema }, closed),
       response: { 200: Type.Union([BackendSchema, DryRunSchema]), ...problems },
@@ -298,7 +299,7 @@ export const fleetOperations = {
     schema: {
       summary: 'Enable or disable a function or daemon',
       params: idParams,
-      querystring: Type.Object(dryRunQuery, closed),
+      querystring: Type.Object({ ...forceQuery, ...dryRunQuery }, closed),
       headers: IfMatchHeaders,
       body: Type.Object({ status: StatusSchema }, closed),
       response: { 200: Type.Union([ServiceSchema, DryRunSchema]), ...problems },

@@ -1,12 +1,13 @@
 import type { Caller } from '@cyborg/model/caller';
 import { pageLimit } from '@cyborg/store/page-of-ids';
-import { sql } from 'kysely';
+import { sql, type SqlBool } from 'kysely';
 
 import { checkFilters } from './check-filters.ts';
 import type { ConductorDeps } from '../deps.ts';
+import { checkSwitch, type ForceQuery, type Forced } from '../disabling.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
-import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import type { Handler, Input } from '../handler.ts';
 import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
@@ -46,7 +47,7 @@ interface FleetQuery extends PageQuery {
   readonly driver_id?: string | undefined;
 }
 type Params = { readonly backend: string };
-type UpdateInput = Input<Params, DryRunQuery, { readonly status: 'enabled' | 'disabled' }>;
+type UpdateInput = Input<Params, ForceQuery, { readonly status: 'enabled' | 'disabled' }>;
 
 export interface BackendHandlers {
   readonly listBackends: Handler<Input<object, FleetQuery>, Page<BackendView>>;
@@ -107,15 +108,27 @@ async function updateBackend(
     checkIfMatch(ifMatch, row, `backend ${row.host_name}@${row.name}`);
     return row;
   };
+  const check = ({ tx }: Act, row: BackendRow): Promise<Forced> =>
+    checkSwitch(tx, {
+      caller,
+      what: `backend ${row.host_name}@${row.name}`,
+      before: row.status,
+      after: body.status,
+      query,
+      where: sql<SqlBool>`a.backend_id = ${row.id}`,
+    });
   if (query.dry_run === true) {
     return dryRun(deps, async (running) => {
-      const { id, name, status } = await read(running, false);
+      const row = await read(running, false);
+      await check(running, row);
+      const { id, name, status } = row;
       const change = `${name}: status ${status} becomes ${body.status}`;
       return [{ subject_kind: 'backend', subject_id: id, change }];
     });
   }
   return act(deps, async (running) => {
     const row = await read(running, true);
+    const forced = await check(running, row);
     const updated_at = changedAt(row, running.now);
     await running.tx
       .updateTable('backend')
@@ -129,7 +142,7 @@ async function updateBackend(
         subjectId: row.id,
         hostId: row.host_id,
         userId: caller.userId,
-        data: { name: row.name, host: row.host_name },
+        data: { name: row.name, host: row.host_name, ...forced },
       },
     ]);
     const countOf = await countAccelerators(running.tx, scope, {

@@ -1,6 +1,7 @@
 import type { Caller } from '@cyborg/model/caller';
 
 import type { ConductorDeps } from '../deps.ts';
+import type { ForceQuery } from '../disabling.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
 import { checkIfMatch, checkIfMatchAbsent } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
@@ -10,7 +11,7 @@ import { act, type Act } from '../transaction.ts';
 import { readContext, type DeploymentContext } from './context.ts';
 import { install, planInstall } from './install.ts';
 import { planUninstall, uninstall, type UninstallQuery } from './uninstall.ts';
-import { planUpdate, update, type UpdateBody } from './update.ts';
+import { planUpdate, update, type UpdateBody, type UpdatePlan } from './update.ts';
 import { readDeployment, type DeploymentView } from './view.ts';
 import type { InstallBody } from './wishes.ts';
 
@@ -20,7 +21,7 @@ type Acted = OperationView | DryRunView;
 export interface DeploymentHandlers {
   readonly showDeployment: Handler<Input<Params>, DeploymentView>;
   readonly installDriver: Handler<Input<Params, DryRunQuery, InstallBody>, Acted>;
-  readonly updateDriver: Handler<Input<Params, DryRunQuery, UpdateBody>, Acted>;
+  readonly updateDriver: Handler<Input<Params, ForceQuery, UpdateBody>, Acted>;
   readonly uninstallDriver: Handler<Input<Params, DryRunQuery & UninstallQuery>, Acted>;
 }
 
@@ -61,19 +62,13 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
       if (query.dry_run === true) {
         return dryRun(deps, async (running) => {
           const context = await unlocked(running, caller, params);
-          const plan = await planUpdate(running, { context, body, ifMatch });
-          const isNew = plan.version.version !== plan.deployment.version;
-          return changes(params, [
-            ...(isNew
-              ? [`version ${plan.deployment.version} becomes ${plan.version.version}`]
-              : []),
-            ...plan.configs.map(({ row }) => `backend ${row.name} gets another configuration`),
-          ]);
+          const plan = await planUpdate(running, { context, body, ifMatch, query });
+          return changes(params, sentencesOf(plan));
         });
       }
       return act(deps, async (running) => {
         const context = await locked(running, caller, params);
-        return update(deps, running, { context, body, ifMatch });
+        return update(deps, running, { context, body, ifMatch, query });
       });
     },
 
@@ -106,6 +101,15 @@ function checkInstalled(
   const name = `the deployment of ${known.driver.id}`;
   if (deployment === undefined) checkIfMatchAbsent(ifMatch, name);
   else checkIfMatch(ifMatch, deployment, name);
+}
+
+function sentencesOf({ version, deployment, configs, forced }: UpdatePlan): string[] {
+  const isNew = version.version !== deployment.version;
+  return [
+    ...(isNew ? [`version ${deployment.version} becomes ${version.version}`] : []),
+    ...configs.map(({ row }) => `backend ${row.name} gets another configuration`),
+    ...forced.map(({ name, host }) => `${name} on ${host} is left out, and kept`),
+  ];
 }
 
 function changes({ driver_id }: Params, sentences: readonly string[]): Change[] {

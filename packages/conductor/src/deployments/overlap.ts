@@ -7,6 +7,8 @@
  *
  * Kind `pci` selects functions by rule: `classes`, `rules` and `exclude` of its configuration. Kind `static` names them.
  */
+import { isDeepStrictEqual } from 'node:util';
+
 import type { BackendConfig } from '@cyborg/store/schema';
 
 import {
@@ -102,6 +104,35 @@ function isSelectedByAddress(config: BackendConfig, address: string): boolean {
       matcher.address === undefined || isWithin({ address }, { address: matcher.address }),
   );
   return !mayBeExcluded && selectionOf(config).some((matcher) => isWithin({ address }, matcher));
+}
+
+export type KnownFacts = Matcher;
+
+/**
+ * A function that the first configuration selects and the second does not. What is not known of it is taken to be as it
+ * was: a rule or exclusion that both have treats it as before, a new one is taken to leave it out.
+ */
+export function drops(before: BackendConfig, after: BackendConfig, known: KnownFacts): boolean {
+  const lists = (config: BackendConfig): boolean => {
+    const isSure = (matcher: Matcher): boolean =>
+      criteria.every((name) => matcher[name] === undefined || known[name] !== undefined);
+    const isKept = (matcher: Matcher, kept: readonly Matcher[]): boolean =>
+      kept.some((one) => isDeepStrictEqual(one, matcher));
+    const mayFit = (matcher: Matcher): boolean =>
+      criteria.every((name) => {
+        const [given, wanted] = [known[name], matcher[name]];
+        if (given === undefined || wanted === undefined) return true;
+        return isCriterionWithin(name, given, wanted);
+      });
+    const isSelected = selectionOf(config).some(
+      (one) => mayFit(one) && (isSure(one) || isKept(one, selectionOf(before))),
+    );
+    const isExcluded = matchersOf(config, 'exclude').some(
+      (one) => mayFit(one) && (isSure(one) || !isKept(one, matchersOf(before, 'exclude'))),
+    );
+    return isSelected && !isExcluded;
+  };
+  return lists(before) && !lists(after);
 }
 
 function selectionOf(config: BackendConfig): Matcher[] {

@@ -8,6 +8,7 @@ import type { BackendConfig, Rollout } from '@cyborg/store/schema';
 
 import type { ConductorDeps } from '../deps.ts';
 import { approvedVersion, type VersionRow } from '../drivers/find-driver.ts';
+import { forced, refuseForceOf, type ForceQuery } from '../disabling.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import { notFound } from '../hosts/find-host.ts';
 import type { OperationView } from '../operations/read-operations.ts';
@@ -27,7 +28,8 @@ import { rolloutOf } from './install.ts';
 import { judgeInstall } from './judge.ts';
 import { addHostOperation } from './new-operation.ts';
 import { selects } from './selectors.ts';
-import { inUse, lockUses } from './users.ts';
+import { takenAway } from './taken-away.ts';
+import { inUse, lockUses, type Use } from './users.ts';
 import { compareVersions } from './versions.ts';
 
 export interface UpdateBody {
@@ -47,17 +49,25 @@ export interface UpdatePlan {
     readonly config: BackendConfig;
   }[];
   readonly names: readonly string[];
+  /** Only with force: what is kept although the new configuration leaves it out. */
+  readonly forced: readonly Use[];
 }
 
 export interface UpdateInput {
   readonly context: DeploymentContext;
   readonly body: UpdateBody;
   readonly ifMatch: string | undefined;
+  readonly query?: ForceQuery;
 }
 
-/** Only reads. Without a field in the body, the wish is the newest approved version. */
-export async function planUpdate(running: Act, input: UpdateInput): Promise<UpdatePlan> {
-  const { context, body, ifMatch } = input;
+/** Only reads, but for the locks that `isLocked` asks for. Without a field in the body, the wish is the newest approved version. */
+export async function planUpdate(
+  running: Act,
+  input: UpdateInput,
+  isLocked = false,
+): Promise<UpdatePlan> {
+  const { context, body, ifMatch, query = {} } = input;
+  refuseForceOf(context.caller, query);
   const deployment = deploymentOf(context);
   checkIfMatch(ifMatch, deployment, `the deployment of ${deployment.driver_id}`);
   const isBare = Object.values(body).every((value) => value === undefined);
@@ -77,7 +87,28 @@ export async function planUpdate(running: Act, input: UpdateInput): Promise<Upda
   if (isVersionNew) await refuseDowngradeInUse(running, context, { deployment, version });
   if (configs.length > 0) await checkRules(running, context, { version, configs });
   const names = body.backends?.map(({ name }) => name) ?? context.backends.map(({ name }) => name);
-  return { deployment, version, rollout: rolloutOf(body), configs, names };
+  const forced = await refuseTaking(running, input, { version, configs, isLocked });
+  return { deployment, version, rollout: rolloutOf(body), configs, names, forced };
+}
+
+/** Answers what is kept by force. */
+async function refuseTaking(
+  { tx }: Act,
+  { context, query }: UpdateInput,
+  given: Pick<UpdatePlan, 'version' | 'configs'> & { readonly isLocked: boolean },
+): Promise<readonly Use[]> {
+  const { version, configs: changes, isLocked } = given;
+  if (changes.length === 0) return [];
+  const driverId = context.known.driver.id;
+  const uses = await takenAway(tx, { driverId, manifest: version.manifest, changes, isLocked });
+  if (uses.length === 0 || query?.force === true) return uses;
+  throw inUse(uses, {
+    scope: scopeOf(context.caller),
+    verb: `change backend ${changes.map(({ row }) => row.name).join(', ')}: its new configuration leaves out what is held`,
+    wayOut: isAdmin(context.caller)
+      ? 'Detach them first, or force it: they stay attached, and are absent once their driver reports them no more.'
+      : 'Detach them first, or ask an admin.',
+  });
 }
 
 function findRow(context: DeploymentContext, name: string): DeploymentBackendRow {
@@ -156,7 +187,7 @@ export async function update(
   running: Act,
   input: UpdateInput,
 ): Promise<OperationView> {
-  const plan = await planUpdate(running, input);
+  const plan = await planUpdate(running, input, true);
   const isSame =
     plan.version.version === plan.deployment.version &&
     plan.configs.length === 0 &&
@@ -207,7 +238,7 @@ async function writeUpdate(
   }
   await recordEvents(running, [
     {
-      kind: 'driver.updated',
+      kind: plan.forced.length > 0 ? 'driver.forced-update' : 'driver.updated',
       subjectKind: 'driver',
       subjectId: deployment.driver_id,
       userId: caller.userId,
@@ -217,6 +248,7 @@ async function writeUpdate(
         previous_version: deployment.version,
         rollout: rollout ?? deployment.rollout,
         backends: configs.map(({ row }) => row.name),
+        ...(plan.forced.length > 0 && forced(plan.forced)),
       },
     },
   ]);

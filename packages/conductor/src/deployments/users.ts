@@ -1,6 +1,6 @@
 /** Who uses a driver: what stands in the way of an uninstall or a downgrade. */
 import { ServiceError } from '@cyborg/model/errors';
-import { sql } from 'kysely';
+import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { Tx } from '../deps.ts';
 import { mayName, type Scope } from '../scope.ts';
@@ -32,12 +32,20 @@ export async function lockUses(
     await sql`select id from accelerator where backend_id = any(${backendIds}::uuid[])
       order by id for update`.execute(tx);
   }
+  return readUses(
+    tx,
+    sql<SqlBool>`a.backend_id = any(${backendIds}::uuid[]) and a.state = any(${usedStates}::text[])
+      and a.state <> 'orphaned'`,
+  );
+}
+
+/** For a condition on `accelerator a`. */
+export async function readUses(tx: Tx, where: RawBuilder<SqlBool>): Promise<Use[]> {
   const { rows } = await sql<Use>`
     select a.id, a.name, a.state, h.name as host, a.host_id, b.name as backend, a.instance_id,
       a.project_id, a.attachment_id
     from accelerator a join host h on h.id = a.host_id join backend b on b.id = a.backend_id
-    where a.backend_id = any(${backendIds}::uuid[]) and a.state = any(${usedStates}::text[])
-      and a.state <> 'orphaned'
+    where ${where}
     order by h.name, b.name, a.name`.execute(tx);
   return rows;
 }

@@ -1,8 +1,10 @@
 import type { Caller } from '@cyborg/model/caller';
 import { toJson } from '@cyborg/store/json';
+import { sql, type SqlBool } from 'kysely';
 import { pageLimit } from '@cyborg/store/page-of-ids';
 
 import type { ConductorDeps } from '../deps.ts';
+import { checkSwitch, type ForceQuery, type Forced } from '../disabling.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
@@ -29,7 +31,7 @@ export interface HostChanges {
   readonly service_host?: string | null | undefined;
 }
 type ListInput = Input<object, PageQuery & { readonly state?: 'up' | 'down' | undefined }>;
-type UpdateInput = Input<HostParams, DryRunQuery, HostChanges>;
+type UpdateInput = Input<HostParams, ForceQuery, HostChanges>;
 export interface HostHandlers {
   readonly listHosts: Handler<ListInput, Page<HostView>>;
   readonly showHost: Handler<Input<HostParams>, HostView>;
@@ -105,16 +107,32 @@ async function updateHost(
     checkIfMatch(ifMatch, row, `host ${row.name}`);
     return row;
   };
+  const check = ({ tx }: Act, { id, name, status: before }: HostRow): Promise<Forced> => {
+    const where = sql<SqlBool>`a.host_id = ${id}`;
+    return checkSwitch(tx, {
+      caller,
+      what: `host ${name}`,
+      before,
+      after: body.status,
+      query,
+      where,
+    });
+  };
   if (query.dry_run === true) {
-    return dryRun(deps, async (running) => changesOf(await read(running, false), body));
+    return dryRun(deps, async (running) => {
+      const row = await read(running, false);
+      await check(running, row);
+      return changesOf(row, body);
+    });
   }
   return act(deps, async (running) => {
     const row = await read(running, true);
+    const forced = await check(running, row);
     const after = await writeHost(running, row, body);
     await recordEvents(running, [
       hostEvent(row, body.status === undefined ? 'host.updated' : `host.${body.status}`, {
         userId: caller.userId,
-        data: { ...body },
+        data: { ...body, ...forced },
       }),
     ]);
     running.wakeUps.add('deployments');

@@ -1,8 +1,9 @@
 import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps } from '../deps.ts';
+import { checkSwitch, type ForceQuery, type Switching } from '../disabling.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch, etagOf, withEtag } from '../etag.ts';
-import type { DryRunQuery, Handler, Input } from '../handler.ts';
+import type { Handler, Input } from '../handler.ts';
 import { toPage, type Page } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
@@ -11,11 +12,14 @@ import { lockService } from './find-service.ts';
 import { listServiceRows, type ServiceQuery, type ServiceRow } from './read-services.ts';
 import { notFound } from '../hosts/find-host.ts';
 import type { Caller } from '@cyborg/model/caller';
+import { typesOfFunction } from '@cyborg/model/functions';
+import type { ServiceTable } from '@cyborg/store/schema';
+import { sql, type Selectable, type SqlBool } from 'kysely';
 
 export type ServiceView = Omit<ServiceRow, 'sort_key'>;
 
 type IdParams = { readonly id: string };
-type UpdateInput = Input<IdParams, DryRunQuery, { readonly status: 'enabled' | 'disabled' }>;
+type UpdateInput = Input<IdParams, ForceQuery, { readonly status: 'enabled' | 'disabled' }>;
 
 export interface ServiceHandlers {
   readonly listServices: Handler<Input<object, ServiceQuery>, Page<ServiceView>>;
@@ -58,6 +62,7 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
         return dryRun(deps, async ({ tx }) => {
           const row = await lockService(tx, { id: params.id, isLocked: false });
           checkIfMatch(ifMatch, row, `service ${row.name}`);
+          await checkSwitch(tx, switching(caller, row, { query, after: body.status }));
           const change = `${row.name}: status ${row.status} becomes ${body.status}`;
           return [{ subject_kind: 'service', subject_id: row.id, change }];
         });
@@ -65,6 +70,8 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
       await act(deps, async (running) => {
         const row = await lockService(running.tx, { id: params.id, isLocked: true });
         checkIfMatch(ifMatch, row, `service ${row.name}`);
+        const asked = switching(caller, row, { query, after: body.status });
+        const forced = await checkSwitch(running.tx, asked);
         await running.tx
           .updateTable('service')
           .set({ status: body.status, updated_at: changedAt(row, running.now) })
@@ -77,13 +84,25 @@ export function makeServiceHandlers(deps: ConductorDeps): ServiceHandlers {
             subjectId: row.id,
             hostId: row.host_id,
             userId: caller.userId,
-            data: { name: row.name },
+            data: { name: row.name, ...forced },
           },
         ]);
       });
       return showOne(caller, params.id);
     },
   };
+}
+
+/** A daemon, and a function of a family that is not known, are of all that their backend has. */
+function switching(
+  caller: Caller,
+  row: Selectable<ServiceTable>,
+  { query, after }: Pick<Switching, 'query' | 'after'>,
+): Switching {
+  const types = row.kind === 'function' ? typesOfFunction(row.name) : undefined;
+  const ofType = types === undefined ? sql`true` : sql`a.type = any(${types}::text[])`;
+  const where = sql<SqlBool>`a.backend_id = ${row.backend_id} and ${ofType}`;
+  return { caller, what: `service ${row.name}`, before: row.status, after, query, where };
 }
 
 /** A control service has no row to edit; its `updated_at` is its last sign of life. */
