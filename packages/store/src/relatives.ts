@@ -23,12 +23,12 @@ const relatives = sql.raw(`
   where od.id = a.device_id and (op.key = od.key or ap.key = od.key)
   union all
   select o.id, o.name, o.state, true from device ad
-    join device od on od.host_id = ad.host_id and od.address = ad.info->>'physical_function'
+    join device od on od.host_id = a.host_id and od.address = ad.info->>'physical_function'
     join accelerator o on o.device_id = od.id and o.attach_info <> a.attach_info
   where ad.id = a.device_id
   union all
   select o.id, o.name, o.state, false from device ad
-    join device od on od.host_id = ad.host_id and od.info->>'physical_function' = ad.address
+    join device od on od.host_id = a.host_id and od.info->>'physical_function' = ad.address
     join accelerator o on o.device_id = od.id
   where ad.id = a.device_id`);
 

@@ -180,6 +180,10 @@ const statements = [
     unique (backend_id, key)
   )`,
   `create index device_host on device (host_id, id)`,
+  // A physical function by its address, and the virtual functions that name it.
+  `create index device_address on device (host_id, address) where address is not null`,
+  `create index device_part_of on device (host_id, (info->>'physical_function'))
+    where info->>'physical_function' is not null`,
   // v2's lists: in the order of their numbers; filtered, the newest first.
   `create index device_v2 on device (number) where v2_type is not null`,
   `create index device_v2_newest on device (created_at desc, number desc) where v2_type is not null`,
