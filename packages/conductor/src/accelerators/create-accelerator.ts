@@ -149,7 +149,7 @@ function additionOf(
   const name = body.name === undefined ? {} : { name: body.name };
   if (backend.kind === 'static') {
     if (body.item === undefined || body.address !== undefined || body.function !== undefined) {
-      throw wrongFields(backend, '`item` declares it (and nothing else)');
+      throw wrongFields(backend, 'give `item`, which declares it, and nothing else');
     }
     const key = typeof body.item['key'] === 'string' ? body.item['key'] : `static-${rng.uuid()}`;
     if (backend.additions.some((addition) => addition.key === key)) {
@@ -158,7 +158,7 @@ function additionOf(
     return { ...body.item, ...name, key };
   }
   if (body.function === undefined || body.address !== undefined || body.item !== undefined) {
-    throw wrongFields(backend, '`function` says which: crypto or entropy');
+    throw wrongFields(backend, 'give `function`, crypto or entropy');
   }
   return { key: `${body.function}-${rng.uuid()}`, function: body.function, ...name };
 }

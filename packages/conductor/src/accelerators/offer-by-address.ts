@@ -2,12 +2,12 @@
 import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
+import { nearest, nearestHint } from '@cyborg/model/nearest';
 import { nextState } from '@cyborg/model/lifecycle';
 import { sql } from 'kysely';
 
 import type { BackendRow } from '../backends/find-backend.ts';
 import { changedAt } from '../etag.ts';
-import { notFound } from '../hosts/find-host.ts';
 import { offeringOfRow } from '../inventory/offerings.ts';
 import type { AcceleratorRow } from '../inventory/rows.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
@@ -35,7 +35,7 @@ export async function planOffer(
   if (body.address === undefined || body.function !== undefined || body.item !== undefined) {
     throw new ServiceError(
       'invalid-input',
-      `backend ${backend.host_name}@${backend.name} is of kind pci: \`address\` names the function (and nothing else).`,
+      `backend ${backend.host_name}@${backend.name} is of kind pci: give \`address\`, that of the function, and nothing else.`,
     );
   }
   const address = body.address.toLowerCase();
@@ -74,11 +74,13 @@ async function noSuchFunction(
     .where('backend_id', '=', backend.id)
     .where('address', 'is not', null)
     .execute();
-  return notFound('accelerator-not-found', {
-    noun: `function of backend ${backend.host_name}@${backend.name}`,
-    name: address,
-    names: known.flatMap((row) => row.address ?? []),
-  });
+  const names = known.flatMap((row) => row.address ?? []);
+  const hint = nearestHint(address, names, 'it has found no functions');
+  return new ServiceError(
+    'accelerator-not-found',
+    `Backend ${backend.host_name}@${backend.name} has no function at "${address}"; ${hint}.`,
+    { extra: { nearest: nearest(address, names) } },
+  );
 }
 
 export async function offerByAddress(running: Act, offer: Offer): Promise<string> {
