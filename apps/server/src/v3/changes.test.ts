@@ -39,14 +39,14 @@ describe('every changing operation', () => {
   it.for(names)('rehearses without a trace, then does it: %s', async (name, { expect }) => {
     const change = await changes[name](await makeWorld(server));
     const before = await contentOf(server);
-    const rehearsal = await send(server, name, change, { query: '?dry_run=true' });
+    const rehearsal = await send(server, { name, ...change }, { query: '?dry_run=true' });
     expect(rehearsal, JSON.stringify(rehearsal)).toMatchObject({
       status: 200,
       body: { dry_run: true, would_succeed: true, refusal: null },
     });
     expect(rehearsal.body).toHaveProperty('changes.0.change', expect.any(String));
     expect(await contentOf(server)).toBe(before);
-    const done = await send(server, name, change);
+    const done = await send(server, { name, ...change });
     expect(done.status, JSON.stringify(done)).toBeLessThan(300);
     expect(JSON.stringify(done.body)).not.toContain('dry_run');
     expect(await contentOf(server)).not.toBe(before);
@@ -57,16 +57,20 @@ describe('an idempotency key', () => {
   it.for(ofMethods('POST'))('gives %s its first answer again', async (name, { expect }) => {
     const change = await changes[name](await makeWorld(server));
     const headers = { 'idempotency-key': randomUUID() };
-    const first = await send(server, name, change, { headers });
+    const first = await send(server, { name, ...change }, { headers });
     expect(first.status, JSON.stringify(first)).toBeLessThan(300);
     const before = await contentOf(server);
-    expect(await send(server, name, change, { headers })).toEqual(first);
+    expect(await send(server, { name, ...change }, { headers })).toEqual(first);
     expect(await contentOf(server)).toBe(before);
 
     const { otherBody } = change;
     const hasBody = 'body' in v3Operations[name].schema;
     expect(otherBody !== undefined, 'a body to differ in').toBe(hasBody);
-    const other = await send(server, name, change, { headers, body: otherBody ?? { other: true } });
+    const other = await send(
+      server,
+      { name, ...change },
+      { headers, body: otherBody ?? { other: true } },
+    );
     expect(other).toMatchObject(
       hasBody
         ? { status: 422, body: { code: 'idempotency-mismatch' } }
@@ -80,12 +84,12 @@ describe('an idempotency key', () => {
     async (name, { expect }) => {
       const change = await changes[name](await makeWorld(server));
       const key = randomUUID();
-      const made = await send(server, name, change, { headers: { 'idempotency-key': key } });
+      const made = await send(server, { name, ...change }, { headers: { 'idempotency-key': key } });
       const { token } = made.body as { token: string };
       const content = await contentOf(server);
       expect(content).not.toContain(token);
       expect(content).not.toContain(key);
-      const weak = await send(server, name, change, { headers: { 'idempotency-key': '1' } });
+      const weak = await send(server, { name, ...change }, { headers: { 'idempotency-key': '1' } });
       expect(weak.status).toBe(400);
     },
   );
@@ -99,10 +103,10 @@ describe('an ETag', () => {
       const etag = change.etag ?? (await readEtag(change.read ?? ''));
       expect(etag, change.read).toMatch(/^"[\w-]+"$/);
       const before = await contentOf(server);
-      const stale = await send(server, name, change, { headers: { 'if-match': '"stale"' } });
+      const stale = await send(server, { name, ...change }, { headers: { 'if-match': '"stale"' } });
       expect(stale).toMatchObject({ status: 412, body: { code: 'stale-edit' } });
       expect(await contentOf(server)).toBe(before);
-      const done = await send(server, name, change, { headers: { 'if-match': etag } });
+      const done = await send(server, { name, ...change }, { headers: { 'if-match': etag } });
       expect(done.status, JSON.stringify(done)).toBeLessThan(300);
     },
   );

@@ -253,8 +253,7 @@ export interface SendOptions {
 /** As an admin. */
 export async function send(
   { app }: TestApp,
-  name: ChangingName,
-  { params = {}, ...change }: Change,
+  { name, params = {}, ...change }: Change & { readonly name: ChangingName },
   { query = '', headers = {}, body = change.body }: SendOptions = {},
 ): Promise<Answer> {
   const { method, url } = v3Operations[name];

@@ -84,7 +84,7 @@ async function refuseWithoutGrant(tx: Tx, caller: Caller, host: string | undefin
   if (grant !== undefined) return;
   const what = host === undefined ? 'No host is granted' : `Host ${host} is not granted`;
   throw new ServiceError(
-    'forbidden',
+    'host-not-found',
     `${what} to your project ${caller.projectName}: ask an admin for it (\`cyborg grant-create ${caller.projectId} --host ${host ?? 'HOST'}\`).`,
   );
 }
