@@ -1,16 +1,74 @@
-import { addBackend } from '@cyborg/testing/fleet';
+import { systemClock } from '@cyborg/service/clock';
+import { makeTestClock } from '@cyborg/testing/clock';
+import { openTestDatabase } from '@cyborg/testing/database';
+import { addBackend, addHost } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
 
-import { card, openBench } from './test-inventory.ts';
+import { makeAgentHandlers } from '../agents/handlers.ts';
+import { makeTestDeps } from '../test-deps.ts';
+
+type Backend = Awaited<ReturnType<typeof addBackend>>;
+
+async function openBench() {
+  const database = await openTestDatabase();
+  const clock = makeTestClock();
+  const now = (): Date => clock.now();
+  const deps = makeTestDeps({ db: database.db, clock: { ...systemClock, now } });
+  const agents = makeAgentHandlers(deps);
+  const host = await addHost(database.db, { name: 'h' });
+  const backend = await addBackend(database.db, host, { name: 'pci', kind: 'pci' });
+  const put = (devices: readonly unknown[], more: { readonly backend?: Backend } = {}) =>
+    agents.putInventory(host, {
+      params: { backend_id: (more.backend ?? backend).id },
+      query: {},
+      body: {
+        instance: host.agent_instance ?? '',
+        ledger: deps.ledger,
+        hash: crypto.randomUUID(),
+        generation: 1,
+        devices,
+        services: [],
+      },
+    });
+  const dispose = (): PromiseLike<void> => database[Symbol.asyncDispose]();
+  return { database, clock, host, put, [Symbol.asyncDispose]: dispose };
+}
+
+interface Card {
+  readonly address?: string | null;
+  readonly model?: string;
+  readonly attach_info?: object;
+}
+
+function card(key: string, given: Card = {}): Record<string, unknown> {
+  const { address = `0000:${key}:00.0`, model = null, attach_info = {} } = given;
+  const facts = { type: 'GPU', offered: true, reason: null };
+  const accelerator = { key, name: key, plans: ['pci'], host_use: null, attach_info, ...facts };
+  const accelerators = [accelerator];
+  return {
+    key,
+    address,
+    vendor_id: null,
+    device_id: null,
+    class: null,
+    vendor: null,
+    model,
+    serial: null,
+    numa_node: null,
+    iommu_group: null,
+    kernel_driver: null,
+    health: { status: 'healthy', reason: null },
+    info: {},
+    deployables: [{ key, name: key, resource_class: 'PGPU', traits: [], accelerators }],
+    ...facts,
+  };
+}
 
 const taken = (backend: string): string =>
   `host uses it: backend ${backend} has the same function already`;
 
 function handled(key: string, attach_info: object): Record<string, unknown> {
-  const made = card(key, { address: '0000:00:00.0' });
-  const [part] = made['deployables'] as { accelerators: object[] }[];
-  const accelerators = part?.accelerators.map((item) => ({ ...item, attach_info }));
-  return { ...made, address: null, deployables: [{ ...part, accelerators }] };
+  return card(key, { address: null, attach_info });
 }
 
 describe('two backends that report one function', () => {
