@@ -11,8 +11,8 @@ import type {
 
 import { registerAgentApi } from '../agent-api/routes.ts';
 import { toAnswer } from '../problem.ts';
-import { toV2Url } from '../v2/paths.ts';
-import { registerV2 } from '../v2/register.ts';
+import { isV2Url, toV2Url } from '../v2/paths.ts';
+import { registerV2, sendV2Failure } from '../v2/register.ts';
 import { registerV3 } from '../v3/routes.ts';
 import { refuseBrokenRequest } from './broken-request.ts';
 import type { HttpDeps } from './deps.ts';
@@ -40,7 +40,10 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
     requestIdHeader: false,
     rewriteUrl: ({ url = '/' }) => (deps.servesApi ? toV2Url(url) : url),
     routerOptions: { maxParamLength: httpLimits.pathParameterCharsMax },
-    frameworkErrors: (error, request, reply) => sendProblem(deps, { error, request, reply }),
+    frameworkErrors: (error, request, reply) =>
+      isV2Url(request.url)
+        ? void sendV2Failure(deps, { error, request, reply })
+        : sendProblem(deps, { error, request, reply }),
     clientErrorHandler: (error, socket) => refuseBrokenRequest(error, socket, deps.rng),
     ...(serverFactory === undefined ? {} : { serverFactory }),
   };

@@ -162,4 +162,30 @@ describe('a v2 request', () => {
     expect((await ask('GET', '/v2', { accept: 'text/html' })).status).toBe(406);
     expect(await ask('OPTIONS', '/v2/devices')).toMatchObject({ status: 200, text: '' });
   });
+
+  it('whose URL or body cannot be used is refused in the same form', async ({ expect }) => {
+    for (const url of ['/v2/devices/%zz', '/accelerator/v2/devices/%zz']) {
+      const answer = await ask('GET', url);
+      expect(answer.status, url).toBe(400);
+      expect(JSON.parse(message(answer)), url).toMatchObject({ faultcode: 'Client' });
+    }
+    const large = await server.app.inject({
+      method: 'POST',
+      url: '/v2/device_profiles',
+      headers: { authorization: basicAuth('admin'), 'content-type': 'application/json' },
+      payload: `["${'x'.repeat(2 * 1024 * 1024)}"]`,
+    });
+    expect(large.statusCode).toBe(413);
+    expect(JSON.parse(large.json<{ error_message: string }>().error_message)).toMatchObject({
+      faultcode: 'Client',
+      debuginfo: null,
+    });
+    const nested = await server.app.inject({
+      method: 'POST',
+      url: '/v2/device_profiles',
+      headers: { authorization: basicAuth('admin'), 'content-type': 'application/json' },
+      payload: '['.repeat(100) + ']'.repeat(100),
+    });
+    expect(nested.statusCode).toBe(400);
+  });
 });

@@ -37,7 +37,9 @@ export function registerV2(app: FastifyInstance, deps: V2Deps): void {
   app.register(
     async (scope) => {
       takeAnyBody(scope);
-      scope.setErrorHandler((error, request, reply) => fail(deps, { error, request, reply }));
+      scope.setErrorHandler((error, request, reply) =>
+        sendV2Failure(deps, { error, request, reply }),
+      );
       scope.setNotFoundHandler((request) => {
         const path = pathOf(request).slice(prefix.length);
         throw new RoutingRefusal(statusOfWrongWay(request.method, path));
@@ -170,8 +172,9 @@ function useVersion({ request, reply }: Exchange): number {
   return negotiated.minor;
 }
 
-async function fail(
-  deps: V2Deps,
+/** Also for what fails before a route is looked for: a broken URL. */
+export async function sendV2Failure(
+  deps: HttpDeps,
   { error, request, reply }: Exchange & { readonly error: unknown },
 ): Promise<FastifyReply> {
   await readToEnd(request, deps);
