@@ -249,23 +249,6 @@ describe('attach-instance', () => {
     ]);
   });
 
-  it('names the classes that there are when a profile asks for one that nothing is of', async ({
-    expect,
-  }) => {
-    const { database, db, clock, backend, attach } = await setUp(1);
-    await using _ = database;
-    await addAccelerators(db, backend, { count: 1, type: 'GPU', resource_class: 'PGPU' });
-    const groups = toJson([{ 'resources:GPU': '1' }]);
-    const profile = { id: crypto.randomUUID(), name: 'wrong', groups, created_at: clock.now() };
-    await db.insertInto('device_profile').values(profile).execute();
-    await expect(attach({ profile: 'wrong' })).rejects.toMatchObject({
-      code: 'no-accelerator-left',
-      message: expect.stringContaining(
-        'nothing there is of class GPU: the classes are CUSTOM_CYBORG_CRYPTO, PGPU',
-      ),
-    });
-  });
-
   it('by driver is of a type that the quota leaves room for', async ({ expect }) => {
     const { database, db, clock, backend, attach } = await setUp(2);
     await using _ = database;

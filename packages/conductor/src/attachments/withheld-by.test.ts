@@ -166,3 +166,26 @@ describe('a disabled service', () => {
     expect(await bench.attachOne(nic!)).toMatchObject({ state: 'running' });
   });
 });
+
+describe('a class that nothing is of', () => {
+  it('is refused with the classes that there are', async ({ expect }) => {
+    const bench = await setUp();
+    await using _ = bench.database;
+    const { db, backend } = bench;
+    await addAccelerators(db, backend, { count: 1, type: 'GPU', resource_class: 'PGPU' });
+    await addAccelerators(db, backend, { count: 1, type: 'ENTROPY' });
+    const groups = toJson([{ 'resources:GPU': '1' }]);
+    const profile = { id: crypto.randomUUID(), name: 'wrong', groups };
+    const { created_at } = backend;
+    await db
+      .insertInto('device_profile')
+      .values({ ...profile, created_at })
+      .execute();
+    await expect(bench.attach({ profile: 'wrong' })).rejects.toMatchObject({
+      code: 'no-accelerator-left',
+      message: expect.stringContaining(
+        'nothing there is of class GPU: the classes are CUSTOM_CYBORG_ENTROPY, PGPU',
+      ),
+    });
+  });
+});
