@@ -35,6 +35,18 @@ export default defineConfig({
           hookTimeout: 300_000,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'openstack',
+          include: ['test/openstack/**/*.test.ts'],
+          globalSetup: ['test/openstack/setup.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          // One lab, one server on :6666.
+          fileParallelism: false,
+        },
+      },
     ],
     maxWorkers: 2,
     reporters: ['default', new SummaryReporter()],
