@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { basicAuth, openTestApp } from '../test-app.ts';
 import type { TestApp } from '../test-app.ts';
-import { changes, contentOf, makeWorld, send } from './test-changes.ts';
-import type { ChangingName } from './test-changes.ts';
+import { changes, contentOf, makeWorld, send } from '../../test/v3-changes.ts';
+import type { ChangingName } from '../../test/v3-changes.ts';
 
 const isChanging = (name: string): name is ChangingName => name in changes;
 const names = Object.keys(v3Routes).filter(isChanging);

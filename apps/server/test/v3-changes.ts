@@ -14,8 +14,8 @@ import {
 } from '@cyborg/testing/fleet';
 import { sql } from 'kysely';
 
-import { readBuiltinDrivers } from '../start/catalogue.ts';
-import { basicAuth, type TestApp } from '../test-app.ts';
+import { readBuiltinDrivers } from '../src/start/catalogue.ts';
+import { basicAuth, type TestApp } from '../src/test-app.ts';
 
 type Routes = typeof v3Routes;
 /** A new one does not compile until it has its request below. */
