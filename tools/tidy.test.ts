@@ -26,7 +26,9 @@ function sourceFiles(): string[] {
 const files = sourceFiles();
 const code = files.filter((path) => /\.(ts|tsx|js)$/.test(path));
 const isTest = (path: string): boolean =>
-  path.endsWith('.test.ts') || path.startsWith('test/') || path.startsWith('packages/testing/');
+  path.endsWith('.test.ts') ||
+  /^(apps\/[^/]+\/)?test\//.test(path) ||
+  path.startsWith('packages/testing/');
 
 interface Manifest {
   readonly name: string;
