@@ -145,42 +145,55 @@ export interface ProviderQuery {
   readonly rpUuid: string;
   /** Which project binds. */
   readonly projectId: string;
-  readonly limit: number;
-  readonly locking: Exclude<Locking, 'none'>;
+}
+
+/** Of those that Nova can plug: what this project may be given once it is available. */
+function givable(projectId: string): RawBuilder<SqlBool> {
+  return sql<SqlBool>`(${bindable} and a.presence = 'present'
+    and (a.reserved_for is null or a.reserved_for = ${projectId})
+    and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
+    and h.status = 'enabled' and h.revoked_at is null)`;
 }
 
 /** What can be bound of a resource provider now, in id order, locked. */
 export async function pickOfProvider(
   tx: Kysely<Database>,
-  { rpUuid, projectId, limit, locking }: ProviderQuery,
+  {
+    rpUuid,
+    projectId,
+    limit,
+    locking,
+  }: ProviderQuery & { readonly limit: number; readonly locking: Exclude<Locking, 'none'> },
 ): Promise<AcceleratorRow[]> {
   const lock = locking === 'wait' ? sql`for update of a` : sql`for update of a skip locked`;
   const { rows } = await sql<AcceleratorRow>`
     select a.* from deployable d join accelerator a on a.deployable_id = d.id
     join backend b on b.id = a.backend_id join host h on h.id = a.host_id
-    where d.rp_uuid = ${rpUuid}::uuid and a.state = 'available' and a.presence = 'present' and ${bindable}
-      and (a.reserved_for is null or a.reserved_for = ${projectId})
-      and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
-      and h.status = 'enabled' and h.revoked_at is null
+    where d.rp_uuid = ${rpUuid}::uuid and a.state = 'available' and ${givable(projectId)}
     order by a.id limit ${sql.lit(limit)} ${lock}`.execute(tx);
   return rows;
 }
 
 export interface ProviderState {
   readonly number: number;
+  /** Whatever its state. */
   readonly bindable: number;
+  readonly available: number;
   readonly cleaning: number;
 }
 
-/** Why nothing of a provider could be picked; undefined when there is no such provider. */
+/** Why too little of a provider could be picked; undefined when there is no such provider. */
 export async function readProvider(
   tx: Kysely<Database>,
-  rpUuid: string,
+  { rpUuid, projectId }: ProviderQuery,
 ): Promise<ProviderState | undefined> {
+  const isGivable = givable(projectId);
   const { rows } = await sql<ProviderState>`
     select d.number, count(a.id) filter (where ${bindable}) as bindable,
-      count(a.id) filter (where a.state = 'cleaning' and ${bindable}) as cleaning
+      count(a.id) filter (where a.state = 'available' and ${isGivable}) as available,
+      count(a.id) filter (where a.state = 'cleaning' and ${isGivable}) as cleaning
     from deployable d left join accelerator a on a.deployable_id = d.id
+    left join backend b on b.id = a.backend_id left join host h on h.id = a.host_id
     where d.rp_uuid = ${rpUuid}::uuid group by d.number order by d.number limit 1`.execute(tx);
   return rows[0];
 }

@@ -3,23 +3,26 @@ import { nextEpoch } from '@cyborg/model/epoch';
 import { notFound, V2Fault } from '@cyborg/model/v2/fault';
 import { toUuid } from '@cyborg/model/v2/uuid';
 import type { AcceleratorRow, AttachmentRow } from '@cyborg/store/holdings';
-import { pickOfProvider, readProvider, type ProviderQuery } from '@cyborg/store/v2/arqs';
+import { pickOfProvider, readProvider } from '@cyborg/store/v2/arqs';
 
 import { moveAccelerator, moveAttachment, type Draft } from '../../orders/draft.ts';
 import { checkV2Quota, lockV2Quotas } from './bind-quota.ts';
 import type { Binding } from './parse-patch.ts';
 
-/** Nothing is free at the moment; perhaps others hold locks, perhaps something is being cleaned. */
+export type BindLocking = 'skip-locked' | 'wait';
+
+/** Too little is free at the moment; perhaps others hold locks, perhaps it is being cleaned. */
 export class BindShortage extends Error {
   override readonly name = 'BindShortage';
-  readonly isCleaning: boolean;
+  /** There would be enough with what is being cleaned, or was when we looked. */
+  readonly mayPass: boolean;
   /** The answer when waiting does not help. */
   readonly fault: V2Fault;
 
-  constructor(fault: V2Fault, isCleaning: boolean) {
+  constructor(fault: V2Fault, mayPass: boolean) {
     super(fault.message);
     this.fault = fault;
-    this.isCleaning = isCleaning;
+    this.mayPass = mayPass;
   }
 }
 
@@ -36,7 +39,7 @@ export interface BindStep extends Omit<Binding, 'projectId'> {
 export async function bindAll(
   draft: Draft,
   steps: readonly BindStep[],
-  locking: ProviderQuery['locking'],
+  locking: BindLocking,
 ): Promise<void> {
   for (const { row } of steps) checkState(row);
   const { tx } = draft.act;
@@ -67,20 +70,17 @@ function checkState(row: AttachmentRow): void {
 async function pick(
   { act: { tx } }: Draft,
   steps: readonly BindStep[],
-  locking: ProviderQuery['locking'],
+  locking: BindLocking,
 ): Promise<AcceleratorRow[]> {
   const [first] = steps;
   if (first === undefined) return [];
   const rpUuid = toUuid(first.rpUuid);
   if (rpUuid === undefined) throw noProvider(first.rpUuid);
-  const found = await pickOfProvider(tx, {
-    rpUuid,
-    projectId: first.projectId,
-    limit: steps.length,
-    locking,
-  });
+  const asked = { rpUuid, projectId: first.projectId };
+  const found = await pickOfProvider(tx, { ...asked, limit: steps.length, locking });
   if (found.length === steps.length) return found;
-  const provider = await readProvider(tx, rpUuid);
+  // A later look than the pick's: what was being cleaned then may be available now.
+  const provider = await readProvider(tx, asked);
   if (provider === undefined) throw noProvider(first.rpUuid);
   if (provider.bindable === 0) {
     throw new V2Fault(
@@ -89,7 +89,7 @@ async function pick(
     );
   }
   const fault = notFound('AttachHandle', `Matching deployable_id ${provider.number}`);
-  throw new BindShortage(fault, provider.cleaning > 0);
+  throw new BindShortage(fault, provider.available + provider.cleaning >= steps.length);
 }
 
 function noProvider(rpUuid: string): V2Fault {

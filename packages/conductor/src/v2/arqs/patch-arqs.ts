@@ -46,7 +46,7 @@ export async function patchArqs(
   for (;;) {
     const shortage = await tryPatch(deps, caller, patch);
     if (shortage === undefined) return;
-    if (!shortage.isCleaning || until.aborted) throw shortage.fault;
+    if (!shortage.mayPass || until.aborted) throw shortage.fault;
     await waiter.wait(until);
   }
 }
