@@ -14,6 +14,7 @@ export function registerDiscovery(app: FastifyInstance): void {
   app.get('/', async (request, reply) => {
     if (prefers(request, 'text/html')) return reply.redirect('/console/', 302);
     const v2 = v2Entry(`${request.protocol}://${request.host}`);
+    reply.header('x-openstack-request-id', request.id);
     return {
       name: 'OpenStack Cyborg API',
       description,

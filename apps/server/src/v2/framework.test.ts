@@ -62,6 +62,7 @@ describe('a v2 request', () => {
       default_version: { id: 'v2' },
     });
     expect(root.headers['openstack-api-version']).toBeUndefined();
+    expect(root.headers['x-openstack-request-id']).toMatch(/^req-[0-9a-f-]{36}$/);
   });
 
   it('without credentials is asked for them in words of its own, before its route is looked for', async ({
