@@ -162,6 +162,29 @@ describe('parseOptions', () => {
     expect(() => parse({ file })).toThrow('the given value (hidden) is not allowed');
   });
 
+  it('takes a secret from the environment or the file, and from no command line', ({ expect }) => {
+    const secretive = defineProgram({
+      ...program,
+      options: {
+        keyPassword: { type: 'string', secret: true, noFlag: true, help: 'opens the key' },
+        keyPasswordFile: { type: 'path', help: 'file with it' },
+      },
+    });
+    const read = (argv: string[], env: Record<string, string> = {}): unknown =>
+      parseOptions(secretive, { argv, env, cwd: '/' });
+    expect(read([], { CYBORG_SERVER_KEY_PASSWORD: 'x' })).toMatchObject({
+      options: { keyPassword: 'x' },
+    });
+    for (const argv of [['--key-password', 'x'], ['--key-password=x']]) {
+      expect(() => read(argv)).toThrow(
+        '--key-password is not taken on the command line, which other users of the machine can read: ' +
+          'give --key-password-file, or the environment variable that ends in KEY_PASSWORD.',
+      );
+    }
+    expect(helpText(secretive)).toContain('  CYBORG_SERVER_KEY_PASSWORD\n      Opens the key.\n');
+    expect(optionsMarkdown(secretive)).toContain('| none | `CYBORG_SERVER_KEY_PASSWORD` |');
+  });
+
   it('names a configuration file that is not there', ({ expect }) => {
     const argv = ['--config', '/does/not/exist.yaml'];
     expect(() => parseOptions(program, { argv, env: {}, cwd: '/' })).toThrow(

@@ -14,7 +14,9 @@ export function readPolicyFile(path: string | undefined): V2Policy {
   } catch (error) {
     if (error instanceof OptionError) throw error;
     if (error instanceof PolicyRuleError) {
-      throw new OptionError(`--policy-file: ${path}: rule '${error.rule}': ${error.message}`);
+      throw new OptionError(
+        `--policy-file: ${path}: rule '${error.rule}': ${error.message.replace(/\.$/, '')}.`,
+      );
     }
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new OptionError(`--policy-file: ${path} cannot be used: ${reason}.`);
