@@ -30,6 +30,8 @@ export const defaultLimits = {
   bindWaitSeconds: 30,
   /** Accelerator requests that one v2 call may make or change. */
   arqsPerRequestMax: 256,
+  /** Dispatch and the sequencer wait so long after a wake-up: many requests at once are one pass. */
+  gatherMs: 5,
   nearestMissesMax: 8,
   deadlockRetriesMax: 5,
 } as const satisfies Record<string, number>;

@@ -18,6 +18,8 @@ export interface Reconciler {
   readonly name: string;
   /** The safety net; a wake-up of one of `topics` also runs it. */
   readonly periodMs: number;
+  /** Waited after a wake-up, so that what many requests write at once is one pass; none when absent. */
+  readonly gatherMs?: number;
   readonly topics: readonly Topic[];
   /**
    * An expression that the re-check asks the database, with everybody else's, every `recheckMs`: a boolean, true while

@@ -78,6 +78,9 @@ function startLoop(
       bell.reset();
       const pauseMs = await passOnce();
       if (pauseMs > 0) await ringOrPause(deps.clock, bell, { pauseMs, signal });
+      if (pauseMs > 0 && reconciler.gatherMs !== undefined) {
+        await deps.clock.sleep(reconciler.gatherMs, signal).catch(() => {});
+      }
     }
     for (const subscription of subscriptions) subscription[Symbol.dispose]();
   };

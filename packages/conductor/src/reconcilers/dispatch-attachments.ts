@@ -14,6 +14,7 @@ export function dispatchAttachments(deps: ConductorDeps): Reconciler {
   return {
     name: 'dispatch-attachments',
     periodMs: deps.limits.idlePassMs,
+    gatherMs: deps.limits.gatherMs,
     due: () => hasReserved,
     topics: ['work'],
     async pass() {

@@ -10,6 +10,7 @@ export function numberEvents(deps: Pick<ConductorDeps, 'db' | 'wake' | 'limits'>
   return {
     name: 'number-events',
     periodMs: deps.limits.idlePassMs,
+    gatherMs: deps.limits.gatherMs,
     due: () => hasUnnumberedEvents,
     topics: ['events-written'],
     async pass() {
