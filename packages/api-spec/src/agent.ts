@@ -93,6 +93,8 @@ export const OrderSchema = Type.Object(
     plugged_by: Type.Union([Type.Literal('nova'), Type.Literal('agent'), Type.Literal('none')]),
     /** The backend was uninstalled by force: there is no driver that could be asked. */
     driver_gone: Type.Boolean(),
+    /** For clean: the PCI function, which no machine may have, whoever plugged it; null for what is none. */
+    address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
   },
   closed,
 );

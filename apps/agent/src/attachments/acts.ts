@@ -217,17 +217,31 @@ export class Acts {
     const oldestMs = clock.monotonicMs() - agentDefaults.listingAgeMsMax;
     const isFresh =
       hypervisor.isHealthy && (world.seenAtMs ?? Number.NEGATIVE_INFINITY) >= oldestMs;
-    if (!isFresh) await hypervisor.lookedAgain();
+    const { address = null } = order;
+    // What Nova plugs may be newer than the last look.
+    if (!isFresh || address !== null) await hypervisor.lookedAgain();
     for (const attachment of fence.attachmentsOf(order.accelerator_id)) {
       const [device] = world.devicesOf(attachment);
       if (device !== undefined) {
         return `Instance ${device.instanceId} has it as ${device.name}.`;
       }
     }
+    if (address !== null) {
+      const machine = world.holderOfFunction(functionAddress(address));
+      if (machine !== undefined) return `Instance ${machine} has the function ${address}.`;
+      if (world.hasUnknown) return `A machine that does not answer may have ${address}.`;
+    }
     const stranger = untraceable();
     if (stranger === undefined) return undefined;
     return `${stranger} is plugged and nobody knows which accelerator it is: adopt or release it (unclaimed-list).`;
   }
+}
+
+/** As the hypervisors' adapters write it: lower case, with leading zeros. */
+function functionAddress(address: string): string {
+  const [, domain = '', bus = '', device = '', fn = ''] =
+    /^([0-9a-f]{1,8}):([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])$/i.exec(address) ?? [];
+  return `${domain.padStart(4, '0')}:${bus.padStart(2, '0')}:${device.padStart(2, '0')}.${fn}`.toLowerCase();
 }
 
 function isFinal(error: unknown): boolean {

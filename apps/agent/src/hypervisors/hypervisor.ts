@@ -25,6 +25,8 @@ export interface ObservedInstance {
   /** What this instance's hypervisor can plug into it now. */
   readonly plugs: readonly PlanKind[];
   readonly devices: readonly PluggedDevice[];
+  /** PCI functions of the host that it has, whoever plugged them (Nova, at boot): `dddd:bb:dd.f`. */
+  readonly functions?: readonly string[];
 }
 
 /** A trustworthy look at the hypervisor: what is not in `instances` was not there. */

@@ -23,6 +23,7 @@ export class World {
   #unknownIds: ReadonlySet<string> = new Set();
   #unknownCount = 0;
   readonly #byAttachment = new Map<string, Map<string, SeenDevice>>();
+  #byFunction: ReadonlyMap<string, string> = new Map();
   #ownActs: OwnAct[] = [];
   #seenAtMs: number | undefined;
 
@@ -45,6 +46,11 @@ export class World {
     return this.#unknownIds.has(id) || this.#unknownCount > this.#unknownIds.size;
   }
 
+  /** The instance that has this PCI function of the host, whoever plugged it. */
+  holderOfFunction(address: string): string | undefined {
+    return this.#byFunction.get(address);
+  }
+
   devicesOf(attachmentId: string): SeenDevice[] {
     return [...(this.#byAttachment.get(attachmentId)?.values() ?? [])];
   }
@@ -56,6 +62,11 @@ export class World {
   /** Takes over a healthy look that began at `beganAtMs`. */
   see(listing: InstanceListing, beganAtMs: number): void {
     this.#instances = new Map(listing.instances.map((instance) => [instance.id, instance]));
+    this.#byFunction = new Map(
+      listing.instances.flatMap(({ id, functions = [] }) =>
+        functions.map((address) => [address, id] as const),
+      ),
+    );
     this.#unknownIds = new Set(listing.unknownIds);
     this.#unknownCount = listing.unknownCount;
     this.#seenAtMs = beganAtMs;

@@ -25,6 +25,8 @@ export interface DomainDescription {
   readonly projectId: string | null;
   /** Aliases of ours, in the order of the XML. */
   readonly deviceNames: readonly string[];
+  /** Addresses of the host's PCI functions that it has, whoever gave them. */
+  readonly functions: readonly string[];
 }
 
 /** @returns undefined when the text is no domain. */
@@ -40,7 +42,27 @@ export function readDomain(xml: string): DomainDescription | undefined {
     deviceNames: aliasesIn(child(domain, 'devices')).filter((alias) =>
       alias.startsWith(deviceNamePrefix),
     ),
+    functions: functionsIn(child(domain, 'devices')),
   };
+}
+
+/** `<hostdev type="pci"><source><address domain="0x0000" …/>`, and `<interface type="hostdev">` alike. */
+function functionsIn(devices: unknown): string[] {
+  const found = ['hostdev', 'interface'].flatMap((name) => {
+    const elements = child(devices, name);
+    return Array.isArray(elements) ? elements : [elements];
+  });
+  return found.flatMap((device) => {
+    const address = child(child(device, 'source'), 'address');
+    const [domain, bus, slot, fn] = ['domain', 'bus', 'slot', 'function'].map((part) =>
+      Number.parseInt(textOf(child(address, `@${part}`)) ?? '', 16),
+    );
+    if (domain === undefined || bus === undefined || slot === undefined || fn === undefined)
+      return [];
+    if ([domain, bus, slot, fn].some(Number.isNaN)) return [];
+    const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0');
+    return [`${hex(domain, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${hex(fn, 1)}`];
+  });
 }
 
 /** @throws HypervisorError `unsupported-plan` */

@@ -106,7 +106,7 @@ function toInstance(id: string, section: string): ObservedInstance | undefined {
   if (at < 0) return undefined;
   const domain = readDomain(section.slice(at));
   if (domain === undefined) return undefined;
-  const { name, projectId, deviceNames } = domain;
+  const { name, projectId, deviceNames, functions } = domain;
   return {
     id,
     name,
@@ -114,5 +114,6 @@ function toInstance(id: string, section: string): ObservedInstance | undefined {
     state: states.get(section.slice(0, at).trim()) ?? 'UNKNOWN',
     plugs: libvirtPlugs,
     devices: deviceNames.map((deviceName) => ({ name: deviceName })),
+    functions,
   };
 }

@@ -99,6 +99,24 @@ describe('what Nova has bound', () => {
   });
 });
 
+describe('a PCI function that Nova had', () => {
+  it('is to be cleaned with its address, so that the agent looks who else has it', async ({
+    expect,
+  }) => {
+    await using bench = await openBench(1);
+    const { arqs, db, deps, host } = bench;
+    await db
+      .updateTable('accelerator')
+      .set({ plans: toJson(['pci']) })
+      .execute();
+    const [id = ''] = await make(bench);
+    await bind(bench, [id]);
+    expect(await arqs.show(member, id)).toMatchObject({ attach_handle_type: 'PCI' });
+    await arqs.remove(member, [id]);
+    expect(await ordersOf(deps, host)).toMatchObject([{ kind: 'clean', address: '0000:0c:0.0' }]);
+  });
+});
+
 describe('what was attached to the running server', () => {
   it('is among all requests, not among Nova’s, and ends with the instance’s', async ({
     expect,
