@@ -6,6 +6,7 @@ import {
   type Kind,
   type PrepareOrder,
 } from '@cyborg/driver-sdk/define-driver';
+import { deployableName } from '@cyborg/driver-sdk/deployable-name';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
 
@@ -85,7 +86,7 @@ function discover(context: Context): Inventory {
         deployables: [
           {
             key,
-            name: deployableName(context.host.node_name),
+            name: deployableName(context.host.node_name, 'FakeDevice'),
             resource_class: 'FPGA',
             traits: ['CUSTOM_FAKE_DEVICE'],
             accelerators,
@@ -104,11 +105,6 @@ function discover(context: Context): Inventory {
       },
     ],
   };
-}
-
-/** Names the resource provider, and by uuid3 its UUID: never change it. */
-function deployableName(nodeName: string): string {
-  return `${nodeName}_FakeDevice`.replaceAll(/[^A-Za-z0-9_.-]/g, '_');
 }
 
 function prepare(context: Context, { accelerator: key, plugs }: PrepareOrder): AttachPlan {

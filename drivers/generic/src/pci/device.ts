@@ -1,5 +1,6 @@
 /** How functions become devices: a physical function with its own part and, where it has them, its virtual functions. */
 import { notApproved } from '@cyborg/driver-sdk/protocol-constants';
+import { deployableName } from '@cyborg/driver-sdk/deployable-name';
 import { formatPciClass, formatPciId, toAttachInfo } from '@cyborg/driver-sdk/pci';
 import type { PciIds } from '@cyborg/driver-sdk/pci-ids';
 import type {
@@ -30,6 +31,7 @@ export interface CardOptions {
 }
 
 export interface DeviceTools {
+  /** What its hypervisor calls the host. */
   readonly hostName: string;
   readonly config: PciConfig;
   readonly isSimulated: boolean;
@@ -80,7 +82,7 @@ function toWhole(listed: Listed, key: string, { tools, virtual }: Part): DriverD
   const accelerator = enabled > 0 ? divided(whole, enabled) : whole;
   return {
     key,
-    name: `${tools.hostName}_${fn.address}`,
+    name: deployableName(tools.hostName, fn.address),
     resource_class: resourceClassOf(listed),
     traits: traitsOf(listed),
     accelerators: [accelerator],
@@ -99,7 +101,7 @@ function toGroup(listed: Listed, key: string, { tools, virtual }: Part): DriverD
   const indexes = new Map(listed.fn.virtualFunctions.map(({ address, index }) => [address, index]));
   return {
     key: `${key}/vfs`,
-    name: `${tools.hostName}_${listed.fn.address}_vfs`,
+    name: deployableName(tools.hostName, `${listed.fn.address}_vfs`),
     resource_class: resourceClassOf(first),
     traits: [...traitsOf(first), 'CUSTOM_VF'],
     accelerators: virtual.map((item) =>
