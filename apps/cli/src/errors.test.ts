@@ -21,6 +21,14 @@ describe('toFailure', () => {
     );
   });
 
+  it('tells how to sign in, in the way of the server', () => {
+    const detail = 'Credentials are missing or wrong. Send the password.';
+    expect(messageOf(refusal({ status: 401, detail }))).toContain('Give --user and --password');
+    const keystone = refusal({ status: 401, detail: 'Send a token of Keystone at http://k/v3.' });
+    expect(messageOf(keystone)).toContain('Sign in with --os-cloud NAME');
+    expect(messageOf(keystone)).not.toContain('--user');
+  });
+
   it('ends 2 only where a choice or the usage is wrong', () => {
     expect(toFailure(refusal({ code: 'choice-needed' }), { url })).toMatchObject({ exitCode: 2 });
     expect(toFailure(refusal({ status: 400 }), { url })).toMatchObject({ exitCode: 1 });

@@ -147,6 +147,12 @@ function describeNamed(item: unknown): string {
 
 function wayOut(error: ApiError): string[] {
   if (error.status === 401) {
+    // The server's challenge speaks of tokens; who types commands has a cloud.
+    if (error.detail.includes('Keystone')) {
+      return [
+        'Sign in with --os-cloud NAME (of clouds.yaml), OS_CLOUD, or OS_AUTH_URL and its like.',
+      ];
+    }
     return [
       'Give --user and --password, or name a connection file with CYBORG_CONFIG ' +
         "('npm start' writes client.yaml into its state directory).",
