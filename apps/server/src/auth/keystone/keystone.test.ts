@@ -105,7 +105,8 @@ describe('Keystone’s tokens', () => {
       isServiceRequest: true,
     });
     expect(await scene.ask('nova')).toMatchObject({ isServiceRequest: false });
-    for (const bad of ['ann', 'unknown', '', 'nobody']) {
+    expect(await scene.ask('ann', '')).toMatchObject({ isServiceRequest: false });
+    for (const bad of ['ann', 'unknown', ' ', 'nobody']) {
       expect(await scene.ask('ann', bad), bad).toBeUndefined();
     }
     expect(await scene.ask(undefined, 'nova')).toBeUndefined();

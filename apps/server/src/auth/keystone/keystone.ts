@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import { isRole, resolveRoles } from '@cyborg/model/caller';
 import type { Caller } from '@cyborg/model/caller';
+import { CallerToken } from '@cyborg/model/caller-token';
 import { ServiceError } from '@cyborg/model/errors';
 import { OpenStackError } from '@cyborg/openstack/errors';
 import type { Token } from '@cyborg/openstack/keystone/token';
@@ -55,7 +56,8 @@ export function makeKeystone(options: KeystoneOptions): Authenticator {
     async authenticate({ headers }) {
       const token = tokenOf(headers, 'x-auth-token');
       if (token === undefined) return undefined;
-      const isServiceRequest = headers['x-service-token'] !== undefined;
+      // Empty counts as absent, as in keystonemiddleware.
+      const isServiceRequest = (headers['x-service-token'] ?? '') !== '';
       if (isServiceRequest) {
         const given = tokenOf(headers, 'x-service-token');
         if (given === undefined) return undefined;
@@ -64,7 +66,8 @@ export function makeKeystone(options: KeystoneOptions): Authenticator {
       }
       // A service goes on with what a user began, even when that took longer than the user's token is valid.
       const user = await tokens.get({ token, allowExpired: isServiceRequest });
-      return user === undefined ? undefined : toCaller(user, isServiceRequest);
+      if (user === undefined) return undefined;
+      return { ...toCaller(user, isServiceRequest), token: new CallerToken(token) };
     },
   };
 }
