@@ -27,7 +27,7 @@ const files = sourceFiles();
 const code = files.filter((path) => /\.(ts|tsx|js)$/.test(path));
 const isTest = (path: string): boolean =>
   path.endsWith('.test.ts') ||
-  /^(apps\/[^/]+\/)?test\//.test(path) ||
+  /^((apps|packages)\/[^/]+\/)?test\//.test(path) ||
   path.startsWith('packages/testing/');
 
 interface Manifest {

@@ -16,7 +16,7 @@ import {
   openBench,
   states,
   unbind,
-} from './test-requests.ts';
+} from '../../../test/requests.ts';
 
 const bareMember = callerOf('member', 'alpha');
 const stranger: Caller = { ...callerOf('member', 'beta'), isServiceRequest: true };

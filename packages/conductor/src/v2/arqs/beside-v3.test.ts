@@ -11,7 +11,7 @@ import { releaseVanished } from '../../reconcilers/release-vanished.ts';
 import { brokenInvariants } from '../../test-audit.ts';
 import { obey, ordersOf } from '../../test-agent.ts';
 import { act } from '../../transaction.ts';
-import { bind, listed, make, member, openBench, states, unbind } from './test-requests.ts';
+import { bind, listed, make, member, openBench, states, unbind } from '../../../test/requests.ts';
 
 const nothing = { query: {}, body: undefined };
 const admin = callerOf('admin', 'ops');

@@ -1,26 +1,23 @@
 /** For tests of v2's accelerator requests: a host with handles, profiles, and callers as Nova sends them. */
 import type { Caller } from '@cyborg/model/caller';
-import type { NovaClient } from '@cyborg/openstack/nova';
+import { makeNova } from '@cyborg/openstack/nova';
+import { openSession } from '@cyborg/openstack/session';
+import { testCredentials } from '@cyborg/openstack/test-services';
 import { systemClock } from '@cyborg/service/clock';
+import { systemRng } from '@cyborg/service/rng';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addBackend, addHost, callerOf } from '@cyborg/testing/fleet';
 import { addProfile, addProvider, type Provider } from '@cyborg/testing/providers';
 
-import type { ConductorDeps, Db } from '../../deps.ts';
-import type { ConductorLimits } from '../../limits.ts';
-import { startAudit } from '../../test-audit.ts';
-import { makeTestDeps } from '../../test-deps.ts';
-import { makeArqHandlers, type ArqHandlers } from './handlers.ts';
-import type { ArqView } from './read-arqs.ts';
+import type { ConductorDeps, Db } from '../src/deps.ts';
+import type { ConductorLimits } from '../src/limits.ts';
+import { startAudit } from '../src/test-audit.ts';
+import { makeTestDeps } from '../src/test-deps.ts';
+import { makeArqHandlers, type ArqHandlers } from '../src/v2/arqs/handlers.ts';
+import type { ArqView } from '../src/v2/arqs/read-arqs.ts';
 
 /** A member's token together with Nova's service token. */
 export const member: Caller = { ...callerOf('member', 'alpha'), isServiceRequest: true };
-
-/** There is one, so it is to be told; who tells it is not part of these tests. */
-const unheard: NovaClient = {
-  getServer: () => Promise.reject(new Error('Nova is not asked by a bind.')),
-  sendEvents: () => Promise.reject(new Error('Nova is told by the outbox.')),
-};
 
 export interface Bench extends AsyncDisposable {
   readonly db: Db;
@@ -45,9 +42,16 @@ export async function openBench(
     name: 'three',
     groups: [{ 'resources:FPGA': '2' }, {}, { 'resources:FPGA': '1' }],
   });
+  // A bind writes to the outbox and asks nobody: there is no Keystone at this address.
+  const session = openSession({
+    authUrl: 'http://127.0.0.1:9/v3',
+    credentials: testCredentials,
+    clock: systemClock,
+    rng: systemRng,
+  });
   const deps = {
     ...makeTestDeps({ db, clock: systemClock }, { bindWaitSeconds: 0, ...limits }),
-    openstack: { nova: unheard },
+    openstack: { nova: makeNova(session) },
   };
   await startAudit(db);
   return {
@@ -57,7 +61,10 @@ export async function openBench(
     host,
     backend,
     provider,
-    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      session[Symbol.dispose]();
+      await database[Symbol.asyncDispose]();
+    },
   };
 }
 
