@@ -5,7 +5,7 @@
 import type { Order } from '@cyborg/api-spec/agent';
 import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
-import { DriverCallError, isLasting } from '../driver-host/driver-error.ts';
+import { DriverCallError, isLasting } from '@cyborg/driver-host/driver-error';
 import type { Installations } from '../driver-host/installations.ts';
 import { HypervisorError } from '../hypervisors/hypervisor.ts';
 import { messageOf } from '../hypervisors/node-error.ts';

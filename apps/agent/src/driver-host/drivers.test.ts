@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, it } from 'vitest';
 import { FakeServer } from '../../test/fake-server.ts';
 import { TestHost, makeBackend, makeInstallation, makeOrder } from '../../test/agent-under-test.ts';
-import { driverLimits, streamLimits } from './limits.ts';
+import { driverLimits, streamLimits } from '@cyborg/driver-host/limits';
 
 const quick = {
   ...driverLimits,

@@ -15,7 +15,7 @@ import { contentHash } from '../inventory/content-hash.ts';
 import type { InventoryPublisher } from '../inventory/publisher.ts';
 import { Waker } from '../server-link/waker.ts';
 import { Backend } from './backend.ts';
-import type { DriverPackage } from './catalogue.ts';
+import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
 
 export interface InstallationDeps extends DriverDeps {

@@ -5,9 +5,9 @@ import type { DesiredInstallation } from '@cyborg/api-spec/agent';
 import type { DriverMethod, DriverParams, DriverResult } from '@cyborg/driver-sdk/protocol';
 import type { Log } from '../log.ts';
 import type { Backend } from './backend.ts';
-import { findDrivers, type DriverPackage } from './catalogue.ts';
-import { DriverCallError } from './driver-error.ts';
-import type { CallOptions } from './driver-process.ts';
+import { findDrivers, type DriverPackage } from '@cyborg/driver-host/catalogue';
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
+import type { CallOptions } from '@cyborg/driver-host/driver-process';
 import { Installation, type InstallationDeps } from './installation.ts';
 
 export interface InstallationsOptions extends Omit<InstallationDeps, 'findPackage' | 'wasStarted'> {

@@ -17,11 +17,15 @@ import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
 import { agentVersion } from '../version.ts';
-import type { DriverPackage } from './catalogue.ts';
-import { DriverCallError } from './driver-error.ts';
-import { DriverProcess, type CallOptions, type NotificationParams } from './driver-process.ts';
-import type { Launched } from './launch.ts';
-import type { DriverLimits } from './limits.ts';
+import type { DriverPackage } from '@cyborg/driver-host/catalogue';
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
+import {
+  DriverProcess,
+  type CallOptions,
+  type NotificationParams,
+} from '@cyborg/driver-host/driver-process';
+import type { Launched } from '@cyborg/driver-host/launch';
+import type { DriverLimits } from '@cyborg/driver-host/limits';
 
 export interface DriverDeps {
   readonly clock: Clock;

@@ -1,13 +1,1 @@
-/** Whether this is a system error with that code (`ENOENT` …). */
-export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    typeof error.code === 'string' &&
-    codes.includes(error.code)
-  );
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+export { hasCode, messageOf } from '@cyborg/service/node-error';

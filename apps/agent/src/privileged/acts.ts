@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { AgentMethod, Roots } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import type { Backend } from '../driver-host/backend.ts';
-import { DriverCallError } from '../driver-host/driver-error.ts';
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';

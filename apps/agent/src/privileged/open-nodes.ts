@@ -2,7 +2,7 @@
 import type { AgentParams, AgentResult } from '@cyborg/driver-sdk/protocol';
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import type { Clock } from '@cyborg/service/clock';
-import { DriverCallError } from '../driver-host/driver-error.ts';
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
 import type { OpenNodesOrder } from './open-nodes-scan.ts';

@@ -24,7 +24,7 @@ import type {
 } from '@cyborg/driver-sdk/protocol';
 import { withDeadline } from '@cyborg/service/deadline';
 import type { Clock } from '@cyborg/service/clock';
-import { hasCode, messageOf } from '../hypervisors/node-error.ts';
+import { hasCode, messageOf } from '@cyborg/service/node-error';
 import { DriverCallError } from './driver-error.ts';
 import type { DriverLimits } from './limits.ts';
 import { checkAgentParams, checkNotification, checkResult } from './messages.ts';

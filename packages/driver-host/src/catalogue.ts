@@ -7,8 +7,8 @@ import { basename, dirname, join } from 'node:path';
 import { existsSync } from 'node:fs';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { messageOf } from '../hypervisors/node-error.ts';
-import type { Log } from '../log.ts';
+import { messageOf } from '@cyborg/service/node-error';
+import type { Logger } from '@cyborg/service/logging';
 
 export interface DriverPackage {
   readonly id: string;
@@ -32,7 +32,10 @@ const ManifestSchema = Type.Object({
 });
 
 /** A package that cannot be read is left out and logged: it harms no other. */
-export async function findDrivers(folders: readonly string[], log: Log): Promise<DriverPackage[]> {
+export async function findDrivers(
+  folders: readonly string[],
+  log: Pick<Logger, 'warn'>,
+): Promise<DriverPackage[]> {
   const found: DriverPackage[] = [];
   for (const folder of folders) {
     const names = await readdir(folder).catch((error: unknown) => {

@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import type { Log } from '../log.ts';
+import type { Logger } from '@cyborg/service/logging';
 
 const run = promisify(execFile);
 const probeTimeoutMs = 5_000;
@@ -26,7 +26,7 @@ const driverUid = 65_534;
 
 const common = ['--no-new-privs', '--pdeathsig', 'KILL'];
 
-export async function probeWall(uid: number, log: Log): Promise<Wall> {
+export async function probeWall(uid: number, log: Pick<Logger, 'warn'>): Promise<Wall> {
   const wall = uid === 0 ? await probeAsRoot() : await probeAsUser(uid);
   if (wall.namespace.length === 0) {
     log.warn({}, 'drivers keep their network: this machine allows no namespaces to the agent');

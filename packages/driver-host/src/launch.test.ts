@@ -13,7 +13,7 @@ import { launchDriver } from './launch.ts';
 import { driverLimits } from './limits.ts';
 import { probeWall } from './wall.ts';
 
-const checkout = fileURLToPath(new URL('../../../..', import.meta.url));
+const checkout = fileURLToPath(new URL('../../..', import.meta.url));
 const log = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
 
 /** What a driver needs of a checkout, in a folder of mode 0700. */
