@@ -34,7 +34,7 @@ async function says(program: RunningProgram, text: string): Promise<void> {
 async function readiness(): Promise<{ status: number; hosts: string }> {
   const { url } = parse(readFileSync(join(folder, 'client.yaml'), 'utf8'));
   const response = await fetch(`${url}/readyz`);
-  const { checks } = await response.json();
+  const { checks }: { checks: { hosts: string } } = JSON.parse(await response.text());
   return { status: response.status, hosts: checks.hosts };
 }
 
