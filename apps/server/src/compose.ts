@@ -20,6 +20,8 @@ import { makeOperationHandlers } from '@cyborg/conductor/operations/handlers';
 import { makeProfileHandlers } from '@cyborg/conductor/profiles/handlers';
 import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
+import { novaReconcilers } from '@cyborg/conductor/nova/reconcilers';
+import { placementReconcilers } from '@cyborg/conductor/placement/reconcile-placement';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
 import { attachmentReconcilers } from '@cyborg/conductor/reconcilers/attachment-reconcilers';
 import { fleetReconcilers } from '@cyborg/conductor/reconcilers/fleet';
@@ -69,7 +71,12 @@ export function composeConductor(deps: ConductorDeps): Composed {
       authenticate: (credential) => authenticator.authenticateAgent(credential),
       handlers: makeAgentHandlers(deps),
     },
-    reconcilers: [...attachmentReconcilers(deps), ...fleetReconcilers(deps)],
+    reconcilers: [
+      ...attachmentReconcilers(deps),
+      ...fleetReconcilers(deps),
+      ...placementReconcilers(deps),
+      ...novaReconcilers(deps),
+    ],
     recheck: (work) => recheckWaiting(deps, { hostPrints, work }),
   };
 }

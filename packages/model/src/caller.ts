@@ -1,4 +1,6 @@
 /** Who asks: the same for http_basic, none and Keystone. */
+import type { CallerToken } from './caller-token.ts';
+
 export type Role = 'admin' | 'manager' | 'member' | 'reader' | 'service';
 
 export interface Caller {
@@ -12,6 +14,8 @@ export interface Caller {
   readonly roleNames?: ReadonlySet<string>;
   /** A service asks in the user's name, with a token of its own: Nova, most often. http_basic: the role `service`. */
   readonly isServiceRequest: boolean;
+  /** Keystone's, with which Nova can be asked what the caller sees. */
+  readonly token?: CallerToken;
 }
 
 const implied: Readonly<Record<Role, readonly Role[]>> = {

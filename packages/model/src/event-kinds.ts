@@ -18,6 +18,7 @@ const others = [
   'accelerator.updated',
   'attachment.detach-continued',
   'attachment.lost',
+  'attachment.nova-refused',
   'attachment.observed',
   'attachment.retrying',
   'attachment.unbound',

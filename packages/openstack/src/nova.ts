@@ -70,9 +70,24 @@ export interface NovaCall {
   readonly requestId?: string | undefined;
 }
 
+export interface GetServerCall extends NovaCall {
+  /** Asks in its owner's name: Nova decides what that user sees. */
+  readonly userToken?: string | undefined;
+}
+
+export interface ChangedServers {
+  /** Of all projects, deleted ones included (status `DELETED`). */
+  readonly since: Date;
+  readonly limit: number;
+  /** Id of the last one of the page before. */
+  readonly marker?: string | undefined;
+}
+
 export interface NovaClient {
   /** @returns undefined when there is none (404). @throws {OpenStackError} */
-  getServer(id: string, call?: NovaCall): Promise<NovaServer | undefined>;
+  getServer(id: string, call?: GetServerCall): Promise<NovaServer | undefined>;
+  /** One page; a shorter one than `limit` need not be the last. @throws {OpenStackError} */
+  listChanged(changed: ChangedServers, call?: NovaCall): Promise<readonly NovaServer[]>;
   /** One result per event, in their order. @throws {OpenStackError} when Nova did not take the request at all. */
   sendEvents(events: readonly AcceleratorEvent[], call?: NovaCall): Promise<readonly EventResult[]>;
 }
@@ -84,6 +99,21 @@ export function makeNova(session: Session): NovaClient {
       const request = novaRequest({ method: 'GET', path, accept: [404], ...call });
       const { status, body } = await session.request(request);
       return status === 404 ? undefined : shaped(request, () => toServer(body));
+    },
+    async listChanged({ since, limit, marker }, call = {}) {
+      const query = {
+        all_tenants: 'true',
+        'changes-since': since.toISOString(),
+        limit: String(limit),
+        marker,
+      };
+      const request = novaRequest({ method: 'GET', path: '/servers/detail', query, ...call });
+      const { body } = await session.request(request);
+      return shaped(request, () =>
+        asList(asObject(body, 'the answer')['servers'], 'servers').map((item, at) =>
+          readServer(asObject(item, `servers[${at}]`)),
+        ),
+      );
     },
     async sendEvents(events, call = {}) {
       if (events.length === 0) return [];
@@ -125,7 +155,10 @@ function shaped<Result>(request: ServiceRequest, parse: () => Result): Result {
 }
 
 function toServer(body: unknown): NovaServer {
-  const server = asObject(asObject(body, 'the answer')['server'], 'server');
+  return readServer(asObject(asObject(body, 'the answer')['server'], 'server'));
+}
+
+function readServer(server: JsonObject): NovaServer {
   const text = (key: string): string | null => textOrNull(server[key], `server.${key}`);
   const flavor = asObject(server['flavor'] ?? {}, 'server.flavor');
   return {

@@ -48,6 +48,8 @@ export interface ServiceRequest extends CallOptions {
   readonly body?: object | undefined;
   /** `req-<uuid>` of the request that this call is part of: the other service logs it. */
   readonly requestId?: string | undefined;
+  /** A user's token: asks in its owner's name, vouched for by ours. A 401 then says that it is not good any more. */
+  readonly userToken?: string | undefined;
 }
 
 export interface Session extends Disposable {
@@ -88,7 +90,7 @@ export function openSession(options: SessionOptions): Session {
       try {
         return await once(signedIn, signal);
       } catch (error) {
-        if (!isAnswer(error, 401)) throw error;
+        if (!isAnswer(error, 401) || request.userToken !== undefined) throw error;
         keeper.drop(signedIn);
         return once(await keeper.get(signal), signal);
       }
@@ -136,12 +138,19 @@ function toOutgoing(request: ServiceRequest, { id }: SignedIn, endpoint: string)
     url: new URL(`${endpoint}${request.path}${queryOf(request.query)}`),
     headers: {
       accept: 'application/json',
-      'x-auth-token': id,
+      ...tokensOf(request, id),
       ...(request.requestId === undefined ? {} : { 'x-openstack-request-id': request.requestId }),
       ...request.headers,
     },
     body: request.body === undefined ? undefined : JSON.stringify(request.body),
   };
+}
+
+/** With a service token, a user's that expired a short while ago still counts: what it began may be ended. */
+function tokensOf({ userToken }: ServiceRequest, own: string): Record<string, string> {
+  return userToken === undefined
+    ? { 'x-auth-token': own }
+    : { 'x-auth-token': userToken, 'x-service-token': own };
 }
 
 function queryOf(query: ServiceRequest['query'] = {}): string {

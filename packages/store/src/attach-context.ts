@@ -1,5 +1,6 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
+import { serverJson, type KnownServer } from './nova/servers.ts';
 import type { Database, HostCondition, HostPlug } from './schema.ts';
 
 /** An instance with its host and its project's quotas: what an attach needs to know before it picks. */
@@ -14,6 +15,10 @@ export interface AttachContextRow {
   readonly is_vanished: boolean;
   readonly host_id: string;
   readonly host: string;
+  readonly host_node_name: string;
+  readonly host_service_host: string | null;
+  /** What Nova said of it last; null when it is none of Nova's servers, or Nova has not been asked. */
+  readonly server: KnownServer | null;
   readonly host_status: 'enabled' | 'disabled';
   readonly host_status_reason: string | null;
   readonly host_conditions: readonly HostCondition[];
@@ -32,6 +37,8 @@ export interface AttachContextOptions {
   readonly projectId: string;
   /** Without: reads only. */
   readonly lock: boolean;
+  /** Nova's word counts, where there is one. */
+  readonly usesNova: boolean;
 }
 
 /**
@@ -40,9 +47,10 @@ export interface AttachContextOptions {
  */
 export async function readAttachContext(
   db: Kysely<Database>,
-  { instance, isId, visible, projectId, lock }: AttachContextOptions,
+  { instance, isId, visible, projectId, lock, usesNova }: AttachContextOptions,
 ): Promise<AttachContextRow[]> {
   const is = isId ? sql`instance.id = ${instance}::uuid` : sql`instance.name = ${instance}`;
+  const server = usesNova ? serverJson : sql`null::jsonb`;
   const { rows } = await sql<AttachContextRow>`
     with found as materialized (
       select instance.* from instance where ${is} and ${visible} order by instance.id limit 2),
@@ -51,11 +59,14 @@ export async function readAttachContext(
       where project_id in (select coalesce(project_id, ${projectId}) from found)
       order by type ${lock ? sql`for update` : sql``})
     select f.id, f.name, f.state, f.hypervisor, f.plugs, f.project_id, f.is_present, f.is_vanished, f.host_id,
-      h.name as host, h.status as host_status, h.status_reason as host_status_reason,
+      h.name as host, h.node_name as host_node_name, h.service_host as host_service_host, ${server} as server,
+      h.status as host_status, h.status_reason as host_status_reason,
       h.conditions as host_conditions, h.plugs as host_plugs, h.lease_expires_at, h.revoked_at,
       coalesce((select jsonb_agg(jsonb_build_object('type', q.type, 'max', q.accelerators_max)) from quotas q),
         '[]') as quotas
-    from found f join host h on h.id = f.host_id`.execute(db);
+    from found f join host h on h.id = f.host_id ${usesNova ? sql`left join nova_server s on s.instance_id = f.id` : sql``}`.execute(
+    db,
+  );
   return rows;
 }
 

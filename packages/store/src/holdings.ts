@@ -55,9 +55,10 @@ export function listLiveAttachments(
 
 /** Whether `listReservedAcceleratorIds` finds any. */
 export const hasReserved: RawBuilder<boolean> = sql`exists (
-  select from attachment where state = 'reserved' and origin = 'cyborg' and accelerator_id is not null)`;
+  select from attachment where state = 'reserved' and origin = 'cyborg' and accelerator_id is not null
+    and allocation is distinct from 'wanted')`;
 
-/** Accelerators of attachments that are to be given out: the oldest first. */
+/** Accelerators of attachments that are to be given out: the oldest first. What Placement has yet to allow waits. */
 export async function listReservedAcceleratorIds(
   db: Kysely<Database>,
   limit: number,
@@ -68,6 +69,7 @@ export async function listReservedAcceleratorIds(
     .where('state', '=', 'reserved')
     .where('origin', '=', 'cyborg')
     .where('accelerator_id', 'is not', null)
+    .where(sql<SqlBool>`allocation is distinct from 'wanted'`)
     .orderBy('created_at')
     .limit(limit)
     .execute();

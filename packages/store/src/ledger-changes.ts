@@ -6,7 +6,7 @@ import type { OperationRow } from './operations.ts';
 import { andCommit } from './prepared.ts';
 import type { Database } from './schema.ts';
 
-export type NewAttachment = Omit<AttachmentRow, 'number'>;
+export type NewAttachment = Omit<AttachmentRow, 'number' | 'trace_parent'>;
 
 export interface EventChange {
   readonly at: Date;
@@ -22,7 +22,7 @@ export interface EventChange {
 export interface LedgerChanges {
   readonly accelerators: readonly AcceleratorRow[];
   readonly attachments: readonly AttachmentRow[];
-  readonly newAttachments: readonly NewAttachment[];
+  readonly newAttachments: readonly Omit<AttachmentRow, 'number'>[];
   readonly operations: readonly OperationRow[];
   readonly newOperations: readonly OperationRow[];
   readonly events: readonly EventChange[];
@@ -36,6 +36,7 @@ const acceleratorColumns = [
   'instance_id',
   'project_id',
   'operation_id',
+  'trace_parent',
   'updated_at',
 ] as const;
 
@@ -52,6 +53,7 @@ const attachmentColumns = [
   'was_bound',
   'hostname',
   'operation_id',
+  'trace_parent',
   'updated_at',
 ] as const;
 
@@ -63,6 +65,7 @@ const newAttachmentColumns = [
   'plugged_by',
   'profile_id',
   'profile_group',
+  'allocation',
   'attempts',
   'created_at',
 ] as const;
@@ -87,6 +90,7 @@ const newOperationColumns = [
   'project_id',
   'deadline_at',
   'attempts',
+  'trace_parent',
   'created_at',
 ] as const;
 

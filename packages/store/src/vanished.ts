@@ -1,6 +1,7 @@
 /** What instances hold that their hypervisors say are gone. */
 import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
+import { novaHypervisor } from './nova/servers.ts';
 import type { Database, HostCondition } from './schema.ts';
 
 export interface VanishedRow {
@@ -22,22 +23,27 @@ export async function lockVanished(tx: Transaction<Database>): Promise<boolean> 
   return rows[0]?.locked === true;
 }
 
-const vanished = sql`
+/** With a Nova, its servers count as vanished only when it says so too: an answer, not the lack of one. */
+const vanished = (usesNova: boolean): RawBuilder<unknown> => sql`
     from instance i join attachment t on t.instance_id = i.id and t.host_id = i.host_id
     join host h on h.id = t.host_id
-    where i.is_vanished and t.state in ('attaching', 'attached', 'failed') and t.plugged_by = 'agent'
+    ${usesNova ? sql`left join nova_server s on s.instance_id = i.id` : sql``}
+    where i.is_vanished ${usesNova ? sql`and (i.hypervisor <> ${novaHypervisor} or s.gone_at is not null)` : sql``} and t.state in ('attaching', 'attached', 'failed') and t.plugged_by = 'agent'
       and t.accelerator_id is not null`;
 
 /** Whether there is any, or a host that says (by a condition of this kind) that there were. */
-export function hasVanished(kind: string): RawBuilder<boolean> {
+export function hasVanished(kind: string, usesNova: boolean): RawBuilder<boolean> {
   const condition = JSON.stringify([{ kind }]);
-  return sql`exists (select ${vanished})
+  return sql`exists (select ${vanished(usesNova)})
     or exists (select from host where conditions @> ${condition}::jsonb)`;
 }
 
-export async function listVanished(db: Kysely<Database>, limit: number): Promise<VanishedRow[]> {
+export async function listVanished(
+  db: Kysely<Database>,
+  { limit, usesNova }: { readonly limit: number; readonly usesNova: boolean },
+): Promise<VanishedRow[]> {
   const { rows } = await sql<VanishedRow>`
-    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id ${vanished}
+    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id ${vanished(usesNova)}
     order by t.host_id, t.id limit ${limit}`.execute(db);
   return rows;
 }

@@ -9,7 +9,10 @@ import {
   type AttachContextRow,
 } from '@cyborg/store/attach-context';
 
+import { sql, type SqlBool } from 'kysely';
+
 import type { Db } from '../deps.ts';
+import { checkServer } from '../nova/check-server.ts';
 import { instancesInScope, mayName, scopeOf, type Scope } from '../scope.ts';
 import type { FitContext } from './fitting.ts';
 
@@ -21,6 +24,16 @@ export interface AttachContext extends FitContext {
 
 const attachableStates = ['ACTIVE', 'PAUSED'];
 
+export interface ReadInstance {
+  /** Id or unique name. */
+  readonly instance: string;
+  readonly lock: boolean;
+  /** Nova's word counts, where there is one. */
+  readonly usesNova?: boolean;
+  /** Nova has shown it to the caller. */
+  readonly isShown?: boolean;
+}
+
 /**
  * The instance by id or unique name, whatever its state.
  *
@@ -30,10 +43,10 @@ const attachableStates = ['ACTIVE', 'PAUSED'];
 export async function readInstance(
   db: Db,
   caller: Caller,
-  { instance, lock }: { readonly instance: string; readonly lock: boolean },
+  { instance, lock, usesNova = false, isShown = false }: ReadInstance,
 ): Promise<AttachContext> {
   const scope = scopeOf(caller);
-  const visible = instancesInScope(scope);
+  const visible = isShown ? sql<SqlBool>`true` : instancesInScope(scope);
   const isId = isUuid(instance);
   const rows = await readAttachContext(db, {
     instance,
@@ -41,6 +54,7 @@ export async function readInstance(
     visible,
     projectId: caller.projectId,
     lock,
+    usesNova,
   });
   const [row, other] = rows;
   if (row === undefined) throw await notFound(db, caller, instance);
@@ -63,7 +77,8 @@ export async function readInstance(
 }
 
 /** @throws ServiceError `instance-not-ready` or `host-not-ready`, saying what keeps it. */
-export function checkReady({ instance }: AttachContext, now: Date): void {
+export function checkReady({ instance, scope }: AttachContext, now: Date): void {
+  checkServer(instance, { isAdmin: scope.kind === 'all' });
   if (!instance.is_present || instance.is_vanished) {
     throw new ServiceError(
       'instance-not-ready',

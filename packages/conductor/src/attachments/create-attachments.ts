@@ -18,6 +18,8 @@ import {
   type Draft,
 } from '../orders/draft.ts';
 import { newOperation } from '../orders/new-operation.ts';
+import { lookUpServer } from '../nova/look-up.ts';
+import { countedInPlacement } from '../placement/allocations.ts';
 import { act, type Act } from '../transaction.ts';
 import { checkReady, readInstance, type AttachContext } from './attach-context.ts';
 import { byType } from './one-type.ts';
@@ -54,11 +56,12 @@ export async function createAttachments(
       }));
     });
   }
+  const shown = await lookUpServer(deps, caller, input.params.instance_id);
   try {
-    return await attach(deps, caller, { input, locking: 'skip-locked' });
+    return await attach(deps, caller, { input, shown, locking: 'skip-locked' });
   } catch (error) {
     if (!(error instanceof Shortage)) throw error;
-    return await attachWaiting(deps, caller, input);
+    return await attachWaiting(deps, caller, { input, shown });
   }
 }
 
@@ -66,10 +69,10 @@ export async function createAttachments(
 async function attachWaiting(
   deps: ConductorDeps,
   caller: Caller,
-  input: CreateAttachmentsInput,
+  asked: Pick<PlanOptions, 'input' | 'shown'>,
 ): Promise<OperationView> {
   try {
-    return await attach(deps, caller, { input, locking: 'wait' });
+    return await attach(deps, caller, { ...asked, locking: 'wait' });
   } catch (error) {
     if (!isLockTimeout(error)) throw error;
     throw new ServiceError(
@@ -83,13 +86,15 @@ async function attachWaiting(
 interface PlanOptions {
   readonly caller: Caller;
   readonly input: CreateAttachmentsInput;
+  /** Id of the server that Nova has shown the caller. */
+  readonly shown?: string | undefined;
   readonly locking: 'skip-locked' | 'wait' | 'none';
 }
 
 function attach(
   deps: ConductorDeps,
   caller: Caller,
-  { input, locking }: Omit<PlanOptions, 'caller'>,
+  { input, shown, locking }: Omit<PlanOptions, 'caller'>,
 ): Promise<OperationView> {
   const request = {
     caller,
@@ -100,7 +105,7 @@ function attach(
   };
   return act(deps, (current) =>
     idempotently<OperationView>(current, request, async (keep) => {
-      const plan = await planAttach(current, deps, { caller, input, locking });
+      const plan = await planAttach(current, deps, { caller, input, shown, locking });
       return reserve(current, deps, { caller, plan, keep });
     }),
   );
@@ -109,11 +114,13 @@ function attach(
 async function planAttach(
   current: Act,
   deps: ConductorDeps,
-  { caller, input, locking }: PlanOptions,
+  { caller, input, shown, locking }: PlanOptions,
 ): Promise<Plan> {
   const context = await readInstance(current.tx, caller, {
-    instance: input.params.instance_id,
+    instance: shown ?? input.params.instance_id,
     lock: locking !== 'none',
+    usesNova: deps.openstack?.nova !== undefined,
+    isShown: shown !== undefined,
   });
   checkReady(context, current.now);
   const asked = await readWishes(current.tx, input.body, context);
@@ -150,7 +157,12 @@ async function reserve(
 ): Promise<OperationView> {
   const draft = emptyDraft(current, { ledger: deps.ledger, userId: caller.userId });
   const operationId = deps.rng.uuid();
-  const given = plan.picks.map((one) => ({ ...one, attachmentId: deps.rng.uuid() }));
+  const counted = await countedInPlacement(current, deps, plan.picks);
+  const given = plan.picks.map((one) => ({
+    ...one,
+    attachmentId: deps.rng.uuid(),
+    isCounted: counted.has(one.row.deployable_id),
+  }));
   const operation = attachOperation(current, deps, { caller, plan, operationId, given });
   for (const one of given) giveOne(draft, one, { caller, plan, operationId });
   addOperation(draft, operation);
@@ -159,7 +171,7 @@ async function reserve(
   return view;
 }
 
-type Given = Picked & { readonly attachmentId: string };
+type Given = Picked & { readonly attachmentId: string; readonly isCounted: boolean };
 
 function attachOperation(
   current: Act,
@@ -192,7 +204,7 @@ function attachOperation(
 
 function giveOne(
   draft: Draft,
-  { row, attachmentId, profileGroup }: Given,
+  { row, attachmentId, profileGroup, isCounted }: Given,
   { caller, plan, operationId }: { caller: Caller; plan: Plan; operationId: string },
 ): void {
   const { context, wishes } = plan;
@@ -226,6 +238,7 @@ function giveOne(
     was_bound: false,
     hostname: null,
     operation_id: operationId,
+    allocation: isCounted ? 'wanted' : null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,

@@ -1,8 +1,10 @@
+import { traced } from '@cyborg/service/tracing';
 import { hasReserved, listReservedAcceleratorIds } from '@cyborg/store/holdings';
 
 import type { ConductorDeps } from '../deps.ts';
 import { attachmentOf, commitDraftLast, moveAttachment, openDraft } from '../orders/draft.ts';
 import type { Reconciler } from '../reconciler.ts';
+import { conductorSpans } from '../spans.ts';
 import { act } from '../transaction.ts';
 
 /**
@@ -30,10 +32,17 @@ export function dispatchAttachments(deps: ConductorDeps): Reconciler {
         const reserved = [...draft.accelerators.keys()]
           .map((id) => attachmentOf(draft, id))
           .filter(
-            (attachment) => attachment?.state === 'reserved' && attachment.origin === 'cyborg',
+            (attachment) =>
+              attachment?.state === 'reserved' &&
+              attachment.origin === 'cyborg' &&
+              attachment.allocation !== 'wanted',
           )
           .filter((attachment) => attachment !== undefined);
-        for (const attachment of reserved) moveAttachment(draft, attachment, { event: 'dispatch' });
+        for (const attachment of reserved) {
+          traced(conductorSpans.dispatch, { parent: attachment.trace_parent }, () =>
+            moveAttachment(draft, attachment, { event: 'dispatch' }),
+          );
+        }
         await commitDraftLast(draft);
         return reserved.length;
       });

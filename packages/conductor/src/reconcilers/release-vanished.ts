@@ -28,16 +28,23 @@ export function releaseVanished(deps: ConductorDeps): Reconciler {
   return {
     name: 'release-vanished',
     periodMs: deps.limits.idlePassMs,
-    due: () => hasVanished(conditionKind),
+    due: () => hasVanished(conditionKind, usesNova(deps)),
     topics: [],
     pass: () => act(deps, (current) => release(current, deps)),
   };
 }
 
+function usesNova({ openstack }: ConductorDeps): boolean {
+  return openstack?.nova !== undefined;
+}
+
 async function release(current: Act, deps: ConductorDeps): Promise<PassReport> {
   const { tx, now } = current;
   if (!(await lockVanished(tx))) return { found: 0, full: false };
-  const vanished = await listVanished(tx, vanishedPerPass);
+  const vanished = await listVanished(tx, {
+    limit: vanishedPerPass,
+    usesNova: usesNova(deps),
+  });
   const hosts = await lockConditions(tx, {
     kind: conditionKind,
     hostIds: [...new Set(vanished.map((row) => row.host_id))],

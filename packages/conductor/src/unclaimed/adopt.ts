@@ -191,6 +191,7 @@ function newEntry({ act: { now } }: Draft, caller: Caller, entry: Entry): NewAtt
     was_bound: false,
     hostname: null,
     operation_id: null,
+    allocation: null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,

@@ -263,6 +263,7 @@ const statements = [
     attempts integer not null default 0,
     claimed_by uuid,
     claim_expires_at timestamptz,
+    trace_parent text,
     created_at timestamptz not null,
     updated_at timestamptz,
     unique (backend_id, key)
@@ -328,6 +329,7 @@ const statements = [
     attempts integer not null default 0,
     claimed_by uuid,
     claim_expires_at timestamptz,
+    trace_parent text,
     created_at timestamptz not null,
     updated_at timestamptz,
     finished_at timestamptz
@@ -356,13 +358,17 @@ const statements = [
     was_bound boolean not null default false,
     hostname text,
     operation_id uuid,
+    allocation text check (allocation in ('wanted', 'made')),
     next_attempt_at timestamptz,
     attempts integer not null default 0,
     claimed_by uuid,
     claim_expires_at timestamptz,
+    trace_parent text,
     created_at timestamptz not null,
     updated_at timestamptz
   )`,
+  // Of what Placement is to be told or rid of; a row leaves it when its allocation is gone.
+  `create index attachment_allocation on attachment (state, next_attempt_at) where allocation is not null`,
   // Promise 1: an accelerator has at most one live attachment.
   `create unique index attachment_live on attachment (accelerator_id)
     where state in ('reserved', 'attaching', 'attached', 'failed', 'detaching')`,
@@ -387,6 +393,58 @@ const statements = [
     created_at timestamptz not null
   )`,
   `create index nova_event_attachment on nova_event (attachment_id)`,
+  `create index nova_event_due on nova_event (next_attempt_at nulls first, created_at)`,
+  // What Nova last said of an instance; without a row, it has not been asked yet.
+  `create table nova_server (
+    instance_id uuid primary key references instance on delete cascade,
+    status text,
+    task_state text,
+    is_locked boolean not null default false,
+    host text,
+    node_name text,
+    gone_at timestamptz,
+    looked_at timestamptz,
+    next_attempt_at timestamptz,
+    attempts integer not null default 0,
+    claimed_by uuid,
+    claim_expires_at timestamptz
+  )`,
+  `create index nova_server_due on nova_server (next_attempt_at)`,
+  // Up to where Nova's changes have been read.
+  `create table nova_watch (
+    only_row boolean primary key default true check (only_row),
+    read_until timestamptz,
+    next_attempt_at timestamptz,
+    claimed_by uuid,
+    claim_expires_at timestamptz
+  )`,
+  `insert into nova_watch (only_row) values (true)`,
+  // What was written to Placement. No references: a row outlives its deployable until its provider is gone.
+  `create table placement_provider (
+    rp_uuid uuid primary key,
+    name text not null,
+    deployable_id uuid not null,
+    host_id uuid not null,
+    synced jsonb,
+    generation integer,
+    owned_classes jsonb not null default '[]',
+    owned_traits jsonb not null default '[]',
+    is_made boolean not null default false,
+    noticed integer not null default 0,
+    trouble text check (trouble in ('outage', 'no-node', 'in-use', 'foreign', 'refused')),
+    reason text,
+    waiting_since timestamptz,
+    checked_at timestamptz,
+    next_attempt_at timestamptz,
+    attempts integer not null default 0,
+    claimed_by uuid,
+    claim_expires_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz
+  )`,
+  `create index placement_provider_due on placement_provider (next_attempt_at) where next_attempt_at is not null`,
+  `create index placement_provider_host on placement_provider (host_id)`,
+  `create index placement_provider_checked on placement_provider (checked_at) where next_attempt_at is null`,
   // Found on a host, unasked: left alone until an operator adopts or releases it.
   `create table unclaimed (
     id uuid primary key,

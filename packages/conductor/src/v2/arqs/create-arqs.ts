@@ -72,6 +72,7 @@ function newArq({ now }: Act, { id, caller, profileId, group }: NewArq): NewAtta
     was_bound: false,
     hostname: null,
     operation_id: null,
+    allocation: null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,
