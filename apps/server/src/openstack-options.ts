@@ -104,6 +104,12 @@ export const openStackOptions = {
     values: ['on', 'off'],
     help: 'whether accelerators are written to Placement; unless given, on with --keystone-url',
   },
+  placementHotplug: {
+    type: 'enum',
+    values: ['on', 'off'],
+    default: 'off',
+    help: 'whether what only our agents plug (virtual accelerators) is written to Placement too, with trait CUSTOM_CYBORG_HOTPLUG_ONLY',
+  },
   nova: {
     type: 'enum',
     values: ['on', 'off'],

@@ -27,7 +27,12 @@ import { readBuiltinDrivers } from './start/catalogue.ts';
 import { openDatabase } from './start/database.ts';
 import type { OpenDatabase, Surroundings } from './start/database.ts';
 import { makeGauges } from './start/gauges.ts';
-import { keystoneCheck, openOpenStack, readOpenStackOptions } from './start/openstack.ts';
+import {
+  keystoneCheck,
+  openOpenStack,
+  placementCheck,
+  readOpenStackOptions,
+} from './start/openstack.ts';
 import type { OpenStack, OpenStackSettings } from './start/openstack.ts';
 import { readPolicyFile } from './start/policy-file.ts';
 import { repeat } from './start/repeat.ts';
@@ -82,6 +87,7 @@ export async function startServer(
   const listener = makeListener(tls);
   const app = makeHttpApp(
     {
+  if (deps.openstack?.placement !== undefined) readiness.add(placementCheck(deps.db));
       clock,
       rng,
       log,

@@ -3,7 +3,13 @@ import type { Kysely } from 'kysely';
 
 import type { Database } from './schema.ts';
 
-const workTables = ['installation', 'accelerator', 'operation', 'attachment'] as const;
+const workTables = [
+  'installation',
+  'accelerator',
+  'operation',
+  'attachment',
+  'placement_provider',
+] as const;
 
 /**
  * Forgets every other server and gives back every claim on work, at once. Only for a conductor that is known to be

@@ -4,12 +4,13 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Metrics } from '@cyborg/service/metrics';
 import type { Connection } from '@cyborg/store/connect';
 import { countAccelerators } from '@cyborg/store/counts';
+import { countWaitingForPlacement } from '@cyborg/store/placement';
 
 export interface GaugeSources {
   readonly metrics: Metrics;
   readonly connection: Connection;
   readonly reconcilers: RunningReconcilers;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'now'>;
 }
 
 /** Counting a large fleet is not free, and /metrics is open: at most so often. */
@@ -41,6 +42,7 @@ export function makeGauges({
     help: 'Passes of a reconciler that have failed since the last good one.',
     labels: ['reconciler'],
   });
+  const countPlacement = placementGauges({ metrics, connection, clock });
   let countedAtMs = Number.NEGATIVE_INFINITY;
   return async () => {
     const { totalCount, idleCount, waitingCount } = connection.pool;
@@ -56,5 +58,33 @@ export function makeGauges({
     const counts = await countAccelerators(connection.db);
     accelerators.reset();
     for (const { state, count } of counts) accelerators.set({ state }, count);
+    await countPlacement();
+  };
+}
+
+function placementGauges({
+  metrics,
+  connection,
+  clock,
+}: Omit<GaugeSources, 'reconcilers'>): () => Promise<void> {
+  const waiting = metrics.gauge({
+    name: 'placement_waiting',
+    help: 'Deployables that Placement does not have as the ledger has them, by what they wait for.',
+    labels: ['trouble'],
+  });
+  const age = metrics.gauge({
+    name: 'placement_waiting_oldest_seconds',
+    help: 'How long the one that has waited longest has waited.',
+    labels: ['trouble'],
+  });
+  return async () => {
+    const counts = await countWaitingForPlacement(connection.db);
+    waiting.reset();
+    age.reset();
+    for (const { trouble, count, waiting_since: since } of counts) {
+      const labels = { trouble: trouble ?? 'its-turn' };
+      waiting.set(labels, count);
+      age.set(labels, Math.max(0, (clock.now().getTime() - since.getTime()) / 1000));
+    }
   };
 }

@@ -10,6 +10,8 @@ import type { Session, SessionOptions } from '@cyborg/openstack/session';
 import type { Clock } from '@cyborg/service/clock';
 import { OptionError } from '@cyborg/service/option-error';
 import type { Rng } from '@cyborg/service/rng';
+import type { Connection } from '@cyborg/store/connect';
+import { countWaitingForPlacement } from '@cyborg/store/placement';
 
 import type { ServerOptions } from '../options.ts';
 import type { ReadinessCheck } from '../readiness.ts';
@@ -22,6 +24,7 @@ export interface OpenStackSettings {
   readonly publicUrl: string;
   readonly usesNova: boolean;
   readonly usesPlacement: boolean;
+  readonly placesHotplug: boolean;
 }
 
 /**
@@ -46,6 +49,7 @@ export function readOpenStackOptions(options: ServerOptions): OpenStackSettings 
     publicUrl: identityUrl(options.keystonePublicUrl ?? keystoneUrl),
     usesNova: options.nova !== 'off',
     usesPlacement: options.placement !== 'off',
+    placesHotplug: options.placementHotplug === 'on',
   };
 }
 
@@ -139,14 +143,14 @@ export interface OpenStack extends Disposable {
 
 /** Signs in when it is first needed: a Keystone that is away does not keep this server from starting. */
 export function openOpenStack(
-  { session: settings, publicUrl, usesNova, usesPlacement }: OpenStackSettings,
+  { session: settings, publicUrl, ...choice }: OpenStackSettings,
   { clock, rng }: { clock: Clock; rng: Rng },
 ): OpenStack {
   const session = openSession({ ...settings, clock, rng });
   return {
     session,
     publicUrl,
-    services: makeServices(session, { usesNova, usesPlacement, clock }),
+    services: makeServices(session, { ...choice, clock }),
     [Symbol.dispose]: () => session[Symbol.dispose](),
   };
 }
@@ -174,6 +178,24 @@ export function keystoneCheck(session: Session): ReadinessCheck {
         const reason = error instanceof Error ? error.message : String(error);
         return { note: `only tokens known from the last minute are served: ${reason}` };
       }
+    },
+  };
+}
+
+/** A note: accelerators are given, bound and taken back without Placement; it is told when it is there again. */
+export function placementCheck(db: Connection['db']): ReadinessCheck {
+  return {
+    name: 'placement',
+    async check() {
+      const troubles = (await countWaitingForPlacement(db)).filter(
+        ({ trouble }) => trouble !== null,
+      );
+      const [first] = troubles;
+      if (first === undefined) return undefined;
+      const count = troubles.reduce((sum, each) => sum + each.count, 0);
+      return {
+        note: `${count} deployables wait to be written, since ${first.waiting_since.toISOString()}: ${first.reason ?? first.trouble ?? ''}`,
+      };
     },
   };
 }

@@ -2,6 +2,7 @@
 import type { Caller } from '@cyborg/model/caller';
 
 import type { ConductorDeps } from '../../deps.ts';
+import { pushReserved } from '../../placement/raise-reserved.ts';
 import { createArqs } from './create-arqs.ts';
 import { deleteArqs, deleteInstanceArqs, type Freed } from './delete-arqs.ts';
 import { patchArqs, type PatchArqs } from './patch-arqs.ts';
@@ -16,8 +17,8 @@ export interface ArqHandlers {
   ) => Promise<AsyncGenerator<ArqView[]> | undefined>;
   readonly show: (caller: Caller, id: string) => Promise<ArqView>;
   readonly patch: (patch: PatchArqs) => Promise<void>;
-  readonly remove: (caller: Caller, ids: readonly string[]) => Promise<Freed>;
-  readonly removeOfInstance: (caller: Caller, instanceId: string) => Promise<Freed>;
+  readonly remove: (caller: Caller, ids: readonly string[]) => Promise<void>;
+  readonly removeOfInstance: (caller: Caller, instanceId: string) => Promise<void>;
 }
 
 export function makeArqHandlers(deps: ConductorDeps): ArqHandlers {
@@ -25,8 +26,14 @@ export function makeArqHandlers(deps: ConductorDeps): ArqHandlers {
     create: (caller, profileName) => createArqs(deps, caller, profileName),
     list: (caller, query) => openArqList(deps.db, caller, query),
     show: (caller, id) => showArq(deps.db, caller, id),
-    patch: (patch) => patchArqs(deps, patch),
-    remove: (caller, ids) => deleteArqs(deps, caller, ids),
-    removeOfInstance: (caller, instanceId) => deleteInstanceArqs(deps, caller, instanceId),
+    patch: (patch) => freeing(deps, patchArqs(deps, patch)),
+    remove: (caller, ids) => freeing(deps, deleteArqs(deps, caller, ids)),
+    removeOfInstance: (caller, instanceId) =>
+      freeing(deps, deleteInstanceArqs(deps, caller, instanceId)),
   };
+}
+
+/** Nova takes its allocations back once it has our answer: Placement should know by then what is not clean yet. */
+async function freeing(deps: ConductorDeps, act: Promise<Freed>): Promise<void> {
+  await pushReserved(deps, await act);
 }

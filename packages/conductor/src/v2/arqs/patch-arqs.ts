@@ -13,6 +13,7 @@ import { act, type Act } from '../../transaction.ts';
 import { makeWaiter } from '../../waiter.ts';
 import { openArqDraft } from './arq-draft.ts';
 import { bindAll, BindShortage, type BindStep } from './bind-arqs.ts';
+import type { Freed } from './delete-arqs.ts';
 import { unbindArq } from './end-arqs.ts';
 import { badPatch, parsePatch, type ArqPatch } from './parse-patch.ts';
 import { needServiceToken } from './service-token.ts';
@@ -30,12 +31,13 @@ export interface PatchArqs {
 /**
  * A bind that finds only accelerators that are being cleaned waits for one, at most `bindWaitSeconds`.
  *
+ * @returns what its unbinds have freed
  * @throws V2Fault; then nothing has changed
  */
 export async function patchArqs(
   deps: ConductorDeps,
   { caller, body, minor, signal }: PatchArqs,
-): Promise<void> {
+): Promise<Freed> {
   const arqsMax = deps.limits.arqsPerRequestMax;
   const patch = parsePatch({ caller, body, minor, arqsMax });
   needServiceToken(caller);
@@ -45,7 +47,7 @@ export async function patchArqs(
   const until = AbortSignal.any([signal, ending.signal]);
   for (;;) {
     const shortage = await tryPatch(deps, caller, patch);
-    if (shortage === undefined) return;
+    if (!(shortage instanceof BindShortage)) return shortage;
     if (!shortage.mayPass || until.aborted) throw shortage.fault;
     await waiter.wait(until);
   }
@@ -56,12 +58,11 @@ async function tryPatch(
   deps: ConductorDeps,
   caller: Caller,
   patch: ArqPatch,
-): Promise<BindShortage | undefined> {
-  let shortage: BindShortage | undefined;
+): Promise<BindShortage | Freed> {
+  let shortage: BindShortage | Freed = [];
   for (const locking of ['skip-locked', 'wait'] as const) {
     try {
-      await act(deps, (current) => apply(current, deps, { caller, patch, locking }));
-      return undefined;
+      return await act(deps, (current) => apply(current, deps, { caller, patch, locking }));
     } catch (error) {
       if (isLockTimeout(error)) throw busy(error);
       if (!(error instanceof BindShortage)) throw error;
@@ -81,7 +82,7 @@ async function apply(
   current: Act,
   deps: ConductorDeps,
   { caller, patch, locking }: Applied,
-): Promise<void> {
+): Promise<Freed> {
   const { tx } = current;
   const scope = arqScopeOf(caller);
   if (locking === 'wait') await setLockTimeout(tx, deps.limits.reserveLockWaitMs);
@@ -97,7 +98,8 @@ async function apply(
   const areFree = patch.unbind.length === 0;
   const { draft, arqs } = await openArqDraft(current, deps, { caller, scope, ids, areFree });
   const bound = arqs.slice(0, patch.bind.length);
-  for (const arq of arqs.slice(patch.bind.length)) {
+  const unbound = arqs.slice(patch.bind.length);
+  for (const arq of unbound) {
     checkNovas(arq);
     unbindArq(draft, arq);
   }
@@ -105,6 +107,7 @@ async function apply(
   await bindAll(draft, steps, locking);
   await tellNova(current, deps, steps);
   await commitDraftLast(draft);
+  return unbound.flatMap(({ accelerator_id: id }) => id ?? []);
 }
 
 function toSteps(bound: readonly AttachmentRow[], { bind }: ArqPatch, caller: Caller): BindStep[] {
