@@ -9,6 +9,9 @@ const workTables = [
   'operation',
   'attachment',
   'placement_provider',
+  'nova_event',
+  'nova_server',
+  'nova_watch',
 ] as const;
 
 /**
