@@ -40,7 +40,7 @@ export default defineConfig({
         test: {
           name: 'openstack',
           include: ['test/openstack/**/*.test.ts'],
-          globalSetup: ['test/openstack/setup.ts'],
+          globalSetup: ['packages/testing/src/global-setup.ts', 'test/openstack/setup.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // One lab, one server on :6666.

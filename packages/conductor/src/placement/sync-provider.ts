@@ -94,40 +94,35 @@ type Ensured =
   | Extract<SyncOutcome, { kind: 'waits' }>;
 
 /** Made under the compute node's; one that is there already, with our name at our place, is ours. */
-async function ensureProvider(deps: SyncDeps, { row, wanted, call }: Step): Promise<Ensured> {
+async function ensureProvider(deps: SyncDeps, step: Step): Promise<Ensured> {
   const { placement, db, clock, nodeOf } = deps;
-  const { node_name: nodeName, resource_class: resourceClass } = wanted.content;
-  const node = await nodeOf(nodeName, call);
-  if (node === undefined) return noNode(nodeName);
-  const owned = {
-    owned_classes: toJson(union(row.owned_classes, [resourceClass])),
-    owned_traits: toJson(union(row.owned_traits, wanted.content.traits)),
-    updated_at: clock.now(),
-  };
-  await updatePlacementRow(db, row.rp_uuid, owned);
-  const { rpUuid: uuid, name } = wanted;
+  const { row, wanted, call } = step;
+  const { rpUuid: uuid, name, content } = wanted;
+  const node = await nodeOf(content.node_name, call);
+  if (node === undefined) return noNode(content.node_name);
+  const isOurs = (found: ResourceProvider | undefined): boolean =>
+    found?.name === name && found.parentUuid === node.uuid;
   let found = await placement.getProvider(uuid, call);
-  if (found !== undefined && found.parentUuid !== node.uuid && row.synced !== null) {
+  if (found !== undefined && !isOurs(found) && row.synced !== null) {
     // Ours, under the node that the host had before.
     const removed = await placement.deleteProvider(uuid, call);
-    if (removed.kind === 'conflict') return stillUsed(wanted.name, removed.reason);
+    if (removed.kind === 'conflict') return stillUsed(name, removed.reason);
     found = undefined;
   }
+  if (found !== undefined && !isOurs(found)) return foreign(deps, step, found);
+  const owned_classes = union(row.owned_classes, [content.resource_class]);
+  const owned_traits = union(row.owned_traits, content.traits);
+  const owned = { owned_classes: toJson(owned_classes), owned_traits: toJson(owned_traits) };
+  await updatePlacementRow(db, uuid, { ...owned, updated_at: clock.now() });
   if (found === undefined) {
     const made = await placement.createProvider({ uuid, name, parentUuid: node.uuid }, call);
-    if (made.kind === 'gone') return noNode(nodeName);
+    if (made.kind === 'gone') return noNode(content.node_name);
     found = made.kind === 'written' ? made.value : await placement.getProvider(uuid, call);
+    if (!isOurs(found)) return foreign(deps, step, found);
   }
-  if (found?.name !== name || found.parentUuid !== node.uuid) return foreign(wanted, found);
-  const made = {
-    ...row,
-    is_made: true,
-    synced: null,
-    owned_classes: union(row.owned_classes, [resourceClass]),
-    owned_traits: union(row.owned_traits, wanted.content.traits),
-  };
   await updatePlacementRow(db, uuid, { is_made: true, updated_at: clock.now() });
-  return { kind: 'there', row: made };
+  const there = { ...row, is_made: true, synced: null, owned_classes, owned_traits };
+  return { kind: 'there', row: there };
 }
 
 async function writeContent(
@@ -221,10 +216,14 @@ function stillUsed(name: string, reason: string): Extract<SyncOutcome, { kind: '
   return waits('in-use', `Provider ${name} is held by what is allocated from it: ${reason}`);
 }
 
-function foreign(
-  { name, rpUuid, content }: WantedProvider,
+/** Then nothing of it is ours, and it stays when our deployable goes. */
+async function foreign(
+  { db, clock }: SyncDeps,
+  { wanted: { name, rpUuid, content } }: Step,
   found: ResourceProvider | undefined,
-): Extract<SyncOutcome, { kind: 'waits' }> {
+): Promise<Extract<SyncOutcome, { kind: 'waits' }>> {
+  const owned = { owned_classes: toJson([]), owned_traits: toJson([]), is_made: false };
+  await updatePlacementRow(db, rpUuid, { ...owned, updated_at: clock.now() });
   const what =
     found === undefined
       ? `the name ${name} is another provider's`
