@@ -1,5 +1,6 @@
 /** Every option of the agent: flag, `CYBORG_AGENT_*` variable and key of the configuration file, from one schema. */
 import { logLevels } from '@cyborg/service/logging';
+import { tracingOptions } from '@cyborg/service/tracing-options';
 import { defineProgram, type OptionsOf } from '@cyborg/service/option-schema';
 
 const slugPattern = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
@@ -112,12 +113,13 @@ export const agentProgram = defineProgram({
       default: 10,
       help: 'time for acts in flight when the agent is stopped',
     },
+    ...tracingOptions,
     logLevel: { type: 'enum', values: logLevels, default: 'info', help: 'how much is said' },
     logFormat: {
       type: 'enum',
       values: ['json', 'lines'],
       default: 'json',
-      help: 'json objects, or lines for a person',
+      help: 'JSON objects, or lines for a person',
     },
   },
 });

@@ -11,6 +11,7 @@ import { helpText } from '@cyborg/service/option-help';
 import { parseOptions } from '@cyborg/service/options';
 import { systemRng } from '@cyborg/service/rng';
 import { makeShutdown } from '@cyborg/service/shutdown';
+import { startTracing } from '@cyborg/service/tracing';
 import { startAgent } from './agent.ts';
 import { lockHost } from './state/host-lock.ts';
 import { messageOf } from './hypervisors/node-error.ts';
@@ -47,6 +48,14 @@ async function run(options: AgentOptions): Promise<number> {
   });
   shutdown.listen(process);
   shutdown.add('host lock', async () => lock[Symbol.asyncDispose]());
+  const tracing = await startTracing({
+    ...options,
+    service: 'cyborg-agent',
+    version: agentVersion,
+    instance: options.hostName ?? toHostName(hostname()),
+    log,
+  });
+  shutdown.add('traces', async () => tracing[Symbol.asyncDispose]());
   const hypervisor = await openHypervisor(
     { ...options, stateDir },
     {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { defaultLimits } from '@cyborg/conductor/limits';
 import type { ConductorLimits } from '@cyborg/conductor/limits';
 import { logLevels } from '@cyborg/service/logging';
+import { tracingOptions } from '@cyborg/service/tracing-options';
 import { OptionError } from '@cyborg/service/option-error';
 import { defineProgram } from '@cyborg/service/option-schema';
 import type { OptionsOf } from '@cyborg/service/option-schema';
@@ -127,6 +128,7 @@ export const serverProgram = defineProgram({
       placeholder: 'NAME',
       help: 'what this process is called among the services',
     },
+    ...tracingOptions,
     logLevel: {
       type: 'enum',
       values: logLevels,

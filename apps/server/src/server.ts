@@ -12,6 +12,7 @@ import { withDeadline } from '@cyborg/service/deadline';
 import type { Logger } from '@cyborg/service/logging';
 import { makeMetrics } from '@cyborg/service/metrics';
 import type { Rng } from '@cyborg/service/rng';
+import { startTracing } from '@cyborg/service/tracing';
 import { startNotifier } from '@cyborg/store/notify';
 
 import { composeConductor } from './compose.ts';
@@ -39,6 +40,7 @@ import { repeat } from './start/repeat.ts';
 import { startReplica } from './start/replica.ts';
 import { readTlsPair, type TlsPair } from './tls-pair.ts';
 import type { V3Handlers } from './v3/handlers.ts';
+import { serverVersion } from './version.ts';
 
 export interface ServerSurroundings {
   readonly clock: Clock;
@@ -69,6 +71,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { addresses, tls, openStack: settings, policy } = checkOptions(options);
   await using stack = new AsyncDisposableStack();
+  stack.use(await trace(options, { log, rng }));
   const openStack =
     settings === undefined ? undefined : stack.use(openOpenStack(settings, { clock, rng }));
   const authenticator = await openAuthenticator(options, { clock, rng, log, openStack });
@@ -84,10 +87,10 @@ export async function startServer(
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   for (const check of alsoReady) readiness.add(check);
   if (openStack !== undefined) readiness.add(keystoneCheck(openStack.session));
+  if (deps.openstack?.placement !== undefined) readiness.add(placementCheck(deps.db));
   const listener = makeListener(tls);
   const app = makeHttpApp(
     {
-  if (deps.openstack?.placement !== undefined) readiness.add(placementCheck(deps.db));
       clock,
       rng,
       log,
@@ -136,6 +139,22 @@ export function checkOptions(options: ServerOptions): {
     openStack: readOpenStackOptions(options),
     policy: readPolicyFile(options.policyFile),
   };
+}
+
+function trace(
+  options: ServerOptions,
+  { log, rng }: Pick<ServerSurroundings, 'log' | 'rng'>,
+): Promise<AsyncDisposable> {
+  const { traceEndpoint, traceFile, tracePercent, replicaName } = options;
+  return startTracing({
+    service: 'cyborg-server',
+    version: serverVersion,
+    instance: `${replicaName}/${rng.uuid()}`,
+    traceEndpoint,
+    traceFile,
+    tracePercent,
+    log,
+  });
 }
 
 async function openConductor(

@@ -13,6 +13,7 @@ export interface Peer {
   /** Headers that say who asks. */
   readonly credentials: () => Promise<Readonly<Record<string, string>>>;
   readonly userAgent: string;
+  readonly headers: () => Readonly<Record<string, string>>;
 }
 
 export interface Opened {
@@ -54,6 +55,7 @@ function requestHeaders(
     ...(payload === undefined && (request.method === 'GET' || request.method === 'HEAD')
       ? {}
       : { 'content-length': Buffer.byteLength(payload ?? '') }),
+    ...peer.headers(),
     ...request.headers,
   };
 }

@@ -33,6 +33,8 @@ export interface HttpClientOptions {
   readonly responseBytesMax?: number | undefined;
   readonly retry?: Partial<RetryLimits> | undefined;
   readonly userAgent?: string | undefined;
+  /** Asked before each request; what the request gives itself goes before it. */
+  readonly headers?: (() => Readonly<Record<string, string>>) | undefined;
   readonly clock?: ClientClock | undefined;
   readonly rng?: ClientRng | undefined;
 }
@@ -105,7 +107,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-function toPeer({ baseUrl, auth, ca, userAgent }: HttpClientOptions): Peer {
+function toPeer({ baseUrl, auth, ca, userAgent, headers }: HttpClientOptions): Peer {
   const base = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (base === undefined || !['http:', 'https:'].includes(base.protocol)) {
     throw new TypeError(`'${baseUrl}' is no http:// or https:// URL.`);
@@ -119,6 +121,7 @@ function toPeer({ baseUrl, auth, ca, userAgent }: HttpClientOptions): Peer {
         : new http.Agent(kept),
     credentials: () => credentialsOf(auth),
     userAgent: userAgent ?? 'cyborg',
+    headers: headers ?? (() => ({})),
   };
 }
 

@@ -26,6 +26,7 @@ export const agentLimits = {
 } as const;
 
 const Key = Type.String({ minLength: 1, maxLength: 255 });
+const TraceParent = Nullable(Type.String({ maxLength: 128 }));
 const Epoch = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 export const LedgerRefSchema = Type.Object(
   { id: UuidSchema, incarnation: Type.Integer({ minimum: 1 }) },
@@ -70,6 +71,8 @@ export const DesiredInstallationSchema = Type.Object(
     backends: Type.Array(DesiredBackendSchema),
     /** Backends to take away from a driver that stays. */
     removed_backends: Type.Array(DesiredBackendSchema),
+    /** W3C traceparent of what it is done for. */
+    trace_parent: Type.Optional(TraceParent),
   },
   closed,
 );
@@ -95,6 +98,8 @@ export const OrderSchema = Type.Object(
     driver_gone: Type.Boolean(),
     /** For clean: the PCI function, which no machine may have, whoever plugged it; null for what is none. */
     address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
+    /** W3C traceparent of what it is done for. */
+    trace_parent: Type.Optional(TraceParent),
   },
   closed,
 );
@@ -159,6 +164,8 @@ export const OrderOutcomeSchema = Type.Object(
     ]),
     message: Nullable(TextSchema),
     evidence: Type.Array(TextSchema, { maxItems: 32 }),
+    /** W3C traceparent of what it is done for. */
+    trace_parent: Type.Optional(TraceParent),
   },
   closed,
 );

@@ -1,8 +1,10 @@
 /** Runs reconcilers: at a wake-up of one of their topics, and at the latest every period. One pass of each at a time. */
 import { backoffMs } from '@cyborg/service/backoff';
+import { openSpan } from '@cyborg/service/tracing';
 
 import type { ConductorDeps } from './deps.ts';
 import type { PassReport, Reconciler } from './reconciler.ts';
+import { passSpan } from './spans.ts';
 
 /** What an operator sees of a reconciler. */
 export interface ReconcilerStatus {
@@ -61,7 +63,7 @@ function startLoop(
   );
   const passOnce = async (): Promise<number> => {
     try {
-      const report = await reconciler.pass(signal);
+      const report = await tracedPass(reconciler, signal);
       status = { ...status, failuresInARow: 0, lastReport: report, lastError: undefined };
       return report.full ? 0 : reconciler.periodMs;
     } catch (error) {
@@ -85,6 +87,22 @@ function startLoop(
     for (const subscription of subscriptions) subscription[Symbol.dispose]();
   };
   return { ended: run(), status: () => status };
+}
+
+/** Told of when there was something to do: most passes only look. */
+async function tracedPass(reconciler: Reconciler, signal: AbortSignal): Promise<PassReport> {
+  const span = openSpan(passSpan(reconciler.name), { beginsTrace: true });
+  if (span === undefined) return reconciler.pass(signal);
+  try {
+    const report = await span.run(() => reconciler.pass(signal));
+    span.set({ 'cyborg.found': report.found });
+    if (report.found > 0) span.end();
+    return report;
+  } catch (error) {
+    span.fail(error);
+    span.end();
+    throw error;
+  }
 }
 
 interface Bell {

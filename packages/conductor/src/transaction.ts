@@ -1,5 +1,8 @@
 /** One act, one transaction: its changes, its events, then its wake-ups. */
+import { traced } from '@cyborg/service/tracing';
+
 import type { ConductorDeps, Tx } from './deps.ts';
+import { conductorSpans } from './spans.ts';
 import type { Topic } from './wake.ts';
 
 export interface Act {
@@ -17,7 +20,14 @@ const retriable = new Set(['40P01', '40001', '0A000']);
  * Runs `work` in a transaction and wakes whom it named after commit. A deadlock is run again, so `work` must not have
  * effects outside the transaction.
  */
-export async function act<Result>(
+export function act<Result>(
+  deps: Pick<ConductorDeps, 'db' | 'clock' | 'wake' | 'limits'>,
+  work: (act: Act) => Promise<Result>,
+): Promise<Result> {
+  return traced(conductorSpans.act, {}, () => untilDone(deps, work));
+}
+
+async function untilDone<Result>(
   deps: Pick<ConductorDeps, 'db' | 'clock' | 'wake' | 'limits'>,
   work: (act: Act) => Promise<Result>,
 ): Promise<Result> {

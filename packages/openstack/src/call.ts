@@ -3,6 +3,8 @@ import type { IncomingMessage } from 'node:http';
 
 import { backoffMs } from '@cyborg/service/backoff';
 import { DeadlineExceeded, withDeadline } from '@cyborg/service/deadline';
+import { traced } from '@cyborg/service/tracing';
+import type { SpanOptions } from '@cyborg/service/tracing';
 
 import { headersOf, parseBody, toError } from './answer.ts';
 import type { Answer } from './answer.ts';
@@ -11,6 +13,7 @@ import type { Exchange } from './errors.ts';
 import type { CallLimits } from './limits.ts';
 import { makeRetryBudget } from './retry-budget.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import { callSpan } from './spans.ts';
 import type { SessionClock, SessionRng } from './time.ts';
 import { readText } from './transport.ts';
 import type { OutgoingRequest, Transport } from './transport.ts';
@@ -48,8 +51,12 @@ export function makeCaller(deps: CallDeps): Caller {
     request: OutgoingRequest,
     options: CallOptions,
     attempt: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> =>
-    withRetries({ ...deps, budget: budgetOf(request.exchange) }, { request, options, attempt });
+  ): Promise<Result> => {
+    const budget = budgetOf(request.exchange);
+    return traced(callSpan(request.exchange), spanOf(request), () =>
+      withRetries({ ...deps, budget }, { request, options, attempt }),
+    );
+  };
   return {
     call: (request, options) =>
       attempts(request, options, (signal) => ask(deps, { request, options, signal })),
@@ -59,6 +66,17 @@ export function makeCaller(deps: CallDeps): Caller {
         if (isWelcome(message.statusCode ?? 0, options)) return message;
         throw toError(await toAnswer(message, request, deps), request.exchange);
       }),
+  };
+}
+
+function spanOf({ exchange, url }: OutgoingRequest): SpanOptions {
+  return {
+    kind: 'client',
+    attributes: {
+      'http.request.method': exchange.method,
+      'server.address': url.host,
+      'url.path': url.pathname,
+    },
   };
 }
 

@@ -3,6 +3,8 @@ import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 
+import { traceHeaders } from '@cyborg/service/tracing';
+
 import { OpenStackError } from './errors.ts';
 import type { Exchange, OpenStackFailure } from './errors.ts';
 import { connectionLimits } from './limits.ts';
@@ -41,7 +43,12 @@ export function makeTransport({ ca, userAgent }: TransportOptions): Transport {
         const sent = (isSecure ? https : http).request(url, {
           agent: isSecure ? secure : plain,
           method: exchange.method,
-          headers: { 'user-agent': userAgent, ...bodyHeaders(exchange, body), ...headers },
+          headers: {
+            'user-agent': userAgent,
+            ...bodyHeaders(exchange, body),
+            ...traceHeaders(),
+            ...headers,
+          },
           // The agent's time is for idle sockets only; a call has its own.
           timeout: 0,
           signal,

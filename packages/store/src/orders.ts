@@ -18,6 +18,7 @@ export interface OrderRow {
   readonly instance_id: string | null;
   readonly plugged_by: PluggedBy;
   readonly driver_gone: boolean;
+  readonly trace_parent: string | null;
   /** For clean: of the PCI function. */
   readonly address: string | null;
 }
@@ -49,12 +50,12 @@ export async function listHostOrders(
   const { rows } = await sql<OrderRow>`
     select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
       a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
-      t.plugged_by, ${isGone} as driver_gone, null as address
+      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address
     from attachment t join accelerator a on a.id = t.accelerator_id join backend b on b.id = a.backend_id
     where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
     union all
     select 'clean', null, a.id, coalesce(twin.key, a.key), coalesce(twin.backend_id, a.backend_id), a.epoch,
-      a.epoch, null, 'none', false, ${address}
+      a.epoch, null, 'none', false, a.trace_parent, ${address}
     from accelerator a join backend b on b.id = a.backend_id
       left join lateral ${twins} as twin on ${isGone}
     where a.host_id = ${hostId} and a.state = 'cleaning' and (not ${isGone} or twin.key is not null)

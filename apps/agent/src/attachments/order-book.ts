@@ -6,11 +6,13 @@ import type { Order, OrderOutcome } from '@cyborg/api-spec/agent';
 import { backoffMs } from '@cyborg/service/backoff';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
+import { traced } from '@cyborg/service/tracing';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
 import { outcomeKey } from '../server-link/reporter.ts';
+import { agentSpans } from '../spans.ts';
 import type { Attempt } from './acts.ts';
 import type { Fence } from './fence.ts';
 import { toOutcome, type Try } from './outcome.ts';
@@ -183,7 +185,21 @@ export class OrderBook {
     else this.#attachments.set(id, count - 1);
   }
 
-  async #carryOut(entry: Entry): Promise<void> {
+  #carryOut(entry: Entry): Promise<void> {
+    const { order } = entry;
+    const attributes = {
+      'cyborg.attachment_id': order.attachment_id ?? undefined,
+      'cyborg.accelerator_id': order.accelerator_id,
+      'cyborg.instance_id': order.instance_id ?? undefined,
+      'cyborg.epoch': order.epoch,
+    };
+    const parent = order.trace_parent;
+    return traced(agentSpans[order.kind], { parent, kind: 'consumer', attributes }, () =>
+      this.#untilDone(entry),
+    );
+  }
+
+  async #untilDone(entry: Entry): Promise<void> {
     const { clock, rng, lease, log } = this.#deps;
     const signal = AbortSignal.any([entry.control.signal, this.#stopping.signal]);
     const bounds = {

@@ -1,4 +1,5 @@
 import type { Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import { traceParent } from '@cyborg/service/tracing';
 
 export type OutcomeKind = OrderOutcome['outcome'];
 
@@ -20,6 +21,7 @@ export function toOutcome(
   { kind, attachment_id, accelerator_id, epoch }: Order,
   { outcome, message, evidence = [] }: Omit<Extract<Try, { is: 'done' }>, 'is'>,
 ): OrderOutcome {
+  const parent = traceParent();
   return {
     kind,
     attachment_id,
@@ -28,6 +30,7 @@ export function toOutcome(
     outcome,
     message: message === undefined ? null : clean(message),
     evidence: evidence.slice(0, evidenceMax).map(clean),
+    ...(parent === null ? {} : { trace_parent: parent }),
   };
 }
 

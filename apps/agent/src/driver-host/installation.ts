@@ -10,10 +10,12 @@ import type {
 } from '@cyborg/api-spec/agent';
 import type { AgentMethod, DriverResult } from '@cyborg/driver-sdk/protocol';
 import { backoffMs } from '@cyborg/service/backoff';
+import { traced } from '@cyborg/service/tracing';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { contentHash } from '../inventory/content-hash.ts';
 import type { InventoryPublisher } from '../inventory/publisher.ts';
 import { Waker } from '../server-link/waker.ts';
+import { agentSpans } from '../spans.ts';
 import { Backend } from './backend.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
@@ -45,6 +47,8 @@ export class Installation {
   readonly #backends = new Map<string, Backend>();
   #wanted: DesiredInstallation;
   #wantedText = '';
+  /** traceparent of the request that changed what is wanted. */
+  #cause: string | undefined;
   #driver: SupervisedDriver | undefined;
   #failures = 0;
   #failedGeneration: number | undefined;
@@ -72,9 +76,11 @@ export class Installation {
   }
 
   want(wanted: DesiredInstallation): void {
-    const text = JSON.stringify(wanted);
+    const { trace_parent: cause, ...rest } = wanted;
+    const text = JSON.stringify(rest);
     if (text === this.#wantedText) return;
     this.#wantedText = text;
+    this.#cause = cause ?? undefined;
     this.#wanted = wanted;
     for (const backend of wanted.backends) this.#putBackend(backend);
     for (const backend of wanted.removed_backends) this.#putBackend(backend);
@@ -124,7 +130,12 @@ export class Installation {
     while (!signal.aborted && !this.#isRemoved) {
       let pauseMs = idleMs;
       try {
-        pauseMs = await this.#pass(signal);
+        const parent = this.#cause;
+        pauseMs = await traced(agentSpans.installation, { parent, kind: 'consumer' }, () =>
+          this.#pass(signal),
+        );
+        // What it does later, it does by itself.
+        if (this.#cause === parent) this.#cause = undefined;
         this.#failures = 0;
       } catch (error) {
         if (signal.aborted) return;

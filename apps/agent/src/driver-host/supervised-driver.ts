@@ -12,10 +12,12 @@ import type {
   InitializeResult,
 } from '@cyborg/driver-sdk/protocol';
 import { backoffMs } from '@cyborg/service/backoff';
+import { traced, untraced } from '@cyborg/service/tracing';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
+import { driverSpan } from '../spans.ts';
 import { agentVersion } from '../version.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
@@ -83,7 +85,7 @@ export class SupervisedDriver {
   /** Starts it once and from then on keeps it running. @throws with the reason when the first start fails. */
   async start(): Promise<void> {
     const process = await this.#startOnce();
-    this.#running = this.#supervise(process);
+    this.#running = untraced(async () => this.#supervise(process));
   }
 
   /** Lets a driver in quarantine try again. */
@@ -91,7 +93,7 @@ export class SupervisedDriver {
     if (!this.#isQuarantined || this.#stopping.signal.aborted) return;
     this.#isQuarantined = false;
     this.#crashesMs = [];
-    this.#running = this.#supervise(undefined);
+    this.#running = untraced(async () => this.#supervise(undefined));
   }
 
   /** @throws DriverCallError */
@@ -104,7 +106,12 @@ export class SupervisedDriver {
     if (process === undefined) {
       throw new DriverCallError('down', `Driver ${this.#label} is down: ${this.#downReason}`);
     }
-    return await process.call(method, params, options);
+    return await this.#traced(method, async () => process.call(method, params, options));
+  }
+
+  #traced<Result>(method: DriverMethod, call: () => Promise<Result>): Promise<Result> {
+    const attributes = { 'cyborg.driver': this.#label };
+    return traced(driverSpan(method), { kind: 'client', attributes }, call);
   }
 
   /** Waits for running calls (bounded), asks it to shut down, and makes sure that it has ended. */
@@ -137,7 +144,10 @@ export class SupervisedDriver {
       onRequest: this.#events.onRequest,
     });
     try {
-      this.#check(await process.call('initialize', this.#greeting(launched)));
+      const greeting = this.#greeting(launched);
+      this.#check(
+        await this.#traced('initialize', async () => process.call('initialize', greeting)),
+      );
     } catch (error) {
       process.kill(messageOf(error));
       const exit = await process.exited;

@@ -3,6 +3,7 @@ import type { HypervisorReportSchema } from '@cyborg/api-spec/agent';
 import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';
+import { traced } from '@cyborg/service/tracing';
 import type { Static } from 'typebox';
 import {
   HypervisorError,
@@ -15,6 +16,7 @@ import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { Waker } from '../server-link/waker.ts';
+import { hypervisorSpan } from '../spans.ts';
 import { World } from './world.ts';
 
 type HypervisorReport = Static<typeof HypervisorReportSchema>;
@@ -66,13 +68,13 @@ export class WatchedHypervisor {
 
   /** @throws HypervisorError */
   async plug(order: PlugOrder, signal: AbortSignal): Promise<void> {
-    await this.#hypervisor().plug(order, signal);
+    await this.#act('plug', order, async (hypervisor) => hypervisor.plug(order, signal));
     this.world.plugged(order.instanceId, order.deviceName, this.#deps.clock.monotonicMs());
   }
 
   /** @throws HypervisorError */
   async unplug(order: UnplugOrder, signal: AbortSignal): Promise<void> {
-    await this.#hypervisor().unplug(order, signal);
+    await this.#act('unplug', order, async (hypervisor) => hypervisor.unplug(order, signal));
     this.world.unplugged(order.instanceId, order.deviceName, this.#deps.clock.monotonicMs());
   }
 
@@ -101,6 +103,20 @@ export class WatchedHypervisor {
       const gapMs = this.#waiting.length > 0 ? 0 : agentDefaults.listingGapMsMin - sinceMs;
       if (gapMs > 0) await clock.sleep(gapMs, signal).catch(() => undefined);
     }
+  }
+
+  #act(
+    name: 'plug' | 'unplug',
+    { instanceId, deviceName }: UnplugOrder,
+    work: (hypervisor: Hypervisor) => Promise<void>,
+  ): Promise<void> {
+    const hypervisor = this.#hypervisor();
+    const attributes = {
+      'cyborg.hypervisor': hypervisor.kind,
+      'cyborg.instance_id': instanceId,
+      'cyborg.device_name': deviceName,
+    };
+    return traced(hypervisorSpan(name), { kind: 'client', attributes }, () => work(hypervisor));
   }
 
   #hypervisor(): Hypervisor {

@@ -8,7 +8,9 @@ import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
 import { hasProblem, isRefusedCredential, serverPauseMs } from '../server-link/pause.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
+import { Causes } from '../server-link/causes.ts';
 import { Waker } from '../server-link/waker.ts';
+import { agentSpans } from '../spans.ts';
 import type { LedgerMemory } from '../state/ledger-memory.ts';
 
 export interface PublisherDeps {
@@ -35,12 +37,14 @@ export class InventoryPublisher {
   readonly #deps: PublisherDeps;
   readonly #wake = new Waker();
   readonly #waiting = new Map<string, Offer>();
+  readonly #causes = new Causes();
 
   constructor(deps: PublisherDeps) {
     this.#deps = deps;
   }
 
   offer(offer: Offer): void {
+    this.#causes.note();
     this.#waiting.set(offer.backendId, offer);
     this.#wake.wake();
   }
@@ -61,7 +65,7 @@ export class InventoryPublisher {
       }
       try {
         await lease.held(signal);
-        await this.#publish(signal);
+        await this.#causes.tracedFor(agentSpans.inventory, async () => this.#publish(signal));
         attempt = 0;
       } catch (error) {
         if (signal.aborted) return;

@@ -18,6 +18,8 @@ import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { LedgerMemory } from '../state/ledger-memory.ts';
+import { agentSpans } from '../spans.ts';
+import { Causes } from './causes.ts';
 import type { Lease } from './lease.ts';
 import { hasProblem, isRefusedCredential, serverPauseMs } from './pause.ts';
 import type { ServerLink } from './server-link.ts';
@@ -52,6 +54,7 @@ const refusedPauseMs = 30_000;
 export class Reporter {
   readonly #deps: ReporterDeps;
   readonly #wake = new Waker();
+  readonly #causes = new Causes();
   #waiting: Waiting = empty();
   #idle: (() => void)[] = [];
   #isSending = false;
@@ -62,32 +65,32 @@ export class Reporter {
 
   outcome(outcome: OrderOutcome): void {
     this.#waiting.outcomes.set(outcomeKey(outcome), outcome);
-    this.#wake.wake();
+    this.#noted();
   }
 
   installation(report: InstallationReport): void {
     this.#waiting.installations.set(report.installation_id, report);
-    this.#wake.wake();
+    this.#noted();
   }
 
   backend(report: BackendReport): void {
     this.#waiting.backends.set(report.backend_id, report);
-    this.#wake.wake();
+    this.#noted();
   }
 
   listing(listing: InstanceListing): void {
     this.#waiting.listings.set(listing.hypervisor, listing);
-    this.#wake.wake();
+    this.#noted();
   }
 
   observation(observation: Observation): void {
     this.#waiting.observations.set(observation.attachment_id, observation);
-    this.#wake.wake();
+    this.#noted();
   }
 
   unclaimed(devices: Unclaimed): void {
     this.#waiting.unclaimed = devices;
-    this.#wake.wake();
+    this.#noted();
   }
 
   /** Resolves when nothing waits to be told. */
@@ -110,7 +113,7 @@ export class Reporter {
       }
       try {
         await lease.held(signal);
-        await this.#send(signal);
+        await this.#causes.tracedFor(agentSpans.report, async () => this.#send(signal));
         attempt = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -118,6 +121,11 @@ export class Reporter {
         await this.#pauseAfter(error, attempt, signal);
       }
     }
+  }
+
+  #noted(): void {
+    this.#causes.note();
+    this.#wake.wake();
   }
 
   async #send(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import { createAgentClient, type AgentClient } from '@cyborg/api-client/agent';
 import { createHttpClient, type HttpClient } from '@cyborg/api-client/http';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
+import { traceHeaders } from '@cyborg/service/tracing';
 import { agentDefaults } from '../limits.ts';
 import { agentVersion } from '../version.ts';
 import { checkAnswer } from './answers.ts';
@@ -56,6 +57,7 @@ export class ServerLink {
       // The callers wait and try again themselves: each knows until when its request makes sense.
       retry: { totalMsMax: 0, firstContactMsMax: 0 },
       userAgent: `cyborg-agent/${agentVersion}`,
+      headers: traceHeaders,
     });
   }
 }

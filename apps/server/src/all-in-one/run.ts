@@ -68,6 +68,27 @@ export async function prepareStateDir(
   }
 }
 
+function toServer({ urls, deps, v3 }: RunningServer, options: AllInOneOptions): Server {
+  return {
+    url: localUrl(urls),
+    caFile: options.tlsCert,
+    traces: (host) => agentTraces(options, host),
+    deps,
+    v3,
+  };
+}
+
+/** Each process has a file of its own: `FILE.<host>` is an agent's. */
+function agentTraces(options: AllInOneOptions, host: string): string[] {
+  const { traceEndpoint, traceFile, tracePercent } = options;
+  return [
+    ...(traceEndpoint === undefined ? [] : ['--trace-endpoint', traceEndpoint]),
+    ...(traceFile === undefined ? [] : ['--trace-file', `${traceFile}.${host}`]),
+    '--trace-percent',
+    String(tracePercent),
+  ];
+}
+
 /** Step by step: a recursive mkdir never returns below /proc. */
 async function makeFolders(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);
@@ -97,12 +118,7 @@ export async function startAllInOne(
   const alsoReady = [{ name: 'start', check: async () => pending }];
   const running = await startServer(serverOptions, { clock, rng, log, alsoReady });
   stack.defer(() => running.stop());
-  const server: Server = {
-    url: localUrl(running.urls),
-    caFile: options.tlsCert,
-    deps: running.deps,
-    v3: running.v3,
-  };
+  const server = toServer(running, options);
   const target = { url: server.url, caFile: server.caFile, stateDir };
   await writeClientFiles(logins, target);
   const [admin] = logins;

@@ -18,6 +18,7 @@ import { refuseBrokenRequest } from './broken-request.ts';
 import type { HttpDeps } from './deps.ts';
 import { registerDiscovery } from './discovery.ts';
 import { registerHttpMetrics } from './http-metrics.ts';
+import { registerHttpTraces } from './http-traces.ts';
 import { takeJsonBodies } from './json-body.ts';
 import { registerOperating } from './operating.ts';
 import { readToEnd } from './read-to-end.ts';
@@ -48,6 +49,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
     ...(serverFactory === undefined ? {} : { serverFactory }),
   };
   const app = fastify(options);
+  registerHttpTraces(app);
   // Long polls and streams listen to it: an onClose hook would come too late for them.
   const closing = new AbortController();
   app.addHook('preClose', (done) => {

@@ -8,6 +8,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { ConductorDeps, Db, Ledger } from '../deps.ts';
 import { listOrders, type OrderView } from '../orders/orders.ts';
 import { withAdditions } from '../deployments/additions.ts';
+import { findInstallationTraces } from '../traces.ts';
 import type { AgentHost } from './credentials.ts';
 
 export interface DesiredBackendView {
@@ -28,6 +29,7 @@ export interface DesiredInstallationView {
   readonly wanted: 'present' | 'removed';
   readonly backends: readonly DesiredBackendView[];
   readonly removed_backends: readonly DesiredBackendView[];
+  readonly trace_parent: string | null;
 }
 
 export interface DesiredView {
@@ -160,6 +162,7 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
     .where('host_id', '=', hostId)
     .orderBy('name')
     .execute();
+  const traces = await findInstallationTraces(db, hostId);
   return installations.map((row) => {
     const own = backends.filter(({ installation_id }) => installation_id === row.id);
     const isRemoved = row.state === 'removing';
@@ -173,6 +176,7 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
       wanted: isRemoved ? 'removed' : 'present',
       backends: staying.map(toDesiredBackend),
       removed_backends: leaving.map(toDesiredBackend),
+      trace_parent: traces.get(row.id) ?? null,
     };
   });
 }

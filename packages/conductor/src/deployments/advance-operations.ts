@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 
 import { nextState } from '@cyborg/model/lifecycle';
 import { operationLifecycle, type OperationEvent } from '@cyborg/model/operation-lifecycle';
+import { traced } from '@cyborg/service/tracing';
 import type { OperationRow } from '@cyborg/store/operations';
 import { toJson } from '@cyborg/store/json';
 import type { OperationResult } from '@cyborg/store/schema';
@@ -13,6 +14,7 @@ import type { ConductorDeps } from '../deps.ts';
 import { changedAt } from '../etag.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
 import { recordEvents } from '../record-event.ts';
+import { conductorSpans } from '../spans.ts';
 import { act, type Act } from '../transaction.ts';
 import {
   judgeDiscovery,
@@ -65,7 +67,10 @@ function advance(deps: ConductorDeps, id: string): Promise<boolean> {
     const event = eventFor(results);
     const state = event === 'stay' ? row.state : moved(row, event);
     if (state !== row.state || !isDeepStrictEqual(results, row.results)) {
-      await write(running, row, { state, results });
+      const attributes = { 'cyborg.operation_id': row.id, 'cyborg.operation_state': state };
+      await traced(conductorSpans.advance, { parent: row.trace_parent, attributes }, () =>
+        write(running, row, { state, results }),
+      );
     }
     return operationLifecycle.rules[state].settled;
   });

@@ -1,5 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import type { OperationKind } from '@cyborg/model/operation-lifecycle';
+import { traceParent } from '@cyborg/service/tracing';
 import { toJson } from '@cyborg/store/json';
 import type { OperationResult } from '@cyborg/store/schema';
 
@@ -38,6 +39,7 @@ export async function addHostOperation(
       project_id: caller.projectId,
       deadline_at: new Date(now.getTime() + deps.limits.waitForHostSeconds * 1000),
       finished_at: isOver ? now : null,
+      trace_parent: traceParent(),
       created_at: now,
     })
     .returningAll()

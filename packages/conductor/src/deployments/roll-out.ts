@@ -4,6 +4,7 @@ import {
   type InstallationState,
 } from '@cyborg/model/installation-lifecycle';
 import { nextState, statesAllowing } from '@cyborg/model/lifecycle';
+import { traced } from '@cyborg/service/tracing';
 import { toJson } from '@cyborg/store/json';
 import { sql } from 'kysely';
 
@@ -11,6 +12,8 @@ import type { ConductorDeps } from '../deps.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
 import { act, type Act } from '../transaction.ts';
+import { findDriverTrace } from '../traces.ts';
+import { conductorSpans } from '../spans.ts';
 import type { DeploymentRow } from './context.ts';
 import { planRollOut, type HostPlan, type RollOutPlan } from './roll-out-plan.ts';
 
@@ -56,7 +59,12 @@ async function rollOutOne(deps: ConductorDeps, id: string): Promise<RollOutPlan 
     const deployment = await readDeployment(running.tx, id, true);
     if (deployment === undefined) return undefined;
     const plan = planRollOut(await readFacts(running.tx, deployment));
-    for (const host of plan.hosts) await changeHost(deps, running, { deployment, host });
+    const parent = await findDriverTrace(running.tx, deployment.driver_id);
+    for (const host of plan.hosts) {
+      await traced(conductorSpans.rollOut, { parent }, () =>
+        changeHost(deps, running, { deployment, host }),
+      );
+    }
     return plan;
   });
 }

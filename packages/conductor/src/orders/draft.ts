@@ -7,6 +7,7 @@ import { attachmentLifecycle, type AttachmentEvent } from '@cyborg/model/attachm
 import { nextEpoch } from '@cyborg/model/epoch';
 import { nextState } from '@cyborg/model/lifecycle';
 import { operationLifecycle, type OperationEvent } from '@cyborg/model/operation-lifecycle';
+import { traceParent } from '@cyborg/service/tracing';
 import {
   listLiveAttachments,
   lockAccelerators,
@@ -39,7 +40,7 @@ export interface Draft {
   readonly attachments: Map<string, AttachmentRow>;
   /** Those that have not ended. */
   readonly operations: Map<string, OperationRow>;
-  readonly newAttachments: NewAttachment[];
+  readonly newAttachments: LedgerChanges['newAttachments'][number][];
   readonly newOperations: OperationRow[];
   readonly events: EventChange[];
   readonly changed: Set<object>;
@@ -176,7 +177,7 @@ export function moveAccelerator(
   }: { event: AcceleratorEvent; changes?: AcceleratorChanges; told?: Told },
 ): AcceleratorRow {
   const state = nextState(acceleratorLifecycle, row.state, event);
-  const next = keep(draft, draft.accelerators, { ...row, ...changes, state });
+  const next = keep(draft, draft.accelerators, { ...row, ...changes, ...traceOf(row), state });
   if (row.state === 'cleaning') draft.act.wakeUps.add('cleaned');
   const attachmentId = next.attachment_id ?? row.attachment_id;
   tell(draft, {
@@ -206,7 +207,7 @@ export function moveAttachment(
   }: { event: AttachmentEvent; changes?: AttachmentChanges; told?: Told },
 ): AttachmentRow {
   const state = nextState(attachmentLifecycle, row.state, event);
-  const next = keep(draft, draft.attachments, { ...row, ...changes, state });
+  const next = keep(draft, draft.attachments, { ...row, ...changes, ...traceOf(row), state });
   tell(draft, attachmentEvent(next, told));
   if (state === 'attaching' || state === 'detaching') wakeHost(draft, row.host_id);
   if (state === 'reserved') draft.act.wakeUps.add('work');
@@ -215,7 +216,7 @@ export function moveAttachment(
 
 /** Adds an attachment that is in its first state. */
 export function addAttachment(draft: Draft, row: NewAttachment, told: Told = {}): void {
-  draft.newAttachments.push(row);
+  draft.newAttachments.push({ ...row, trace_parent: traceParent() });
   tell(draft, attachmentEvent(row, told));
   if (row.state === 'reserved') draft.act.wakeUps.add('work');
 }
@@ -311,6 +312,13 @@ export function tell(draft: Draft, event: NewEvent): void {
 
 export function wakeHost(draft: Draft, hostId: string | null): void {
   if (hostId !== null) draft.act.wakeUps.add(`host:${hostId}`);
+}
+
+/** The orders that follow from the change are carried out as a part of the same trace. */
+function traceOf({ trace_parent: before }: Pick<AttachmentRow, 'trace_parent'>): {
+  readonly trace_parent: string | null;
+} {
+  return { trace_parent: traceParent() ?? before };
 }
 
 /** `updated_at` moves once an act, whatever number of steps the act takes. */

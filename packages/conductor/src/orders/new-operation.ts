@@ -1,4 +1,5 @@
 import type { OperationKind } from '@cyborg/model/operation-lifecycle';
+import { traceParent } from '@cyborg/service/tracing';
 import type { OperationRow } from '@cyborg/store/operations';
 
 import type { Act } from '../transaction.ts';
@@ -35,6 +36,7 @@ export function newOperation({ now }: Act, made: NewOperation): OperationRow {
     attempts: 0,
     claimed_by: null,
     claim_expires_at: null,
+    trace_parent: traceParent(),
     created_at: now,
     updated_at: null,
     finished_at: null,

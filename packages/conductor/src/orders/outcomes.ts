@@ -3,9 +3,11 @@
  * is about the past and changes nothing, so that an outcome may come late, twice, or after its opposite.
  */
 import type { AttachmentRow, AcceleratorRow } from '@cyborg/store/holdings';
+import { traced } from '@cyborg/service/tracing';
 import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
 
 import type { ConductorDeps } from '../deps.ts';
+import { conductorSpans } from '../spans.ts';
 import type { Act } from '../transaction.ts';
 import {
   attachmentOf,
@@ -38,6 +40,8 @@ export interface Outcome {
     | 'retrying';
   readonly message: string | null;
   readonly evidence: readonly string[];
+  /** Of the agent's span. */
+  readonly trace_parent?: string | null | undefined;
 }
 
 /** Applies a report's outcomes in their order, all in the given act. Accelerators of other hosts are left alone. */
@@ -61,7 +65,12 @@ export async function applyOutcomes(
   const draft = await openDraft(act, { ids, ledger: deps.ledger });
   for (const outcome of outcomes) {
     const accelerator = draft.accelerators.get(outcome.accelerator_id);
-    if (accelerator?.host_id === host.id) applyOutcome(draft, outcome, accelerator);
+    if (accelerator?.host_id === host.id) {
+      const attributes = { 'cyborg.order': outcome.kind, 'cyborg.outcome': outcome.outcome };
+      traced(conductorSpans.outcome, { parent: outcome.trace_parent, attributes }, () =>
+        applyOutcome(draft, outcome, accelerator),
+      );
+    }
   }
   await commitDraft(draft);
 }
