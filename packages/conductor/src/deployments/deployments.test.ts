@@ -525,6 +525,9 @@ describe('update-driver', () => {
     const { id } = await bench.update({
       backends: [{ name: 'virtual', config: { crypto: null, entropy: 3 } }],
     });
+    // Looked at before the roll-out has told the host: what it says is of the earlier configuration.
+    await advanceHostOperations(bench.deps).pass(never);
+    expect(await bench.operation(id)).toMatchObject({ state: 'running' });
     await bench.pass();
     const backend = await bench.database.db
       .selectFrom('backend')

@@ -1,6 +1,8 @@
 /** How far hosts have come with an operation on drivers: one result for each backend of each host. */
 import type { InstallationState } from '@cyborg/model/installation-lifecycle';
-import type { BackendState, OperationResult } from '@cyborg/store/schema';
+import type { BackendConfig, BackendState, OperationResult } from '@cyborg/store/schema';
+import { isDeepStrictEqual } from 'node:util';
+
 import { sql } from 'kysely';
 
 import { isUp } from '../hosts/view.ts';
@@ -18,6 +20,8 @@ export interface InstallSubject {
 interface Progress {
   readonly host_id: string;
   readonly name: string;
+  readonly kind: string;
+  readonly config: BackendConfig;
   readonly state: BackendState;
   readonly reason: string | null;
   readonly generation: number;
@@ -51,7 +55,7 @@ export async function judgeInstall(
   }
   const wanted = await tx
     .selectFrom('deployment_backend')
-    .select(['name', 'selector'])
+    .select(['name', 'kind', 'config', 'selector'])
     .where('deployment_id', '=', deployment.id)
     .where('name', '=', sql<string>`any(${subject.backends}::text[])`)
     .orderBy('name')
@@ -68,10 +72,11 @@ export async function judgeInstall(
   const results = shown.flatMap((host) =>
     wanted
       .filter(({ selector }) => selects(selector, host))
-      .map(({ name }) => {
+      .map(({ name, kind, config }) => {
         const row = progress.get(`${host.id} ${name}`);
-        const verdict = judge(row, { version: deployment.version, isUp: isUp(host, now) });
-        const isBegun = row?.wanted_version === deployment.version;
+        const wish = { version: deployment.version, kind, config };
+        const verdict = judge(row, { ...wish, isUp: isUp(host, now) });
+        const isBegun = row !== undefined && isRolledOut(row, wish);
         return { host: host.name, subject: `${host.name}@${name}`, ...verdict, isBegun };
       }),
   );
@@ -86,19 +91,28 @@ export async function judgeInstall(
 
 async function readProgress(tx: Act['tx'], driverId: string): Promise<Map<string, Progress>> {
   const { rows } = await sql<Progress>`
-    select b.host_id, b.name, b.state, b.reason, b.generation, b.observed_generation,
+    select b.host_id, b.name, b.kind, b.config, b.state, b.reason, b.generation, b.observed_generation,
       i.state as installation_state, i.reason as installation_reason, i.wanted_version, i.running_version
     from backend b join installation i on i.id = b.installation_id
     where b.driver_id = ${driverId}`.execute(tx);
   return new Map(rows.map((row) => [`${row.host_id} ${row.name}`, row]));
 }
 
-function judge(
-  row: Progress | undefined,
-  wanted: { readonly version: string; readonly isUp: boolean },
-): Verdict {
+interface Wish {
+  readonly version: string;
+  readonly kind: string;
+  readonly config: BackendConfig;
+}
+
+/** The host is told of it: what it says from now on is about this wish. */
+function isRolledOut(row: Progress, { version, kind, config }: Wish): boolean {
+  const isSame = row.kind === kind && isDeepStrictEqual(row.config, config);
+  return row.wanted_version === version && isSame;
+}
+
+function judge(row: Progress | undefined, wanted: Wish & { readonly isUp: boolean }): Verdict {
   const waiting = pending(wanted.isUp ? null : 'waiting for the host: it is down');
-  if (row === undefined || row.wanted_version !== wanted.version) return waiting;
+  if (row === undefined || !isRolledOut(row, wanted)) return waiting;
   if (row.installation_state === 'failed' || row.installation_state === 'blocked') {
     return failed(row.installation_reason ?? `the installation is ${row.installation_state}`);
   }
