@@ -5,8 +5,10 @@ export const conductorSpans = {
   rollOut: 'conductor.roll-out',
   advance: 'conductor.advance-operation',
   outcome: 'conductor.outcome',
-  installation: 'conductor.installation-report',
-  inventory: 'conductor.inventory',
+  /** Nova is told that requests are bound. */
+  tellNova: 'conductor.tell-nova',
+  /** What an attachment holds in Placement. */
+  allocations: { make: 'conductor.make-allocations', remove: 'conductor.remove-allocations' },
 } as const;
 
 /** One pass of a reconciler that found work. */

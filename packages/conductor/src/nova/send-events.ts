@@ -4,6 +4,7 @@
  */
 import type { AcceleratorEvent, EventResult, NovaClient } from '@cyborg/openstack/nova';
 import { backoffMs } from '@cyborg/service/backoff';
+import { traced } from '@cyborg/service/tracing';
 import {
   claimNovaEvents,
   deleteNovaEvents,
@@ -16,6 +17,7 @@ import {
 import type { ConductorDeps } from '../deps.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
 import { recordEvents } from '../record-event.ts';
+import { conductorSpans } from '../spans.ts';
 import { act } from '../transaction.ts';
 import { claimOf } from './claim.ts';
 import { novaLimits } from './limits.ts';
@@ -31,7 +33,10 @@ export function sendNovaEvents(deps: ConductorDeps, nova: NovaClient): Reconcile
       const limit = novaLimits.eventsPerPass;
       const rows = await claimNovaEvents(deps.db, claimOf(deps, limit));
       if (rows.length === 0) return { found: 0, full: false };
-      const told = await tell(nova, rows, signal);
+      const [parent, ...links] = rows.flatMap(({ trace_parent }) => trace_parent ?? []);
+      const told = await traced(conductorSpans.tellNova, { parent, links }, () =>
+        tell(nova, rows, signal),
+      );
       if (told instanceof Error) deps.log.warn({ err: told }, 'Nova was not told');
       return { ...(await settle(deps, rows, told)), full: rows.length === limit };
     },

@@ -6,6 +6,7 @@ import { isOutage } from '@cyborg/openstack/errors';
 import type { PlacementClient } from '@cyborg/openstack/placement';
 import type { NewAllocations } from '@cyborg/openstack/placement-wire';
 import { backoffMs } from '@cyborg/service/backoff';
+import { traced } from '@cyborg/service/tracing';
 import {
   claimAllocations,
   hasAllocationWork,
@@ -22,6 +23,7 @@ import { claimOf } from '../nova/claim.ts';
 import { commitDraft, openDraft } from '../orders/draft.ts';
 import { take, takeAll } from '../orders/taking.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
+import { conductorSpans } from '../spans.ts';
 import { act, type Act } from '../transaction.ts';
 
 export const consumerType = 'CYBORG_ATTACHMENT';
@@ -79,13 +81,25 @@ export function allocationReconcilers(
       const groups = Map.groupBy(rows, (row) => (work === 'make' ? row.operation_id : row.id));
       await Promise.all(
         [...groups.values()].map(async (group) => {
-          if (!(await attempt(doing, group, works[work]))) notes.failed += 1;
+          const isDone = await tracedFor(work, group, () => attempt(doing, group, works[work]));
+          if (!isDone) notes.failed += 1;
         }),
       );
       const report: PassReport = { found: rows.length, full: false, notes };
       return report;
     },
   }));
+}
+
+/** A check is nobody's request. */
+function tracedFor<Result>(
+  work: 'make' | 'remove' | 'check',
+  rows: readonly AllocationRow[],
+  attempted: () => Promise<Result>,
+): Promise<Result> {
+  if (work === 'check') return attempted();
+  const parent = rows[0]?.trace_parent;
+  return traced(conductorSpans.allocations[work], { parent }, attempted);
 }
 
 interface Doing {

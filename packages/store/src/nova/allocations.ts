@@ -13,12 +13,13 @@ export interface AllocationRow {
   readonly state: string;
   readonly attempts: number;
   readonly allocation: 'wanted' | 'made';
+  readonly trace_parent: string | null;
   /** Null: its provider is not there (any more). */
   readonly rp_uuid: string | null;
   readonly resource_class: string | null;
 }
 
-const columns = sql`t.id, t.accelerator_id, t.operation_id, t.project_id, t.user_id, t.state, t.attempts, t.allocation,
+const columns = sql`t.id, t.accelerator_id, t.operation_id, t.project_id, t.user_id, t.state, t.attempts, t.allocation, t.trace_parent,
   p.rp_uuid, p.synced ->> 'resource_class' as resource_class`;
 const provider = sql`left join accelerator a on a.id = t.accelerator_id
   left join placement_provider p on p.deployable_id = a.deployable_id and p.is_made`;

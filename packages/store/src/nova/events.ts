@@ -11,6 +11,8 @@ export interface DueNovaEvent {
   readonly status: 'completed' | 'failed';
   readonly attempts: number;
   readonly created_at: Date;
+  /** Of the attachment. */
+  readonly trace_parent: string | null;
 }
 
 const isDue = (now: Date): RawBuilder<unknown> =>
@@ -39,7 +41,10 @@ export async function claimNovaEvents(
       select e.id from nova_event e where ${isDue(now)}
       order by e.next_attempt_at nulls first, e.created_at limit ${limit} for update skip locked)
     update nova_event e set claimed_by = ${by}, claim_expires_at = ${until} from due where due.id = e.id
-    returning e.id, e.attachment_id, e.instance_id, e.status, e.attempts, e.created_at`.execute(db);
+    returning e.id, e.attachment_id, e.instance_id, e.status, e.attempts, e.created_at,
+      (select t.trace_parent from attachment t where t.id = e.attachment_id) as trace_parent`.execute(
+    db,
+  );
   return rows;
 }
 
