@@ -72,7 +72,8 @@ function typeText(spec: OptionSpec): string {
 
 function defaultDetail(spec: OptionSpec): string {
   if (spec.required === true) return 'required';
-  return spec.default === undefined ? '' : `default ${showDefault(spec)}`;
+  const text = spec.default === undefined ? '' : showDefault(spec);
+  return text === '' ? '' : `default ${text}`;
 }
 
 function defaultText(spec: OptionSpec): string {

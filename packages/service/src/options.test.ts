@@ -211,6 +211,11 @@ describe('parseOptions', () => {
 });
 
 describe('the texts made from a schema', () => {
+  it('leave out a default that is empty', ({ expect }) => {
+    const options = { parts: { type: 'list', default: [], help: 'parts' } } as const;
+    expect(helpText({ ...program, options })).toContain('Parts (may be repeated).');
+  });
+
   it('are the help', ({ expect }) => {
     expect(helpText(program)).toMatchInlineSnapshot(`
       "Usage: cyborg-server [OPTION]...

@@ -163,6 +163,19 @@ describe('accelerator-create on a virtual backend', () => {
 });
 
 describe('accelerator-delete', () => {
+  it('tells a manager that what the project holds is not the project’s to delete', async ({
+    expect,
+  }) => {
+    await using bench = await openBench();
+    const { id } = await bench.create({ backend: 'h@virtual', function: 'crypto' });
+    const { db } = bench.database;
+    await db.updateTable('accelerator').set({ project_id: 'alpha' }).where('id', '=', id).execute();
+    await expect(bench.remove(id, manager)).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('is not granted to your project'),
+    });
+  });
+
   it('takes off the list what is not reported any more, with its empty device', async ({
     expect,
   }) => {

@@ -4,10 +4,10 @@ import { ServiceError } from '@cyborg/model/errors';
 
 import { sql } from 'kysely';
 
-import { findBackend, type BackendRow } from '../backends/find-backend.ts';
+import { selectBackends, type BackendRow } from '../backends/find-backend.ts';
 import { additionsKey } from '../deployments/additions.ts';
 import { inUse } from '../deployments/users.ts';
-import type { ConductorDeps } from '../deps.ts';
+import type { ConductorDeps, Db } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Input } from '../handler.ts';
@@ -53,6 +53,21 @@ const heldStates: ReadonlySet<string> = new Set([
   'updating',
 ]);
 
+/** @throws ServiceError `forbidden`: a project sees what it holds, and manages only what is granted to it. */
+async function grantedBackend(
+  tx: Db,
+  caller: Caller,
+  { of, isLocked }: { readonly of: AcceleratorRow; readonly isLocked: boolean },
+): Promise<BackendRow> {
+  const query = selectBackends(tx, scopeOf(caller)).where('backend.id', '=', of.backend_id);
+  const row = await (isLocked ? query.forUpdate('backend') : query).executeTakeFirst();
+  if (row !== undefined) return row;
+  throw new ServiceError(
+    'forbidden',
+    `The backend of accelerator ${of.name} is not granted to your project: ask an admin for a grant, or to delete it.`,
+  );
+}
+
 /** The backend is locked before its accelerator, as an inventory does. */
 async function plan(
   { tx }: Act,
@@ -70,7 +85,7 @@ async function plan(
     .where(acceleratorsInScope(scopeOf(caller)));
   const seen = await query.executeTakeFirst();
   if (seen === undefined) throw acceleratorNotFound(id);
-  const backend = await findBackend(tx, scopeOf(caller), { backend: seen.backend_id, isLocked });
+  const backend = await grantedBackend(tx, caller, { of: seen, isLocked });
   const row = isLocked ? await query.forUpdate().executeTakeFirst() : seen;
   if (row === undefined) throw acceleratorNotFound(id);
   checkIfMatch(ifMatch, row, `accelerator ${row.name}`);

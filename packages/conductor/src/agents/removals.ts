@@ -59,7 +59,7 @@ async function deleteWhatNobodyHolds(
     where backend_id = any(${backendIds}::uuid[]) and presence = 'present'`.execute(tx);
   await sql`delete from service where backend_id = any(${backendIds}::uuid[])`.execute(tx);
   await sql`update backend set observed_generation = generation, inventory_hash = null,
-      reason = 'uninstalled by force; kept for the accelerators that instances still hold'
+      reason = 'uninstalled by force; kept for its accelerators that are held or could not be cleaned'
     where id = any(${backendIds}::uuid[])`.execute(tx);
   await sql`delete from backend where id = any(${backendIds}::uuid[])
     and not exists (select from accelerator a where a.backend_id = backend.id)`.execute(tx);
