@@ -216,6 +216,8 @@ async function giveUp(
     }
     await commitDraft(draft);
   });
+  // Nothing comes late of what was refused: it is looked at once more, and forgotten.
+  await putOff(deps, rows, 0);
 }
 
 async function remove(

@@ -24,17 +24,19 @@ const columns = sql`t.id, t.accelerator_id, t.operation_id, t.project_id, t.user
 const provider = sql`left join accelerator a on a.id = t.accelerator_id
   left join placement_provider p on p.deployable_id = a.deployable_id and p.is_made`;
 
+const isUnclaimed = (now: Date): RawBuilder<unknown> =>
+  sql`coalesce(t.claim_expires_at <= ${now}, true)`;
 const isFree = (now: Date): RawBuilder<unknown> =>
-  sql`coalesce(t.next_attempt_at <= ${now}, true) and coalesce(t.claim_expires_at <= ${now}, true)`;
+  sql`coalesce(t.next_attempt_at <= ${now}, true) and ${isUnclaimed(now)}`;
 
 const isToMake = (now: Date): RawBuilder<unknown> =>
   sql`t.allocation = 'wanted' and t.state = 'reserved' and ${isFree(now)}`;
 
-/** Returned, and clean or kept out; or never given. */
+/** Returned, and clean or kept out; or never given. Without an attempt, its time is that of the next check. */
 const isToRemove = (
   now: Date,
 ): RawBuilder<unknown> => sql`t.allocation is not null and t.state = 'released'
-  and ${isFree(now)} and not exists (
+  and (t.attempts = 0 or t.next_attempt_at <= ${now}) and ${isUnclaimed(now)} and not exists (
     select from accelerator held where held.id = t.accelerator_id and held.state = 'cleaning')`;
 
 const isToCheck = (
