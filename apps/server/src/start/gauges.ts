@@ -4,6 +4,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Metrics } from '@cyborg/service/metrics';
 import type { Connection } from '@cyborg/store/connect';
 import { countAccelerators } from '@cyborg/store/counts';
+import { readNovaEventBacklog } from '@cyborg/store/nova/events';
 import { countWaitingForPlacement } from '@cyborg/store/placement';
 
 export interface GaugeSources {
@@ -43,6 +44,14 @@ export function makeGauges({
     labels: ['reconciler'],
   });
   const countPlacement = placementGauges({ metrics, connection, clock });
+  const novaEvents = metrics.gauge({
+    name: 'nova_events_waiting',
+    help: 'Bound requests that Nova has yet to be told of.',
+  });
+  const novaEventsAge = metrics.gauge({
+    name: 'nova_events_oldest_seconds',
+    help: 'How long the oldest of them has waited; 0 when there is none.',
+  });
   let countedAtMs = Number.NEGATIVE_INFINITY;
   return async () => {
     const { totalCount, idleCount, waitingCount } = connection.pool;
@@ -55,6 +64,9 @@ export function makeGauges({
     }
     if (clock.monotonicMs() - countedAtMs < countEveryMs) return;
     countedAtMs = clock.monotonicMs();
+    const backlog = await readNovaEventBacklog(connection.db);
+    novaEvents.set(backlog.waiting);
+    novaEventsAge.set(secondsSince(backlog.oldest_at, clock.now()));
     const counts = await countAccelerators(connection.db);
     accelerators.reset();
     for (const { state, count } of counts) accelerators.set({ state }, count);
@@ -87,4 +99,8 @@ function placementGauges({
       age.set(labels, Math.max(0, (clock.now().getTime() - since.getTime()) / 1000));
     }
   };
+}
+
+function secondsSince(at: Date | null, now: Date): number {
+  return at === null ? 0 : Math.max(0, (now.getTime() - at.getTime()) / 1000);
 }
