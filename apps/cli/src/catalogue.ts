@@ -53,6 +53,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Have backends look for their hardware again, now',
     load: async () => (await import('./commands/services.ts')).discoverServices,
   },
+  'driver-test': {
+    group: 'Drivers',
+    summary: 'Try a driver on every clause of the driver protocol, without hardware',
+    load: async () => (await import('./commands/driver-test.ts')).driverTest,
+  },
   'service-list': {
     group: 'Drivers',
     summary: 'List services: what runs and what is offered',

@@ -70,6 +70,11 @@ async function runCommand(
   const named = { name, summary: entry.summary, command };
   const parsed = parseCommandLine(named, argv, (text) => io.stdout.write(text));
   if (parsed === undefined) return;
+  if (command.isLocal === true) {
+    const warn = (line: string): void => void io.stderr.write(`${escaped(line)}\n`);
+    const out = await openOutput(parsed.common, { io, isLenient: false, warn });
+    return command.run(parsed.input, { io, out, warn });
+  }
   const context = await openContext(parsed, { io, isLenient: command.changes === true, known });
   try {
     await command.run(parsed.input, context);

@@ -73,6 +73,9 @@ export interface Context {
   readonly keyed: Readonly<Record<string, string>>;
 }
 
+/** What a command has that asks no server. */
+export type LocalContext = Pick<Context, 'io' | 'out' | 'warn'>;
+
 export interface Example {
   readonly command: string;
   readonly help: string;
@@ -88,8 +91,16 @@ interface CommandSpec<A extends Args, F extends Flags> {
 }
 
 /** A command whose input has been checked against its own `args` and `flags`. */
-export type Command = Omit<CommandSpec<Args, Flags>, 'run'> & {
+export type Command = RemoteCommand | LocalCommand;
+
+type Face = Omit<CommandSpec<Args, Flags>, 'run'>;
+export type RemoteCommand = Face & {
+  readonly isLocal?: false;
   run(input: RawInput, context: Context): Promise<void>;
+};
+export type LocalCommand = Face & {
+  readonly isLocal: true;
+  run(input: RawInput, context: LocalContext): Promise<void>;
 };
 
 export interface RawInput {
@@ -99,10 +110,23 @@ export interface RawInput {
 
 export function defineCommand<const A extends Args, const F extends Flags>(
   spec: CommandSpec<A, F>,
-): Command {
+): RemoteCommand {
   return {
     ...spec,
     // parse.ts makes the input from these very `args` and `flags`, so it has this shape.
+    run: (input, context) => spec.run(input as unknown as Input<A, F>, context),
+  };
+}
+
+/** A command that works on this machine alone: nobody is connected to. */
+export function defineLocalCommand<const A extends Args, const F extends Flags>(
+  spec: Omit<CommandSpec<A, F>, 'run'> & {
+    run(input: Input<A, F>, context: LocalContext): Promise<void>;
+  },
+): LocalCommand {
+  return {
+    ...spec,
+    isLocal: true,
     run: (input, context) => spec.run(input as unknown as Input<A, F>, context),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Drivers that can be started without a download: folders with a package.json, whose `version` is the driver's and whose
- * folder name is its id (or `cyborg.driver_id`), with the program in `src/main.ts` (or `cyborg.main`).
+ * folder name is its id (or `cyborg.driver_id`), with the program in `src/main.ts` (or `cyborg.main`). The program is for
+ * Node, or, with `cyborg.runtime` "program", an executable file in any language.
  */
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -10,6 +11,8 @@ import { Value } from 'typebox/value';
 import { messageOf } from '@cyborg/service/node-error';
 import type { Logger } from '@cyborg/service/logging';
 
+export type DriverRuntime = 'node' | 'program';
+
 export interface DriverPackage {
   readonly id: string;
   readonly version: string;
@@ -17,7 +20,9 @@ export interface DriverPackage {
   readonly folder: string;
   /** The program, an absolute path. */
   readonly main: string;
-  /** The folder above it that has `node_modules`: what a driver's imports resolve in. */
+  /** `program`: an executable file, started as it is. */
+  readonly runtime: DriverRuntime;
+  /** For Node the folder above it that has `node_modules`: what a driver's imports resolve in. Else the package's own. */
   readonly codeRoot: string;
 }
 
@@ -27,6 +32,7 @@ const ManifestSchema = Type.Object({
     Type.Object({
       driver_id: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
       main: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._/-]+$' })),
+      runtime: Type.Optional(Type.Union([Type.Literal('node'), Type.Literal('program')])),
     }),
   ),
 });
@@ -61,7 +67,9 @@ export async function readPackage(folder: string): Promise<DriverPackage> {
   const main = await realpath(join(folder, cyborg?.main ?? join('src', 'main.ts')));
   if (!main.startsWith(`${folder}/`)) throw new Error(`${main} lies outside the package`);
   const id = cyborg?.driver_id ?? basename(folder);
-  return { id, version, folder, main, codeRoot: codeRootOf(folder) };
+  const runtime = cyborg?.runtime ?? 'node';
+  const codeRoot = runtime === 'node' ? codeRootOf(folder) : folder;
+  return { id, version, folder, main, runtime, codeRoot };
 }
 
 function codeRootOf(folder: string): string {

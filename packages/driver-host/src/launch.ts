@@ -162,12 +162,24 @@ export async function launchDriver(
     dev: await view.showTree(roots.dev, 'dev'),
   };
   const readable = [...code.readable, ...Object.values(shownRoots), shownState, ...pciIdsPaths];
+  const how = pkg.runtime === 'node' ? runNode(code, readable, shownState) : runProgram(code);
   const program = [
     ...wall.user,
     'prlimit',
     `--nofile=${streamLimits.openFilesMax}`,
     ...(await processLimit(wall)),
     '--core=0',
+    ...how,
+  ];
+  return {
+    child: start(behind(wall, view.exposures, program)),
+    roots: shownRoots,
+    stateDir: shownState,
+  };
+}
+
+function runNode(code: Code, readable: readonly string[], state: string): string[] {
+  return [
     code.node,
     '--permission',
     // What may block is read in a process that can be killed (ScanProcess). The wall around both is the user, the
@@ -176,15 +188,15 @@ export async function launchDriver(
     '--allow-worker',
     '--disable-warning=SecurityWarning',
     ...readable.map((path) => `--allow-fs-read=${path}`),
-    `--allow-fs-write=${shownState}`,
+    `--allow-fs-write=${state}`,
     `--max-old-space-size=${streamLimits.heapMiBMax}`,
     code.main,
   ];
-  return {
-    child: start(behind(wall, view.exposures, program)),
-    roots: shownRoots,
-    stateDir: shownState,
-  };
+}
+
+/** What prlimit can still bound, then the file itself. */
+function runProgram(code: Code): string[] {
+  return [`--data=${streamLimits.programDataMiBMax * 1024 * 1024}`, '--', code.main];
 }
 
 /**

@@ -45,6 +45,8 @@ export const streamLimits = {
   /** Above this in a second a driver's stderr is not even read, and the driver waits. */
   stderrReadBytesPerSecondMax: 1024 * 1024,
   heapMiBMax: 256,
+  /** Private memory of a driver that is not Node's. */
+  programDataMiBMax: 1024,
   openFilesMax: 1024,
   /** Threads of the user that all drivers of a root agent run as, theirs and anybody's. A Node process has about 12. */
   userThreadsMax: 4096,

@@ -42,11 +42,15 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
   const backends = new Backends(driver);
   let context: DriverContext | undefined;
 
-  function contextFor(backend: Backend, signal: AbortSignal): BackendContext<unknown> {
+  function requireContext(): DriverContext {
     if (context === undefined) throw new DriverError('invalid', 'initialize must come first');
+    return context;
+  }
+
+  function contextFor(backend: Backend, signal: AbortSignal): BackendContext<unknown> {
     const params = { backend: backend.name };
     return {
-      ...context,
+      ...requireContext(),
       backend: backend.name,
       config: backend.config,
       signal,
@@ -71,6 +75,7 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
       return describe(driver, params);
     },
     install: async ({ backend: spec, dry_run: dryRun }, signal) => {
+      requireContext();
       const backend = backends.parse(spec);
       const install = backend.kind.install;
       const answer = await install?.(contextFor(backend, signal), { dryRun });
@@ -78,6 +83,7 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
       return answer ?? { status: 'ready' };
     },
     uninstall: async ({ backend: name, dry_run: dryRun }, signal) => {
+      requireContext();
       const backend = backends.find(name);
       if (backend === undefined) return { status: 'ready' }; // already done: the agent repeats itself
       const answer = await backend.kind.uninstall?.(contextFor(backend, signal), { dryRun });

@@ -1,0 +1,76 @@
+import { defineLocalCommand } from '../command.ts';
+import { CliError } from '../errors.ts';
+
+const seedMax = 2 ** 31 - 1;
+
+export const driverTest = defineLocalCommand({
+  args: { 'path-or-package': { help: 'folder of a driver, or the name of an installed package' } },
+  flags: {
+    backends: {
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'JSON list of {name, kind, config} to try, not those of the manifest and one of each other kind',
+    },
+    tree: {
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'recorded machine to try it on, not the one that comes with the kit',
+    },
+    report: { type: 'string', placeholder: 'FILE', help: 'write the report there as JSON' },
+    record: {
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'keep the whole conversation there, as a bug report',
+    },
+    replay: {
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'say a recorded conversation again and compare the answers',
+    },
+    patience: {
+      type: 'integer',
+      placeholder: 'SECONDS',
+      min: 1,
+      max: 60,
+      help: 'how long to wait for an answer (10)',
+    },
+    seed: {
+      type: 'integer',
+      placeholder: 'N',
+      min: 0,
+      max: seedMax,
+      help: 'of what is random; a report names it',
+    },
+  },
+  examples: [
+    {
+      command: 'cyborg driver-test drivers/fake',
+      help: 'under two minutes; exit 0 if it conforms',
+    },
+    {
+      command: 'cyborg driver-test ./my-driver --record talk.jsonl --report report.json',
+      help: 'with all that was said, and a report for programs',
+    },
+    {
+      command: 'cyborg driver-test ./my-driver --replay talk.jsonl',
+      help: 'whether it still answers like that',
+    },
+  ],
+  async run({ args, flags }, { io, out }) {
+    const { driverTest: tryDriver } = await import('@cyborg/driver-test/driver-test');
+    const { patience, seed = Math.floor(io.rng.fraction() * seedMax), ...files } = flags;
+    const target = args['path-or-package'];
+    const result = await tryDriver({
+      ...files,
+      target,
+      seed,
+      callMs: patience === undefined ? undefined : patience * 1000,
+      workingDirectory: io.workingDirectory,
+    }).catch((error: unknown) => {
+      throw new CliError(error instanceof Error ? error.message : String(error));
+    });
+    if (out.format === 'table') io.stdout.write(`${result.text}\n`);
+    else await out.list(result.rows, ['clause', 'outcome', 'detail'], 'nothing was tried');
+    if (!result.passed) throw new CliError(result.summary);
+  },
+});

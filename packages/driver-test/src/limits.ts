@@ -1,0 +1,19 @@
+/** How patient the kit is. Shorter than the protocol's deadlines: no hardware is there to wait for. */
+export const kitLimits = {
+  /** An answer that takes longer is none. */
+  callMsMax: 10_000,
+  callMsMin: 500,
+  initializeMsMax: 15_000,
+  cancelMsMax: 5_000,
+  endMsMax: 5_000,
+  /** The whole run; what is left then is reported as not run. */
+  runMsMax: 110_000,
+  /** Accelerators that take part in the trials of prepare, release and clean. */
+  targetsMax: 4,
+  historyRuns: 8,
+  historyStepsMax: 16,
+  historyMsMax: 15_000,
+  rounds: 40,
+  /** Bytes of what is not protocol, or of stderr, that a recording keeps of each piece. */
+  pieceBytesMax: 4_096,
+} as const;

@@ -1,0 +1,30 @@
+/** The machine that no driver's test needs to own: GPUs, a divided crypto card, FPGAs, beside what the host itself uses. */
+import { cryptoAndFpgaHost, eightGpuServer } from '@cyborg/driver-sdk/example-trees';
+import type { FunctionDescription, TreeDescription } from '@cyborg/driver-sdk/tree-builder';
+
+export function kitMachine(): TreeDescription {
+  const gpus = eightGpuServer();
+  const others = cryptoAndFpgaHost();
+  return {
+    functions: [...gpus.functions, ...others.functions],
+    files: { ...gpus.files, ...others.files },
+  };
+}
+
+/** The same machine after somebody moved things about: what stayed in its slot must keep its keys. */
+export function changedMachine(): { tree: TreeDescription; added: string; removed: string } {
+  const { functions, files = {} } = kitMachine();
+  const removed = '0000:18:00.0';
+  const added: FunctionDescription = {
+    address: '0000:11:00.0',
+    vendor: 0x10de,
+    device: 0x2330,
+    class: 0x030200,
+    numaNode: 0,
+    iommuGroup: 90,
+    serial: 0x48b02d0000000900n,
+    resetMethods: 'flr bus',
+  };
+  const kept = functions.filter(({ address }) => address !== removed).toReversed();
+  return { tree: { functions: [added, ...kept], files }, added: added.address, removed };
+}

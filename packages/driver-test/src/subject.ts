@@ -1,0 +1,171 @@
+/** The driver under test: how it is started here, with which backends and on which trees. Starts it as an agent does. */
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DriverPackage } from '@cyborg/driver-host/catalogue';
+import { launchDriver, type Launched } from '@cyborg/driver-host/launch';
+import { probeWall, type Wall } from '@cyborg/driver-host/wall';
+import { findProblem, type JsonSchema } from '@cyborg/driver-sdk/json-schema';
+import { protocolVersion } from '@cyborg/driver-sdk/protocol-constants';
+import type {
+  BackendKind,
+  BackendSpec,
+  InitializeParams,
+  Roots,
+} from '@cyborg/driver-sdk/protocol';
+import { layOutRecording } from '@cyborg/driver-sdk/recording';
+import { buildTree } from '@cyborg/driver-sdk/tree-builder';
+import type { Clock } from '@cyborg/service/clock';
+import { Conversation, type ConversationOptions } from './conversation.ts';
+import { isRecord, type Journal } from './journal.ts';
+import type { Violation } from './judge.ts';
+import { kitLimits } from './limits.ts';
+import { kitMachine } from './machine.ts';
+
+export interface SubjectOptions {
+  readonly pkg: DriverPackage;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly callMs: number;
+  /** In place of the package's default backends and one of each other kind. */
+  readonly backends?: readonly BackendSpec[] | undefined;
+  /** A recorded machine, in place of the kit's own. */
+  readonly tree?: string | undefined;
+  readonly onViolation: (violation: Violation) => void;
+}
+
+export interface StartOptions {
+  readonly roots?: Roots;
+  /** Another folder than the one that all processes share. */
+  readonly stateDir?: string;
+  readonly onRequest?: ConversationOptions['onRequest'];
+}
+
+export interface Started {
+  readonly conversation: Conversation;
+  readonly launched: Launched;
+}
+
+export class Subject {
+  readonly folder: string;
+  readonly roots: Roots;
+  readonly options: SubjectOptions;
+  backends: readonly BackendSpec[] = [];
+  /** Kinds that no backend could be made of. */
+  readonly leftOut: string[] = [];
+  readonly #wall: Wall;
+  readonly #conversations = new Set<Conversation>();
+  #started = 0;
+
+  private constructor(options: SubjectOptions, wall: Wall, folder: string) {
+    this.options = options;
+    this.#wall = wall;
+    this.folder = folder;
+    const { tree } = options;
+    const machine = join(folder, 'machine');
+    this.roots =
+      tree === undefined ? buildTree(machine, kitMachine()) : layOutRecording(tree, machine);
+  }
+
+  /** @throws when the recording cannot be laid out, or no driver can be started on this machine. */
+  static async open(options: SubjectOptions): Promise<Subject> {
+    const wall = await probeWall(process.getuid?.() ?? 0, { warn: () => undefined });
+    const folder = mkdtempSync(join(tmpdir(), 'cyborg-driver-test-'));
+    chmodSync(folder, 0o755); // the driver is another user
+    try {
+      return new Subject(options, wall, folder);
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#conversations].map((one) => one.kill('the kit is done')));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async start({ roots, stateDir, onRequest }: StartOptions = {}): Promise<Started> {
+    const { pkg, clock, journal, callMs, onViolation } = this.options;
+    const launched = await launchDriver(pkg, {
+      wall: this.#wall,
+      execPath: process.execPath,
+      roots: roots ?? this.roots,
+      stateDir: stateDir ?? join(this.folder, 'state'),
+    });
+    this.#started += 1;
+    const conversation = new Conversation({
+      child: launched.child,
+      number: this.#started,
+      clock,
+      journal,
+      callMs,
+      onViolation,
+      ...(onRequest && { onRequest }),
+    });
+    this.#conversations.add(conversation);
+    void conversation.exited.then(() => this.#conversations.delete(conversation));
+    return { conversation, launched };
+  }
+
+  /** What an agent says first. */
+  greeting(launched: Launched): InitializeParams {
+    return {
+      protocol_versions: [protocolVersion],
+      agent_version: '0.0.0-driver-test',
+      host: { name: 'kit-host', node_name: 'kit-host.example.org' },
+      roots: launched.roots,
+      simulated: true,
+      state_dir: launched.stateDir,
+      backends: this.backends.map((spec) => ({ ...spec })),
+    };
+  }
+
+  /** Settles the backends: those given, or the package's default ones and one of each kind that needs no settings. */
+  async chooseBackends(): Promise<void> {
+    if (this.options.backends !== undefined) {
+      this.backends = this.options.backends;
+      return;
+    }
+    const defaults = defaultBackendsOf(this.options.pkg.folder);
+    const kinds = await this.#askKinds();
+    const others = kinds.filter(({ kind }) => defaults.every((spec) => spec.kind !== kind));
+    const own: BackendSpec[] = [];
+    for (const { kind, config_schema: schema } of others) {
+      const problem = findProblem(toSchema(schema), {}, 'config');
+      if (problem === undefined) own.push({ name: `kit-${kind}`, kind, config: {} });
+      else this.leftOut.push(`${kind} (${problem})`);
+    }
+    this.backends = [...defaults, ...own];
+  }
+
+  async #askKinds(): Promise<readonly BackendKind[]> {
+    const { conversation, launched } = await this.start();
+    const greeting = { ...this.greeting(launched), backends: [] };
+    const { kinds } = await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
+    await conversation.kill('its kinds are known');
+    return kinds;
+  }
+}
+
+/** A driver's own schema: what of it this checker does not know it does not check. */
+export function toSchema(schema: Readonly<Record<string, unknown>>): JsonSchema {
+  return schema;
+}
+
+function defaultBackendsOf(folder: string): BackendSpec[] {
+  const file = join(folder, 'manifest.json');
+  if (!existsSync(file)) return [];
+  const manifest: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  const given = isRecord(manifest) ? manifest['default_backends'] : undefined;
+  return Array.isArray(given) ? given.map((one, index) => parseBackend(one, index)) : [];
+}
+
+/** @throws Error naming the place. */
+export function parseBackend(value: unknown, index: number): BackendSpec {
+  const { name, kind, config = {} } = isRecord(value) ? value : {};
+  if (typeof name !== 'string' || typeof kind !== 'string' || !isRecord(config)) {
+    throw new Error(`backend ${index} is not {"name": …, "kind": …, "config": {…}}`);
+  }
+  return { name, kind, config };
+}
