@@ -22,6 +22,7 @@ import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
 import { novaReconcilers } from '@cyborg/conductor/nova/reconcilers';
 import { placementReconcilers } from '@cyborg/conductor/placement/reconcile-placement';
+import { programReconcilers } from '@cyborg/conductor/programs/reconcilers';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
 import { attachmentReconcilers } from '@cyborg/conductor/reconcilers/attachment-reconcilers';
 import { fleetReconcilers } from '@cyborg/conductor/reconcilers/fleet';
@@ -76,6 +77,7 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...fleetReconcilers(deps),
       ...placementReconcilers(deps),
       ...novaReconcilers(deps),
+      ...programReconcilers(deps),
     ],
     recheck: (work) => recheckWaiting(deps, { hostPrints, work }),
   };

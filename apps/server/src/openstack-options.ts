@@ -115,6 +115,17 @@ export const openStackOptions = {
     values: ['on', 'off'],
     help: 'whether Nova is asked for servers and told of binds; unless given, on with --keystone-url',
   },
+  novaNotificationsUrl: {
+    type: 'string',
+    secret: true,
+    noFlag: true,
+    help: "the RabbitMQ of Nova's versioned notifications (amqp://USER:PASSWORD@HOST:5672/VHOST), unless it is in a file; without it, Nova is asked every 10 s what has changed",
+  },
+  novaNotificationsUrlFile: {
+    type: 'path',
+    placeholder: 'FILE',
+    help: 'file with that URL, mode 0600 or 0400',
+  },
   policyFile: {
     type: 'path',
     placeholder: 'FILE',

@@ -35,6 +35,7 @@ import {
   readOpenStackOptions,
 } from './start/openstack.ts';
 import type { OpenStack, OpenStackSettings } from './start/openstack.ts';
+import { startNovaNotifications } from './start/nova-notifications.ts';
 import { readPolicyFile } from './start/policy-file.ts';
 import { repeat } from './start/repeat.ts';
 import { startReplica } from './start/replica.ts';
@@ -84,6 +85,9 @@ export async function startServer(
   const work = options.role === 'api' ? [] : composed.reconcilers;
   const reconcilers = startReconcilers(deps, [composed.recheck(work), ...work]);
   stack.defer(() => reconcilers.stop());
+  if (settings?.notifications !== undefined && options.role !== 'api') {
+    stack.use(startNovaNotifications(deps, log, settings.notifications));
+  }
   const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
   for (const check of alsoReady) readiness.add(check);
   if (openStack !== undefined) readiness.add(keystoneCheck(openStack.session));

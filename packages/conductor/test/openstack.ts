@@ -70,7 +70,12 @@ export async function openTestOpenStack(): Promise<TestOpenStack> {
   const session = openTestSession(services, { limits: { attemptsMax: 1 } });
   return {
     ...state,
-    openstack: makeServices(session, { usesNova: true, usesPlacement: true, clock: systemClock }),
+    openstack: makeServices(session, {
+      usesNova: true,
+      usesPlacement: true,
+      placesHotplug: false,
+      clock: systemClock,
+    }),
     seen: services.seen,
     async [Symbol.asyncDispose]() {
       session[Symbol.dispose]();

@@ -14,6 +14,7 @@ import type { Connection } from '@cyborg/store/connect';
 import { countWaitingForPlacement } from '@cyborg/store/placement';
 
 import type { ServerOptions } from '../options.ts';
+import type { NotificationSettings } from './nova-notifications.ts';
 import type { ReadinessCheck } from '../readiness.ts';
 import { serverVersion } from '../version.ts';
 
@@ -23,6 +24,8 @@ export interface OpenStackSettings {
   /** What a 401 names. */
   readonly publicUrl: string;
   readonly usesNova: boolean;
+  /** Undefined: Nova is asked what has changed. */
+  readonly notifications: NotificationSettings | undefined;
   readonly usesPlacement: boolean;
   readonly placesHotplug: boolean;
 }
@@ -48,6 +51,7 @@ export function readOpenStackOptions(options: ServerOptions): OpenStackSettings 
     },
     publicUrl: identityUrl(options.keystonePublicUrl ?? keystoneUrl),
     usesNova: options.nova !== 'off',
+    notifications: readNotifications(options),
     usesPlacement: options.placement !== 'off',
     placesHotplug: options.placementHotplug === 'on',
   };
@@ -93,6 +97,20 @@ function credentialsOf(options: ServerOptions): Credentials {
     }),
     scope: { kind: 'project', project },
   };
+}
+
+function readNotifications(options: ServerOptions): NotificationSettings | undefined {
+  const { novaNotificationsUrl: value, novaNotificationsUrlFile: file } = options;
+  if (options.nova === 'off' || (value === undefined && file === undefined)) return undefined;
+  const flag = '--nova-notifications-url-file';
+  const variable = 'CYBORG_SERVER_NOVA_NOTIFICATIONS_URL';
+  const url = readSecret({ flag, file, value, variable });
+  if (!URL.canParse(url) || !['amqp:', 'amqps:'].includes(new URL(url).protocol)) {
+    throw new OptionError(
+      `${file === undefined ? variable : flag} holds no amqp:// or amqps:// URL, such as amqp://nova:PASSWORD@rabbit.example:5672/.`,
+    );
+  }
+  return { url, ca: readCa(options.keystoneCa) };
 }
 
 interface SecretSource {
