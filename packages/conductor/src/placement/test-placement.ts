@@ -26,6 +26,8 @@ export type Fault = (
 ) => Handler | 'lost' | undefined | Promise<Handler | 'lost' | undefined>;
 
 export interface TestPlacement extends AsyncDisposable {
+  /** Of its Keystone, whose catalogue names the rest. */
+  readonly url: string;
   readonly client: PlacementClient;
   readonly providers: Map<string, TestProvider>;
   /** Method and path of every request, without `/placement`. */
@@ -56,6 +58,7 @@ export async function startTestPlacement(limits: Partial<CallLimits> = {}): Prom
   });
   const session = openTestSession(services, { limits: { attemptsMax: 1, ...limits } });
   const testPlacement: TestPlacement = {
+    url: services.url,
     client: makePlacement(session),
     providers,
     asked,
