@@ -1,6 +1,7 @@
 /** The `generic` driver: what PCI classes and a configuration say, without knowing any vendor. */
 import { defineDriver, type Driver } from '@cyborg/driver-sdk/define-driver';
 import manifest from '../package.json' with { type: 'json' };
+import { HealthReader } from './health/watch.ts';
 import { openPciKind } from './pci/kind.ts';
 import { PciScanner } from './pci/scanner.ts';
 import { openStaticKind } from './static/kind.ts';
@@ -8,14 +9,18 @@ import { virtualKind } from './virtual.ts';
 
 export function openGenericDriver(): Driver {
   const scanner = new PciScanner();
+  const health = new HealthReader({ monotonicMs: () => performance.now() });
   return defineDriver({
     id: 'generic',
     version: manifest.version,
     kinds: {
-      pci: openPciKind(scanner),
+      pci: openPciKind(scanner, health),
       virtual: virtualKind,
       static: openStaticKind(scanner),
     },
-    close: () => scanner.close(),
+    close: () => {
+      scanner.close();
+      health.close();
+    },
   });
 }

@@ -1,6 +1,18 @@
 /** What each type of accelerator is good for, in the words that services, resource classes and traits use. */
 import type { AcceleratorType, DriverDevice, DriverService } from '@cyborg/driver-sdk/protocol';
 
+export const acceleratorTypes = [
+  'GPU',
+  'FPGA',
+  'AICHIP',
+  'COPROCESSOR',
+  'CRYPTO',
+  'ENTROPY',
+  'NIC',
+  'SSD',
+  'OTHER',
+] as const satisfies readonly AcceleratorType[];
+
 interface TypeFacts {
   /** The function that a service is named for. */
   readonly service: string;
@@ -22,25 +34,38 @@ export const factsOfType = {
   OTHER: { service: 'accelerator.other', resourceClass: 'CUSTOM_PCI', noun: 'accelerator' },
 } as const satisfies Record<AcceleratorType, TypeFacts>;
 
-/** The functions that the accelerators of these devices offer, with counts. */
-export function servicesOf(devices: readonly DriverDevice[]): DriverService[] {
-  const counts = new Map<string, { total: number; offered: number }>();
-  for (const device of devices) {
+/** The functions that accelerators offer, with counts. */
+export class ServiceCounts {
+  readonly #counts = new Map<string, { total: number; offered: number }>();
+
+  /** @param names  of services, in place of the one of each accelerator's type. */
+  add(device: DriverDevice, names?: readonly string[]): void {
     for (const accelerator of device.deployables.flatMap((part) => part.accelerators)) {
-      const name = factsOfType[accelerator.type].service;
-      const count = counts.get(name) ?? { total: 0, offered: 0 };
-      count.total += 1;
-      count.offered += accelerator.offered ? 1 : 0;
-      counts.set(name, count);
+      for (const name of names ?? [factsOfType[accelerator.type].service]) {
+        const count = this.#counts.get(name) ?? { total: 0, offered: 0 };
+        count.total += 1;
+        count.offered += accelerator.offered ? 1 : 0;
+        this.#counts.set(name, count);
+      }
     }
   }
-  const byName = [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return byName.map(([name, { total, offered }]) => ({
-    name,
-    kind: 'function',
-    state: 'up',
-    reason: null,
-    accelerators_total: total,
-    accelerators_offered: offered,
-  }));
+
+  list(): DriverService[] {
+    const byName = [...this.#counts].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    return byName.map(([name, { total, offered }]) => ({
+      name,
+      kind: 'function',
+      state: 'up',
+      reason: null,
+      accelerators_total: total,
+      accelerators_offered: offered,
+    }));
+  }
+}
+
+/** Of devices that offer what their types do. */
+export function servicesOf(devices: readonly DriverDevice[]): DriverService[] {
+  const counts = new ServiceCounts();
+  for (const device of devices) counts.add(device);
+  return counts.list();
 }

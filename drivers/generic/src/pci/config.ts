@@ -1,5 +1,7 @@
 /** The configuration of kind `pci`: which functions are listed, and which of them need no approval. */
 import type { ConfigOf } from '@cyborg/driver-sdk/define-driver';
+import { definitionLimits } from '../definitions/schema.ts';
+import { acceleratorTypes } from '../functions.ts';
 
 const hexId = {
   type: 'string',
@@ -42,8 +44,8 @@ const rule = {
       description: 'What matches needs no approval.',
     },
     type: {
-      enum: ['GPU', 'FPGA', 'AICHIP', 'COPROCESSOR', 'CRYPTO', 'ENTROPY', 'NIC', 'SSD', 'OTHER'],
-      description: 'What it is, where the PCI class does not say.',
+      enum: acceleratorTypes,
+      description: 'What it is, where neither a definition nor the PCI class says.',
     },
     resource_class: {
       type: 'string',
@@ -55,6 +57,27 @@ const rule = {
       maxItems: 32,
       items: { type: 'string', pattern: '^[A-Z0-9_]{1,255}$' },
       description: 'Placement traits beside those of every function.',
+    },
+    definition: {
+      type: 'string',
+      pattern: '^[a-z0-9][a-z0-9-]{0,62}$',
+      description:
+        'Id of the device definition that describes them; what it does not match, the rule does not either.',
+    },
+    mdev_type: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9_.-]{1,128}$',
+      description: 'Divide them into mediated devices of this type, such as nvidia-35.',
+    },
+    physical_network: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9_.-]{1,64}$',
+      description: 'The network that an interface is plugged into; goes into its attach handle.',
+    },
+    network_function: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9_]{1,64}$',
+      description: 'What an interface is for, as a trait says it.',
     },
   },
 } as const;
@@ -85,6 +108,31 @@ export const pciConfig = {
       items: { type: 'object', additionalProperties: false, properties: matchers },
       default: [],
       description: 'Functions that are not listed, whatever the classes and rules say.',
+    },
+    definitions: {
+      type: 'array',
+      maxItems: definitionLimits.textsMax,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['file', 'text'],
+        properties: {
+          file: {
+            type: 'string',
+            pattern: '^[A-Za-z0-9_.-]{1,128}$',
+            description: 'What errors call it.',
+          },
+          text: {
+            type: 'string',
+            minLength: 1,
+            maxLength: definitionLimits.textCharactersMax,
+            description: 'The definition, in YAML.',
+          },
+        },
+      },
+      description:
+        'Device definitions beside those that come with the driver (docs/reference/device-definitions.md); ' +
+        'one with the id of another replaces it.',
     },
     offer: {
       enum: ['none', 'rules', 'all'],

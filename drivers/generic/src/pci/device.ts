@@ -1,20 +1,14 @@
-/** How functions become devices: a physical function with its own part and, where it has them, its virtual functions. */
-import { notApproved } from '@cyborg/driver-sdk/protocol-constants';
-import { deployableName } from '@cyborg/driver-sdk/deployable-name';
-import { formatPciClass, formatPciId, toAttachInfo } from '@cyborg/driver-sdk/pci';
+/** How functions become devices: what is known of a physical function, and the parts that it is given in. */
+import { formatPciClass, formatPciId } from '@cyborg/driver-sdk/pci';
 import type { PciIds } from '@cyborg/driver-sdk/pci-ids';
-import type {
-  AcceleratorType,
-  DriverAccelerator,
-  DriverDeployable,
-  DriverDevice,
-} from '@cyborg/driver-sdk/protocol';
-import { factsOfType } from '../functions.ts';
+import type { AcceleratorType, DriverDevice, Health } from '@cyborg/driver-sdk/protocol';
+import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { PciConfig } from './config.ts';
 import type { PciFunction } from './function.ts';
 import type { HolderFinder } from './holder-finder.ts';
 import type { Identity } from './identity.ts';
 import type { Match } from './match.ts';
+import { toDeployables } from './parts.ts';
 
 /** A function that the backend lists. */
 export interface Listed {
@@ -26,6 +20,8 @@ export interface CardOptions {
   readonly listed: Listed;
   /** Its virtual functions that the backend lists too, in the kernel's order. */
   readonly virtual: readonly Listed[];
+  /** Other functions of its slot that are one device with it. */
+  readonly siblings: readonly Listed[];
   readonly key: string;
   readonly identity: Identity;
 }
@@ -37,16 +33,17 @@ export interface DeviceTools {
   readonly isSimulated: boolean;
   readonly holders: HolderFinder;
   readonly names: PciIds;
+  readonly reader: TreeReader;
+  readonly typeOf: (listed: Listed) => AcceleratorType;
+  /** As the last reading of health found them, by address; what was not read is healthy. */
+  readonly healths: Readonly<Record<string, Health>>;
 }
 
-export function toDevice(
-  { listed, virtual, key, identity }: CardOptions,
-  tools: DeviceTools,
-): DriverDevice {
+export function toDevice(card: CardOptions, tools: DeviceTools): DriverDevice {
+  const { listed, key, identity } = card;
   const { fn } = listed;
   const type = typeOf(listed);
-  const deployables = [toWhole(listed, key, { tools, virtual })];
-  if (virtual.length > 0) deployables.push(toGroup(listed, key, { tools, virtual }));
+  const deployables = toDeployables(card, tools);
   const accelerators = deployables.flatMap((part) => part.accelerators);
   const { vendor, device } = fn;
   return {
@@ -64,89 +61,16 @@ export function toDevice(
     kernel_driver: fn.driver ?? null,
     offered: accelerators.some(({ offered }) => offered),
     reason: accelerators.some(({ offered }) => offered) ? null : (accelerators[0]?.reason ?? null),
-    health: healthOf(fn),
-    info: infoOf(fn, identity),
+    health: healthOf(fn, tools.healths[fn.address]),
+    info: infoOf(listed, identity),
     deployables,
   };
 }
 
-interface Part {
-  readonly tools: DeviceTools;
-  readonly virtual: readonly Listed[];
-}
-
-function toWhole(listed: Listed, key: string, { tools, virtual }: Part): DriverDeployable {
-  const whole = toAccelerator(listed, { key, tools });
-  const { fn } = listed;
-  const enabled = Math.max(virtual.length, fn.integer('sriov_numvfs') ?? 0);
-  const accelerator = enabled > 0 ? divided(whole, enabled) : whole;
-  return {
-    key,
-    name: deployableName(tools.hostName, fn.address),
-    resource_class: resourceClassOf(listed),
-    traits: traitsOf(listed),
-    accelerators: [accelerator],
-  };
-}
-
-/** Stays so whoever approves it: its virtual functions may be with others. */
-function divided(whole: DriverAccelerator, count: number): DriverAccelerator {
-  const obstacle = `divided into ${count} virtual functions: give those, or disable them to give it whole`;
-  const reason = whole.host_use === null ? obstacle : whole.reason;
-  return { ...whole, reason, obstacle, offered: false };
-}
-
-function toGroup(listed: Listed, key: string, { tools, virtual }: Part): DriverDeployable {
-  const [first = listed] = virtual;
-  const indexes = new Map(listed.fn.virtualFunctions.map(({ address, index }) => [address, index]));
-  return {
-    key: `${key}/vfs`,
-    name: deployableName(tools.hostName, `${listed.fn.address}_vfs`),
-    resource_class: resourceClassOf(first),
-    traits: [...traitsOf(first), 'CUSTOM_VF'],
-    accelerators: virtual.map((item) =>
-      toAccelerator(item, {
-        key: `${key}/vf${indexes.get(item.fn.address) ?? item.fn.address}`,
-        tools,
-      }),
-    ),
-  };
-}
-
-function toAccelerator(
-  listed: Listed,
-  { key, tools }: { key: string; tools: DeviceTools },
-): DriverAccelerator {
-  const { fn } = listed;
-  const use = tools.holders.find(fn);
-  const approval = isApproved(listed, tools) ? null : notApproved;
-  const obstacle = tools.isSimulated || fn.iommuGroup !== undefined ? null : 'no IOMMU group';
-  const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
-  const held = use === undefined ? null : `${claim}: ${use.text}`.slice(0, 1024);
-  // What somebody holds is said first; that evidence is missing matters to who would offer it.
-  const reason = use?.certainty === 'seen' ? held : (approval ?? held ?? obstacle);
-  const type = typeOf(listed);
-  return {
-    key,
-    name: `${factsOfType[type].noun}-${fn.address}`,
-    type,
-    plans: ['pci'],
-    offered: reason === null,
-    reason,
-    obstacle,
-    host_use: use?.text.slice(0, 1024) ?? null,
-    attach_info: toAttachInfo(fn.parsed),
-  };
-}
-
-function isApproved({ match }: Listed, { config, isSimulated }: DeviceTools): boolean {
-  const offer = config.offer ?? (isSimulated ? 'all' : 'rules');
-  return offer === 'all' || (offer === 'rules' && match.rule?.offer === true);
-}
-
-/** By the rule that matched, by what the kernel made of the function, then by PCI class. */
+/** By the rule that matched, by definition, by what the kernel made of the function, then by PCI class. */
 export function typeOf({ fn, match }: Listed): AcceleratorType {
-  if (match.rule?.type !== undefined) return match.rule.type;
+  const said = match.rule?.type ?? match.definition?.type;
+  if (said !== undefined) return said;
   const isFpga = ['fpga_region', 'fpga_manager'].some((name) => fn.has(name));
   if (isFpga || fpgaDrivers.has(fn.driver ?? '')) return 'FPGA';
   const code = fn.class ?? 0;
@@ -163,19 +87,6 @@ const typeOfBaseClass = new Map<number, AcceleratorType>([
   [0x12, 'AICHIP'],
 ]);
 
-function resourceClassOf(listed: Listed): string {
-  return listed.match.rule?.resource_class ?? factsOfType[typeOf(listed)].resourceClass;
-}
-
-/** As v2's pci_driver reports them, and the vendor's id, by which a profile can ask for a make. */
-function traitsOf({ fn, match }: Listed): string[] {
-  const upper = (id: number): string => formatPciId(id).slice(2).toUpperCase();
-  const traits = ['OWNER_CYBORG'];
-  if (fn.vendor !== undefined) traits.push(`CUSTOM_PCI_VENDOR_ID_${upper(fn.vendor)}`);
-  if (fn.device !== undefined) traits.push(`CUSTOM_PCI_PRODUCT_ID_${upper(fn.device)}`);
-  return [...new Set([...traits, ...(match.rule?.traits ?? [])])];
-}
-
 function modelOf(
   { vendor, device }: PciFunction,
   { identity, names }: { identity: Identity; names: PciIds },
@@ -185,10 +96,10 @@ function modelOf(
 }
 
 /** A card that fell off the bus has a vendor of all ones. Its configuration space is not read: that would wake it. */
-function healthOf(fn: PciFunction): DriverDevice['health'] {
+function healthOf(fn: PciFunction, read: Health | undefined): Health {
   if (fn.vendor === 0xffff)
     return { status: 'failed', reason: 'the card does not answer on the bus' };
-  return { status: 'healthy', reason: null };
+  return read ?? { status: 'healthy', reason: null };
 }
 
 const attributesShown = [
@@ -204,7 +115,7 @@ const attributesShown = [
   'revision',
 ] as const;
 
-function infoOf(fn: PciFunction, { vpd }: Identity): Record<string, string> {
+function infoOf({ fn, match }: Listed, { vpd }: Identity): Record<string, string> {
   const info: Record<string, string> = {};
   for (const name of attributesShown) {
     const text = fn.text(name);
@@ -212,5 +123,10 @@ function infoOf(fn: PciFunction, { vpd }: Identity): Record<string, string> {
   }
   for (const [key, text] of Object.entries(vpd)) info[`vpd_${key.toLowerCase()}`] = text;
   if (fn.physicalFunction !== undefined) info['physical_function'] = fn.physicalFunction;
+  const { definition } = match;
+  if (definition !== undefined) info['definition'] = definition.id;
+  if (definition?.reset !== undefined) info['reset_wanted'] = definition.reset.join(' ');
+  if (definition?.clean !== undefined) info['clean_wanted'] = definition.clean.join(' ');
+  if (definition?.vfs?.max !== undefined) info['vfs_max'] = String(definition.vfs.max);
   return info;
 }

@@ -1,7 +1,9 @@
 /** Kind `pci`: the host's own PCI functions, by class and by rules. */
 import { defineKind, type BackendContext, type Kind } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
-import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
+import type { AttachPlan, DriverAccelerator, Health, Inventory } from '@cyborg/driver-sdk/protocol';
+import { Definitions } from '../definitions/load.ts';
+import { HealthWatch, healthByAccelerator, type HealthReader } from '../health/watch.ts';
 import { pciConfig, type PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
 import type { PciScanner } from './scanner.ts';
@@ -15,18 +17,44 @@ type Context = BackendContext<PciConfig>;
 interface Memory {
   known: KnownIdentities;
   inventory: Inventory | undefined;
+  readonly watch: HealthWatch;
 }
 
-export function openPciKind(scanner: PciScanner): Kind {
+export function openPciKind(scanner: PciScanner, healthReader: HealthReader): Kind {
   const memories = new Map<string, Memory>();
+  const catalogue = new Definitions();
+
+  function memoryOf({ backend }: Context): Memory {
+    const known = memories.get(backend);
+    if (known !== undefined) return known;
+    const memory = { known: {}, inventory: undefined, watch: new HealthWatch(healthReader) };
+    memories.set(backend, memory);
+    return memory;
+  }
 
   async function discover(context: Context): Promise<Inventory> {
-    const memory = memories.get(context.backend) ?? { known: {}, inventory: undefined };
+    const memory = memoryOf(context);
     const { config } = context;
-    const found = await scanner.scan(context, { config, known: memory.known });
+    const definitions = await catalogue.of(config);
+    const { healths } = memory.watch;
+    const found = await scanner.scan(context, {
+      config,
+      known: memory.known,
+      definitions,
+      healths,
+    });
     const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
-    memories.set(context.backend, { known: found.known, inventory });
+    memory.known = found.known;
+    memory.inventory = inventory;
+    memory.watch.follow(context, inventory, definitions);
     return inventory;
+  }
+
+  async function readHealth(context: Context): Promise<Record<string, Health>> {
+    const memory = memoryOf(context);
+    const { devices } = memory.inventory ?? (await discover(context));
+    const healths = await memory.watch.read(context);
+    return healthByAccelerator(devices, healths);
   }
 
   /** In the last inventory, or else in a new one: the driver may have been restarted since. */
@@ -39,15 +67,20 @@ export function openPciKind(scanner: PciScanner): Kind {
     title: 'PCI functions of this host, by class and by rules',
     config: pciConfig,
     delegable: [], // what hardware is listed and given out is an admin's business
-    install: (_context, { dryRun }) => {
+    install: async ({ config }, { dryRun }) => {
+      await catalogue.of(config);
       if (!dryRun) scanner.warm();
       return { status: 'ready' };
     },
     uninstall: ({ backend }, { dryRun }) => {
-      if (!dryRun) memories.delete(backend);
+      if (!dryRun) {
+        memories.get(backend)?.watch.stop();
+        memories.delete(backend);
+      }
       return { status: 'ready' };
     },
     discover,
+    health: readHealth,
     prepare: async (context, { accelerator: key, plugs }) => {
       const accelerator = await find(context, key);
       return planOf(context, { key, plugs, accelerator });
@@ -90,6 +123,12 @@ function planOf(context: Context, { key, plugs, accelerator }: PlanRequest): Att
   requireSimulated(context, 'prepare');
   if (accelerator.host_use !== null) {
     throw new DriverError('host-use', `${accelerator.name}: ${accelerator.host_use}`);
+  }
+  if (!accelerator.plans.includes('pci')) {
+    throw new DriverError(
+      'unsupported',
+      `${accelerator.name}: ${accelerator.obstacle ?? 'it has no plan'}`,
+    );
   }
   if (!plugs.includes('pci')) {
     const offer = plugs.join(', ') || 'nothing';

@@ -1,10 +1,12 @@
 /** Reads the tree and says what is there, on its arguments alone; scan-host.ts runs it in a process of its own. */
 import { PciIds } from '@cyborg/driver-sdk/pci-ids';
-import type { Inventory } from '@cyborg/driver-sdk/protocol';
+import { formatPciAddress } from '@cyborg/driver-sdk/pci';
+import type { Health, Inventory } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
-import { servicesOf } from '../functions.ts';
+import type { Definition } from '../definitions/schema.ts';
+import { ServiceCounts } from '../functions.ts';
 import type { PciConfig } from './config.ts';
-import { toDevice, type DeviceTools, type Listed } from './device.ts';
+import { toDevice, typeOf, type CardOptions, type DeviceTools, type Listed } from './device.ts';
 import { listFunctions, type PciFunction } from './function.ts';
 import { namesOfNodes } from './holders/open-nodes.ts';
 import { HolderFinder } from './holder-finder.ts';
@@ -18,6 +20,10 @@ export interface ScanInput {
   readonly isSimulated: boolean;
   readonly hostName: string;
   readonly config: PciConfig;
+  /** Those of the configuration first. */
+  readonly definitions?: readonly Definition[];
+  /** What the last reading of health found, by address. */
+  readonly healths?: Readonly<Record<string, Health>>;
   /** Addresses that this agent bound to vfio-pci itself. */
   readonly boundByUs: readonly string[];
   /** Who has nodes open is asked of the agent. */
@@ -49,7 +55,7 @@ export interface OpenScan {
 export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
   const { sysfs, proc } = input.roots;
   const functions = listFunctions(reader, sysfs);
-  const listed = selectListed(functions, input.config);
+  const listed = selectListed(functions, input);
   const tables = new HostTables(reader, {
     sysfs,
     proc,
@@ -77,8 +83,8 @@ interface Seen {
 
 function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
   const { functions, listed, tables } = seen;
-  const cards = [...listed.values()].filter(({ fn }) => !isListedBelow(fn, listed));
-  const functionsOfCards = cards.map(({ fn }) => fn);
+  const cards = toCards(listed);
+  const functionsOfCards = cards.map(({ listed: { fn } }) => fn);
   const { identities, known } = readIdentities(functionsOfCards, { reader, known: input.known });
   const keys = assignKeys(functionsOfCards, identities);
   const tools: DeviceTools = {
@@ -87,14 +93,20 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     isSimulated: input.isSimulated,
     holders: new HolderFinder(functions, tables),
     names: new PciIds(reader, input.pciIdsPaths),
+    reader,
+    typeOf,
+    healths: input.healths ?? {},
   };
+  const services = new ServiceCounts();
   const devices = cards.map((card) => {
-    const { fn } = card;
+    const { fn, match } = card.listed;
     const key = keys.get(fn.address) ?? fn.address;
     const identity = identities.get(fn.address) ?? { serial: null, vpd: {} };
-    return toDevice({ listed: card, virtual: virtualOf(fn, listed), key, identity }, tools);
+    const device = toDevice({ ...card, key, identity }, tools);
+    services.add(device, match.definition?.services);
+    return device;
   });
-  return { inventory: { devices, services: servicesOf(devices) }, known };
+  return { inventory: { devices, services: services.list() }, known };
 }
 
 /** The functions that HolderFinder asks about: those listed, their virtual functions, and neighbours of those. */
@@ -120,9 +132,9 @@ function withNeighbours(
 
 function selectListed(
   functions: ReadonlyMap<string, PciFunction>,
-  config: PciConfig,
+  { config, definitions }: ScanInput,
 ): Map<string, Listed> {
-  const matchOf = compileMatcher(config);
+  const matchOf = compileMatcher(config, definitions);
   const listed = new Map<string, Listed>();
   for (const [address, fn] of functions) {
     const match = matchOf(fn);
@@ -135,6 +147,34 @@ function selectListed(
 function isListedBelow(fn: PciFunction, listed: ReadonlyMap<string, Listed>): boolean {
   const parent = fn.physicalFunction === undefined ? undefined : listed.get(fn.physicalFunction);
   return parent?.fn.virtualFunctions.some(({ address }) => address === fn.address) ?? false;
+}
+
+/** What is a device by itself, with what is part of it. */
+function toCards(
+  listed: ReadonlyMap<string, Listed>,
+): Pick<CardOptions, 'listed' | 'virtual' | 'siblings'>[] {
+  const cards: Pick<CardOptions, 'listed' | 'virtual' | 'siblings'>[] = [];
+  const bySlot = new Map<string, Listed[]>();
+  for (const card of listed.values()) {
+    if (isListedBelow(card.fn, listed)) continue;
+    const slot = togetherSlot(card);
+    const together = slot === undefined ? undefined : bySlot.get(slot);
+    if (together !== undefined) {
+      together.push(card);
+      continue;
+    }
+    const siblings: Listed[] = [];
+    if (slot !== undefined) bySlot.set(slot, siblings);
+    cards.push({ listed: card, virtual: virtualOf(card.fn, listed), siblings });
+  }
+  return cards;
+}
+
+/** Of a function that is one device with others of its slot, by its definition: the definition and the slot. */
+function togetherSlot({ fn, match }: Listed): string | undefined {
+  const { definition } = match;
+  if (definition?.functions !== 'together' || fn.isVirtual) return undefined;
+  return `${definition.id} ${formatPciAddress({ ...fn.parsed, function: 0 })}`;
 }
 
 function virtualOf(fn: PciFunction, listed: ReadonlyMap<string, Listed>): Listed[] {

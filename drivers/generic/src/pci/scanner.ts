@@ -2,6 +2,8 @@
 import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
+import type { Health } from '@cyborg/driver-sdk/protocol';
+import type { Definition } from '../definitions/schema.ts';
 import type { PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
 import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
@@ -13,6 +15,8 @@ export interface ScanWish {
   readonly config: PciConfig;
   /** What the last scan said that it knows. */
   readonly known: KnownIdentities;
+  readonly definitions?: readonly Definition[];
+  readonly healths?: Readonly<Record<string, Health>>;
 }
 
 export class PciScanner {
@@ -46,18 +50,35 @@ export class PciScanner {
   }
 }
 
-function toScanInput(context: ScanContext, { config, known }: ScanWish): HostScanInput {
+function toScanInput(
+  context: ScanContext,
+  { config, known, definitions = [], healths = {} }: ScanWish,
+): HostScanInput {
   const { sysfs, proc } = context.roots;
   return {
     roots: { sysfs, proc },
     isSimulated: context.simulated,
     hostName: context.host.node_name,
-    config,
+    config: withoutTexts(config),
+    definitions,
+    healths: onlyUnwell(healths),
     // Another host's tree, or a recorded one, has its own processes or none.
     asksAgent: !context.simulated && proc === '/proc',
     boundByUs: [], // binding comes with VFIO
     known,
   };
+}
+
+/** They are read already. */
+function withoutTexts(config: PciConfig): PciConfig {
+  return { ...config, definitions: [] };
+}
+
+/** What is not told counts as healthy. */
+function onlyUnwell(healths: Readonly<Record<string, Health>>): Record<string, Health> {
+  return Object.fromEntries(
+    Object.entries(healths).filter(([, { status }]) => status !== 'healthy'),
+  );
 }
 
 async function askOpenNodes(
