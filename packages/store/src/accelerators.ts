@@ -48,6 +48,7 @@ export type EditableColumns = Pick<
   | 'name'
   | 'description'
   | 'labels'
+  | 'before_tenant'
   | 'reserved_for'
   | 'operator_choice'
   | 'operator_reason'
@@ -63,7 +64,11 @@ export async function updateAccelerator(
 ): Promise<void> {
   await tx
     .updateTable('accelerator')
-    .set({ ...changes, labels: JSON.stringify(changes.labels) })
+    .set({
+      ...changes,
+      labels: JSON.stringify(changes.labels),
+      before_tenant: changes.before_tenant && JSON.stringify(changes.before_tenant),
+    })
     .where('id', '=', id)
     .execute();
 }

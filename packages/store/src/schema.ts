@@ -271,6 +271,13 @@ export interface AttributeTable extends Timestamps {
   is_operators: Generated<boolean>;
 }
 
+/** What a project may write on the accelerators that it holds. */
+export interface TenantWords {
+  readonly name: string;
+  readonly description: string | null;
+  readonly labels: Strings;
+}
+
 export interface AcceleratorTable extends Timestamps, WorkItem {
   id: string;
   deployable_id: string;
@@ -281,6 +288,8 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   name: string;
   description: string | null;
   labels: JsonWithDefault<Strings>;
+  /** What a tenant has changed, as it was; a trigger puts it back when the accelerator leaves the project. */
+  before_tenant: ColumnType<TenantWords | null, string | null | undefined, string | null>;
   type: string;
   resource_class: string;
   traits: JsonWithDefault<readonly string[]>;

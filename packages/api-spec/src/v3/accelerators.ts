@@ -198,6 +198,7 @@ export const acceleratorOperations = {
       summary: 'Name, label, offer, withhold or reserve an accelerator',
       description:
         "`state` and `reserved_for` are an admin's; `description` a manager's; `name` and `labels` also a member's, for what their project holds. " +
+        'What a project writes lasts until it lets go. ' +
         '`state: available` approves; from cleaning_failed it needs a `reason`.',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),

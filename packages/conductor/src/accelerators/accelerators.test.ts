@@ -177,6 +177,36 @@ describe('accelerators', () => {
     });
   });
 
+  it('lose what a tenant wrote on them when the tenant lets go, and keep what an admin wrote', async ({
+    expect,
+  }) => {
+    const { database, deps, host, accelerators, attachments, hold, list, edit } = await setUp(1);
+    await using _ = database;
+    await edit(admin, 0, { description: 'rack 4' });
+    const instanceId = await hold(0, 'alpha');
+    await edit(alpha, 0, { name: 'secret-plan', labels: { customer: 'acme' } });
+    await edit(callerOf('manager', 'alpha'), 0, { description: 'for acme' });
+    await edit(admin, 0, { labels: { rack: '5' } });
+    expect((await list(admin))[0]).toMatchObject({ name: 'secret-plan', description: 'for acme' });
+    await attachments.deleteAttachments(admin, {
+      params: { instance_id: instanceId },
+      query: {},
+      body: undefined,
+    });
+    await obey(deps, host);
+    expect((await list(admin))[0]).toMatchObject({
+      state: 'available',
+      name: accelerators[0]!.name,
+      description: 'rack 4',
+      labels: { rack: '5' },
+    });
+    await hold(0, 'beta');
+    expect((await list(callerOf('member', 'beta')))[0]).toMatchObject({
+      name: accelerators[0]!.name,
+      labels: { rack: '5' },
+    });
+  });
+
   it('are offered and withheld by an admin, never against what their host does', async ({
     expect,
   }) => {

@@ -10,6 +10,7 @@ import {
   type ListedAcceleratorRow,
 } from '@cyborg/store/accelerators';
 import { lockAccelerators } from '@cyborg/store/holdings';
+import type { TenantWords } from '@cyborg/store/schema';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
@@ -97,7 +98,10 @@ async function plan(
   if (row === undefined) throw acceleratorNotFound(id);
   checkIfMatch(input.ifMatch, row, `Accelerator ${row.name}`);
   checkMayEdit(caller, row, input.body);
-  return { row, next: edited(row, input.body) };
+  return {
+    row,
+    next: { ...edited(row, input.body), before_tenant: beforeTenant(row, caller, input.body) },
+  };
 }
 
 /** @throws ServiceError `forbidden`, naming the field and whose it is. */
@@ -117,9 +121,31 @@ function checkMayEdit(caller: Caller, row: ListedAcceleratorRow, edit: Accelerat
   }
 }
 
-function edited(row: ListedAcceleratorRow, edit: AcceleratorEdit): EditableColumns {
+/** What a tenant writes lasts as long as the tenant holds it; what an admin writes stays. */
+function beforeTenant(
+  row: ListedAcceleratorRow,
+  caller: Caller,
+  { name, description, labels }: AcceleratorEdit,
+): TenantWords | null {
+  if (!isAdmin(caller)) {
+    const { name, description, labels } = row;
+    return row.before_tenant ?? { name, description, labels };
+  }
+  if (row.before_tenant === null) return null;
+  return {
+    ...row.before_tenant,
+    ...(name !== undefined && { name }),
+    ...(description !== undefined && { description }),
+    ...(labels !== undefined && { labels }),
+  };
+}
+
+function edited(
+  row: ListedAcceleratorRow,
+  edit: AcceleratorEdit,
+): Omit<EditableColumns, 'before_tenant'> {
   const { reason: _reason, state: _state, ...plain } = edit;
-  const next: EditableColumns = {
+  const next: Omit<EditableColumns, 'before_tenant'> = {
     name: plain.name ?? row.name,
     description: plain.description === undefined ? row.description : plain.description,
     labels: plain.labels ?? row.labels,

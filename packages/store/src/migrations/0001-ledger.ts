@@ -235,6 +235,7 @@ const statements = [
     name text not null,
     description text,
     labels jsonb not null default '{}',
+    before_tenant jsonb,
     type text not null,
     resource_class text not null,
     traits jsonb not null default '[]',
@@ -281,6 +282,17 @@ const statements = [
   `create index accelerator_instance on accelerator (instance_id, id) where instance_id is not null`,
   `create index accelerator_deployable on accelerator (deployable_id)`,
   `create index accelerator_device on accelerator (device_id) include (state)`,
+  // Whatever path takes an accelerator from a project, what the project wrote on it does not reach the next one.
+  `create function forget_tenant() returns trigger language plpgsql as $$ begin
+    new.name := old.before_tenant->>'name';
+    new.description := old.before_tenant->>'description';
+    new.labels := old.before_tenant->'labels';
+    new.before_tenant := null;
+    return new;
+  end $$`,
+  `create trigger accelerator_forget_tenant before update of project_id on accelerator for each row
+    when (old.before_tenant is not null and new.project_id is distinct from old.project_id)
+    execute function forget_tenant()`,
   `create table instance (
     id uuid primary key,
     host_id uuid not null references host on delete cascade,
