@@ -28,6 +28,23 @@ export const defaultLimits = {
   reserveLockWaitMs: 2000,
   /** A v2 bind that finds only accelerators that are being cleaned waits this long for one. */
   bindWaitSeconds: 30,
+  /** * A v2 bind that must write a program image first is answered after this at the latest: BindStarted, then an event. */
+  bindInlineSeconds: 50,
+  /** A v2 call that programs a deployable waits this long for its end. */
+  programInlineSeconds: 60,
+  /** A program image that is not in its card within this has failed. */
+  programDeadlineSeconds: 600,
+  programImageBytesMax: 256 * 1024 * 1024,
+  /** Of all images on their way to hosts. */
+  stagedImagesBytesMax: 1024 * 1024 * 1024,
+  /** An image that nobody has used for so long is forgotten. */
+  stagedImageSeconds: 3600,
+  stagingsAtOnceMax: 4,
+  /** Between two tries to fetch an image: first, and at most. */
+  stagingRetryFirstMs: 500,
+  stagingRetryMaxMs: 15_000,
+  /** What became of a programming is remembered for so long. */
+  programmingKeptSeconds: 86_400,
   /** Accelerator requests that one v2 call may make or change. */
   arqsPerRequestMax: 256,
   /** Dispatch and the sequencer wait so long after a wake-up: many requests at once are one pass. */

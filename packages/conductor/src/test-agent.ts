@@ -3,9 +3,10 @@ import type { ConductorDeps } from './deps.ts';
 import { listOrders, type OrderView } from './orders/orders.ts';
 import { applyOutcomes, type Outcome } from './orders/outcomes.ts';
 import { dispatchAttachments } from './reconcilers/dispatch-attachments.ts';
+import { applyProgramOutcomes } from './programs/report-outcomes.ts';
 import { act } from './transaction.ts';
 
-const done = { attach: 'attached', detach: 'released', clean: 'cleaned' } as const;
+const done = { attach: 'attached', detach: 'released', clean: 'cleaned', update: 'updated' } as const;
 
 export function outcomeOf(order: OrderView, changes: Partial<Outcome> = {}): Outcome {
   return {
@@ -20,12 +21,14 @@ export function outcomeOf(order: OrderView, changes: Partial<Outcome> = {}): Out
   };
 }
 
-export function report(
+export async function report(
   deps: ConductorDeps,
   host: { readonly id: string },
   outcomes: readonly Outcome[],
 ): Promise<void> {
-  return act(deps, (current) => applyOutcomes(current, deps, { host, outcomes }));
+  await act(deps, (current) => applyOutcomes(current, deps, { host, outcomes }));
+  const updates = outcomes.filter(({ kind }) => kind === 'update');
+  await applyProgramOutcomes(deps, host, updates);
 }
 
 export async function ordersOf(

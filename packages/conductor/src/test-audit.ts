@@ -80,6 +80,8 @@ export async function brokenInvariants(db: Db): Promise<string[]> {
     if (row.state === 'detaching' && row.epoch <= row.device_epoch) {
       broken.push(`${row.id} is taken back under the epoch that gave it`);
     }
+    // A bind whose program image could not be written.
+    if (row.state === 'failed' && row.accelerator_id === null) continue;
     const accelerator = accelerators.find(({ id }) => id === row.accelerator_id);
     if (accelerator?.attachment_id !== row.id)
       broken.push(`${row.id} is ${row.state}, its accelerator has another`);

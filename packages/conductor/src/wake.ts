@@ -12,6 +12,8 @@ export type Topic =
   | 'events'
   /** An accelerator is clean, or stays out. */
   | 'cleaned'
+  /** A program image is to be fetched, or has been written or not. */
+  | 'programs'
   /** Nova is to be told something. */
   | 'nova-events'
   /** A reconciler of this process has work, as the re-check found. */

@@ -44,12 +44,13 @@ export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> =
         adopt: 'attached',
       },
     },
-    // `unreserve`: nothing was prepared on the host. `take`: something was.
+    // `unreserve`: nothing was prepared on the host. `take`: something was. `update`: its image is still being written.
     reserved: {
       settled: false,
       on: {
         unreserve: 'available',
         'update-withheld': 'withheld',
+        update: 'updating',
         take: 'cleaning',
         attach: 'attached',
       },

@@ -7,6 +7,7 @@ export type WithheldReason =
   | 'operator'
   | 'unhealthy'
   | 'cannot be given'
+  | 'programming failed'
   | 'absent'
   | 'stale'
   | 'not reported yet';
@@ -30,6 +31,8 @@ export interface OfferingFacts {
   readonly obstacle: string | null;
   /** Beside what else the driver says. */
   readonly lacksApproval: boolean;
+  /** Why the last writing of a program image failed: what is in the card now, nobody knows. */
+  readonly programFailure: string | null;
   readonly presence: Presence;
   readonly health: HealthStatus;
 }
@@ -51,6 +54,7 @@ export function offeringOf(facts: OfferingFacts): Offering {
   if (facts.presence === 'stale') return withheld('stale');
   if (facts.operatorChoice === 'withhold') return withheld('operator', facts.operatorReason);
   if (facts.health === 'failed') return withheld('unhealthy');
+  if (facts.programFailure !== null) return withheld('programming failed', facts.programFailure);
   if (facts.obstacle !== null) {
     const isApproved = facts.operatorChoice === 'offer' || !facts.lacksApproval;
     return withheld(isApproved ? 'cannot be given' : 'not approved', facts.obstacle);

@@ -36,6 +36,8 @@ const acceleratorColumns = [
   'instance_id',
   'project_id',
   'operation_id',
+  'programming_id',
+  'program_failure',
   'trace_parent',
   'updated_at',
 ] as const;
@@ -53,6 +55,7 @@ const attachmentColumns = [
   'was_bound',
   'hostname',
   'operation_id',
+  'bind_id',
   'trace_parent',
   'updated_at',
 ] as const;

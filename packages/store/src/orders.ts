@@ -8,7 +8,7 @@ import type { Database } from './schema.ts';
 
 /** The agent API's `Order`. */
 export interface OrderRow {
-  readonly kind: 'attach' | 'detach' | 'clean';
+  readonly kind: 'attach' | 'detach' | 'clean' | 'update';
   readonly attachment_id: string | null;
   readonly accelerator_id: string;
   readonly accelerator_key: string;
@@ -21,6 +21,18 @@ export interface OrderRow {
   readonly trace_parent: string | null;
   /** For clean: of the PCI function. */
   readonly address: string | null;
+  /** For update. */
+  readonly image: OrderedImage | null;
+}
+
+export interface OrderedImage {
+  readonly name: string;
+  readonly sha256: string;
+  readonly size_bytes: number;
+  /** From when it was ordered. */
+  readonly deadline_seconds: number;
+  /** Of the same deployable: none of them may be held, either. */
+  readonly others: readonly string[];
 }
 
 /** The agent API's `Held`. */
@@ -50,15 +62,23 @@ export async function listHostOrders(
   const { rows } = await sql<OrderRow>`
     select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
       a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
-      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address
+      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address, null::jsonb as image
     from attachment t join accelerator a on a.id = t.accelerator_id join backend b on b.id = a.backend_id
     where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
     union all
     select 'clean', null, a.id, coalesce(twin.key, a.key), coalesce(twin.backend_id, a.backend_id), a.epoch,
-      a.epoch, null, 'none', false, a.trace_parent, ${address}
+      a.epoch, null, 'none', false, a.trace_parent, ${address}, null
     from accelerator a join backend b on b.id = a.backend_id
       left join lateral ${twins} as twin on ${isGone}
     where a.host_id = ${hostId} and a.state = 'cleaning' and (not ${isGone} or twin.key is not null)
+    union all
+    select 'update', null, a.id, a.key, a.backend_id, p.epoch, p.epoch, null, 'none', false, p.trace_parent, ${address},
+      jsonb_build_object('name', p.image_name, 'sha256', i.sha256, 'size_bytes', i.size_bytes,
+        'deadline_seconds', ceil(extract(epoch from p.deadline_at - p.created_at))::integer,
+        'others', (select coalesce(jsonb_agg(o.id order by o.id), '[]') from accelerator o
+          where o.deployable_id = p.deployable_id and o.id <> a.id))
+    from programming p join accelerator a on a.id = p.accelerator_id join staged_image i on i.id = p.staged_image_id
+    where p.host_id = ${hostId} and p.state = 'writing'
     order by kind desc, epoch, accelerator_id limit ${limit}`.execute(db);
   return rows;
 }
@@ -87,7 +107,10 @@ export function orderPrints(
       where host_id = any(${hostIds}::uuid[]) and state in ('attaching', 'detaching')
       union all
       select host_id, concat(id, state, epoch) from accelerator
-      where host_id = any(${hostIds}::uuid[]) and state = 'cleaning') as waiting
+      where host_id = any(${hostIds}::uuid[]) and state = 'cleaning'
+      union all
+      select host_id, concat(id, state, epoch) from programming
+      where host_id = any(${hostIds}::uuid[]) and state = 'writing') as waiting
     group by host_id`;
 }
 

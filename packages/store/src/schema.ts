@@ -11,26 +11,21 @@ import type { OperationKind, OperationState } from '@cyborg/model/operation-life
 import type { HealthStatus } from '@cyborg/model/offering';
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
 
-/** A jsonb column: read as its value, written as JSON text (pg would write an array as a PostgreSQL array). */
-type Json<T> = ColumnType<T, string, string>;
-type JsonWithDefault<T> = ColumnType<T, string | undefined, string>;
-type Instant = ColumnType<Date, Date, Date>;
-/** int8, read as a number: epochs and event numbers stay below 2^53 (connect.ts sets the parser). */
-type BigInteger = number;
-export type Strings = Readonly<Record<string, string>>;
-
-interface Timestamps {
-  created_at: Instant;
-  updated_at: Instant | null;
-}
-
-/** The state row is the work item. */
-interface WorkItem {
-  next_attempt_at: Instant | null;
-  attempts: Generated<number>;
-  claimed_by: string | null;
-  claim_expires_at: Instant | null;
-}
+import type {
+  BigInteger,
+  Instant,
+  Json,
+  JsonWithDefault,
+  Strings,
+  Timestamps,
+  WorkItem,
+} from './schema-columns.ts';
+import type {
+  ArqBindTable,
+  ProgrammingTable,
+  StagedImagePieceTable,
+  StagedImageTable,
+} from './schema-programs.ts';
 
 export interface LedgerTable extends Timestamps {
   only_row: Generated<boolean>;
@@ -259,7 +254,10 @@ export interface DeployableTable extends Timestamps {
   in_v2: Generated<boolean>;
   /** Of its resource provider; null = does not bind through v2. */
   rp_uuid: string | null;
+  /** Glance's id of the image that was written last; null = none, or unknown after a failure. */
   bitstream_id: string | null;
+  /** Of that image: what it makes of the card. */
+  function_id: string | null;
 }
 
 export interface AttributeTable extends Timestamps {
@@ -317,6 +315,10 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   project_id: string | null;
   /** That waits for it to be clean. */
   operation_id: string | null;
+  /** Of the programming that writes its deployable now. */
+  programming_id: string | null;
+  /** Why the last writing of its deployable failed; until another succeeds, it is withheld. */
+  program_failure: string | null;
   created_by_request: Generated<boolean>;
   /** W3C traceparent of what it was last changed for, as far as that was traced. */
   trace_parent: string | null;
@@ -398,6 +400,8 @@ export interface AttachmentTable extends Timestamps, WorkItem {
   operation_id: string | null;
   /** Placement's, under the attachment's own id: to be made before the host is told, or there; null: none. */
   allocation: 'wanted' | 'made' | null;
+  /** v2: of the PATCH that binds it after a program image was written. */
+  bind_id: string | null;
   /** W3C traceparent of what it was last changed for, as far as that was traced. */
   trace_parent: string | null;
 }
@@ -541,6 +545,10 @@ export interface Database {
   device_profile: DeviceProfileTable;
   operation: OperationTable;
   attachment: AttachmentTable;
+  arq_bind: ArqBindTable;
+  staged_image: StagedImageTable;
+  staged_image_piece: StagedImagePieceTable;
+  programming: ProgrammingTable;
   nova_event: NovaEventTable;
   nova_server: NovaServerTable;
   nova_watch: NovaWatchTable;

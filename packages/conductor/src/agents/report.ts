@@ -3,6 +3,7 @@ import type { ConductorDeps } from '../deps.ts';
 import { applyListing, type InstanceListing } from '../instances/listings.ts';
 import { applyObservations, type Observation } from '../orders/observations.ts';
 import { applyOutcomes, type Outcome } from '../orders/outcomes.ts';
+import { applyProgramOutcomes } from '../programs/report-outcomes.ts';
 import { act } from '../transaction.ts';
 import { applyBackendReports, type BackendReport } from './backend-reports.ts';
 import type { AgentHost } from './credentials.ts';
@@ -46,5 +47,7 @@ export async function takeReport(
       await applyUnclaimed(deps, running, { host, found: body.unclaimed });
     }
   });
+  const updates = body.outcomes.filter(({ kind }) => kind === 'update');
+  await applyProgramOutcomes(deps, host, updates);
   return null;
 }

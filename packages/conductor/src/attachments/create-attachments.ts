@@ -239,6 +239,7 @@ function giveOne(
     hostname: null,
     operation_id: operationId,
     allocation: isCounted ? 'wanted' : null,
+    bind_id: null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,

@@ -27,6 +27,7 @@ import {
   type AcceleratorRow,
 } from './rows.ts';
 import { applyServices } from './services.ts';
+import { withPrograms } from './programs.ts';
 import { letOthersLookAgain, readTaken } from './taken.ts';
 
 /** @returns whether anything changed. */
@@ -36,7 +37,8 @@ export async function applyInventory(
   given: { readonly backend: InventoryTarget; readonly inventory: ReportedInventory },
 ): Promise<boolean> {
   const known = await readKnown(act.tx, given.backend.id);
-  const applying: Applying = { deps, act, ...given, known, events: [] };
+  const inventory = withPrograms(given.inventory, known, given.backend.driver_id);
+  const applying: Applying = { deps, act, ...given, inventory, known, events: [] };
   const deviceIds = await applyDevices(applying);
   const deployableIds = await applyDeployables(applying, deviceIds);
   await applyAttributes(applying, deployableIds);

@@ -14,7 +14,8 @@ import {
   type AcceleratorRow,
 } from './rows.ts';
 
-type Judged = AcceleratorFacts & Pick<AcceleratorRow, 'operator_choice' | 'operator_reason'>;
+type Judged = AcceleratorFacts &
+  Pick<AcceleratorRow, 'operator_choice' | 'operator_reason' | 'program_failure'>;
 
 /** What the ledger knows of an accelerator decides; who holds it and since when does not. */
 export function offeringOfRow(row: Judged): Offering {
@@ -25,13 +26,15 @@ export function offeringOfRow(row: Judged): Offering {
     hostUse: row.host_use,
     obstacle: row.obstacle,
     lacksApproval: row.driver_reason === notApproved,
+    programFailure: row.program_failure,
     presence: row.presence,
     health: row.health,
   });
 }
 
 export function offeringOfNew(facts: AcceleratorFacts): Offering {
-  return offeringOfRow({ ...facts, operator_choice: null, operator_reason: null });
+  const undecided = { operator_choice: null, operator_reason: null, program_failure: null };
+  return offeringOfRow({ ...facts, ...undecided });
 }
 
 /** Rows are locked here: an attach may be taking one of them just now. */

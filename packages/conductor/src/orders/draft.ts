@@ -141,7 +141,14 @@ export function attachmentOf(draft: Draft, acceleratorId: string): AttachmentRow
 export type AcceleratorChanges = Partial<
   Pick<
     AcceleratorRow,
-    'reason' | 'epoch' | 'attachment_id' | 'instance_id' | 'project_id' | 'operation_id'
+    | 'reason'
+    | 'epoch'
+    | 'attachment_id'
+    | 'instance_id'
+    | 'project_id'
+    | 'operation_id'
+    | 'programming_id'
+    | 'program_failure'
   >
 >;
 export type AttachmentChanges = Partial<
@@ -158,6 +165,7 @@ export type AttachmentChanges = Partial<
     | 'project_id'
     | 'was_bound'
     | 'hostname'
+    | 'bind_id'
   >
 >;
 

@@ -25,7 +25,7 @@ import { putBack, release, take, takeAll } from './taking.ts';
 
 /** The agent API's `OrderOutcome`. */
 export interface Outcome {
-  readonly kind: 'attach' | 'detach' | 'clean';
+  readonly kind: 'attach' | 'detach' | 'clean' | 'update';
   readonly attachment_id: string | null;
   readonly accelerator_id: string;
   readonly epoch: number;
@@ -35,11 +35,15 @@ export interface Outcome {
     | 'released'
     | 'cleaned'
     | 'clean_failed'
+    | 'updated'
+    | 'update_failed'
     | 'held'
     | 'refused'
     | 'retrying';
   readonly message: string | null;
   readonly evidence: readonly string[];
+  /** For update: how far it is. */
+  readonly percent?: number | undefined;
   /** Of the agent's span. */
   readonly trace_parent?: string | null | undefined;
 }
@@ -80,6 +84,7 @@ function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRo
     tellRefused(draft, outcome, accelerator);
     return;
   }
+  if (outcome.kind === 'update') return; // programs/report-outcomes.ts
   if (outcome.kind === 'clean') {
     const isCurrent = accelerator.state === 'cleaning' && accelerator.epoch === outcome.epoch;
     if (isCurrent) applyCleaning(draft, outcome, accelerator);

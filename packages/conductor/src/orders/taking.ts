@@ -118,7 +118,8 @@ export function letGo(
   startCleaning(draft, raised, { operationId: null });
 }
 
-const unbound = {
+/** A request that holds nothing any more, and may be bound again. */
+export const unbound = {
   accelerator_id: null,
   host_id: null,
   instance_id: null,
@@ -128,12 +129,20 @@ const unbound = {
   reason: null,
 } as const;
 
-/** Cleaned: back on offer, or withheld for a reason that came up meanwhile. */
+/** Back on offer, or withheld for a reason that came up meanwhile; out until the end of a writing that goes on. */
 export function putBack(
   draft: Draft,
   accelerator: AcceleratorRow,
   kind: 'cleaned' | 'unreserved',
 ): void {
+  if (kind === 'unreserved' && accelerator.programming_id !== null) {
+    const reason = 'a program image is being written';
+    moveAccelerator(draft, accelerator, {
+      event: 'update',
+      changes: { ...unheld, reason, operation_id: null },
+    });
+    return;
+  }
   const offering = offeringOfRow(accelerator);
   const events = {
     cleaned: { available: 'clean', withheld: 'clean-withheld' },

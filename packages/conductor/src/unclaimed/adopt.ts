@@ -192,6 +192,7 @@ function newEntry({ act: { now } }: Draft, caller: Caller, entry: Entry): NewAtt
     hostname: null,
     operation_id: null,
     allocation: null,
+    bind_id: null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,

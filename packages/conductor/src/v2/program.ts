@@ -1,10 +1,14 @@
 /** `PATCH /v2/deployables/{uuid}/program`: what it takes, and who does it. */
 import type { Caller } from '@cyborg/model/caller';
 import { V2Fault } from '@cyborg/model/v2/fault';
+import { findProgramming } from '@cyborg/store/programs';
 import { toUuid } from '@cyborg/model/v2/uuid';
 import type { V2DeployableRow } from '@cyborg/store/v2/deployables';
 
 import type { ConductorDeps } from '../deps.ts';
+import { resolveImage } from '../programs/resolve-image.ts';
+import { startProgramming } from '../programs/start.ts';
+import { makeWaiter } from '../waiter.ts';
 
 const internal = ['created_at', 'id', 'links', 'updated_at', 'uuid', 'name', 'num_accelerators'];
 const operations = ['add', 'replace', 'remove'];
@@ -63,24 +67,42 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /**
- * Has the deployable's driver write an image.
+ * Has the deployable's driver write an image, and waits for the end, at most `programInlineSeconds`.
  *
- * No driver of this version announces `update` (driver protocol), so it is refused as upstream refuses what a driver
- * cannot do.
- *
- * @throws V2Fault 500
+ * @throws V2Fault 404, 400 or 503 for the image; 409 while the card is held; 500 when it could not be written, or takes
+ * longer: then it goes on.
  */
 export async function programDeployable(
-  _deps: ConductorDeps,
+  deps: ConductorDeps,
   given: {
     readonly caller: Caller;
     readonly deployable: V2DeployableRow;
     readonly imageId: string;
   },
 ): Promise<void> {
-  const { name, driver_id } = given.deployable;
-  throw new V2Fault(
-    500,
-    `FPGA programming failed with return unsupported: driver ${driver_id} of deployable ${name} cannot write images.`,
-  );
+  const { caller, deployable, imageId } = given;
+  const over = new AbortController();
+  const seconds = deps.limits.programInlineSeconds;
+  using _timer = deps.clock.setTimer(seconds * 1000, () => over.abort());
+  const image = await resolveImage(deps, { by: 'image', id: imageId }, over.signal);
+  using waiter = makeWaiter(deps, 'programs');
+  const id = await startProgramming(deps, {
+    deployableId: deployable.id,
+    image,
+    by: { userId: caller.userId, projectId: caller.projectId },
+  });
+  for (;;) {
+    const row = await findProgramming(deps.db, id);
+    if (row === undefined || row.state === 'succeeded') return;
+    if (row.state === 'failed') {
+      throw new V2Fault(500, `FPGA programming failed with return ${row.reason ?? 'no reason'}`);
+    }
+    if (over.signal.aborted) {
+      throw new V2Fault(
+        500,
+        `Timed out waiting ${seconds} s for deployable ${deployable.name} to be programmed (${row.state}, ${row.progress_percent} %); it goes on.`,
+      );
+    }
+    await waiter.wait(over.signal);
+  }
 }

@@ -4,6 +4,9 @@
  */
 import { sql, type Kysely } from 'kysely';
 
+import { novaTables } from './nova-tables.ts';
+import { programTables } from './program-tables.ts';
+
 const statements = [
   `create table ledger (
     only_row boolean primary key default true check (only_row),
@@ -205,6 +208,7 @@ const statements = [
     in_v2 boolean not null default false,
     rp_uuid uuid,
     bitstream_id uuid,
+    function_id text,
     created_at timestamptz not null,
     updated_at timestamptz,
     unique (device_id, key)
@@ -259,6 +263,8 @@ const statements = [
     instance_id uuid,
     project_id text,
     operation_id uuid,
+    programming_id uuid,
+    program_failure text,
     created_by_request boolean not null default false,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
@@ -281,6 +287,7 @@ const statements = [
   `create index accelerator_reserved_for on accelerator (reserved_for, id) where reserved_for is not null`,
   `create index accelerator_instance on accelerator (instance_id, id) where instance_id is not null`,
   `create index accelerator_deployable on accelerator (deployable_id)`,
+  `create index accelerator_programming on accelerator (programming_id) where programming_id is not null`,
   `create index accelerator_device on accelerator (device_id) include (state)`,
   // Whatever path takes an accelerator from a project, what the project wrote on it does not reach the next one.
   `create function forget_tenant() returns trigger language plpgsql as $$ begin
@@ -371,6 +378,7 @@ const statements = [
     hostname text,
     operation_id uuid,
     allocation text check (allocation in ('wanted', 'made')),
+    bind_id uuid,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
     claimed_by uuid,
@@ -392,45 +400,9 @@ const statements = [
   `create index attachment_number on attachment (number) where state <> 'released'`,
   `create index attachment_operation on attachment (operation_id) where operation_id is not null and state in ('reserved', 'attaching', 'detaching')`,
   `create index attachment_profile on attachment (profile_id) where profile_id is not null`,
-  // The outbox of what Nova is to be told; a row goes when Nova has it or the instance is gone.
-  `create table nova_event (
-    id uuid primary key,
-    attachment_id uuid not null references attachment on delete cascade,
-    instance_id uuid not null,
-    status text not null check (status in ('completed', 'failed')),
-    next_attempt_at timestamptz,
-    attempts integer not null default 0,
-    claimed_by uuid,
-    claim_expires_at timestamptz,
-    created_at timestamptz not null
-  )`,
-  `create index nova_event_attachment on nova_event (attachment_id)`,
-  `create index nova_event_due on nova_event (next_attempt_at nulls first, created_at)`,
-  // What Nova last said of an instance; without a row, it has not been asked yet.
-  `create table nova_server (
-    instance_id uuid primary key references instance on delete cascade,
-    status text,
-    task_state text,
-    is_locked boolean not null default false,
-    host text,
-    node_name text,
-    gone_at timestamptz,
-    looked_at timestamptz,
-    next_attempt_at timestamptz,
-    attempts integer not null default 0,
-    claimed_by uuid,
-    claim_expires_at timestamptz
-  )`,
-  `create index nova_server_due on nova_server (next_attempt_at)`,
-  // Up to where Nova's changes have been read.
-  `create table nova_watch (
-    only_row boolean primary key default true check (only_row),
-    read_until timestamptz,
-    next_attempt_at timestamptz,
-    claimed_by uuid,
-    claim_expires_at timestamptz
-  )`,
-  `insert into nova_watch (only_row) values (true)`,
+  `create index attachment_bind on attachment (bind_id) where bind_id is not null and state = 'reserved'`,
+  ...programTables,
+  ...novaTables,
   // What was written to Placement. No references: a row outlives its deployable until its provider is gone.
   `create table placement_provider (
     rp_uuid uuid primary key,

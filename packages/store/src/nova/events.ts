@@ -26,8 +26,8 @@ export function hasDueNovaEvents(now: Date): RawBuilder<boolean> {
 export async function dropStaleNovaEvents(db: Kysely<Database>): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from nova_event e using attachment t
-    where t.id = e.attachment_id and e.status = 'completed'
-      and (t.state <> 'attached' or t.instance_id is distinct from e.instance_id)`.execute(db);
+    where t.id = e.attachment_id and (t.instance_id is distinct from e.instance_id
+      or t.state <> case e.status when 'completed' then 'attached' else 'failed' end)`.execute(db);
   return Number(numAffectedRows ?? 0);
 }
 

@@ -13,6 +13,8 @@ export interface ArqRow {
   readonly state: Exclude<AttachmentState, 'released'>;
   readonly origin: AttachmentOrigin;
   readonly was_bound: boolean;
+  /** Its bind has failed, and Nova has yet to hear of it. */
+  readonly is_failure_untold: boolean;
   readonly instance_id: string | null;
   readonly project_id: string;
   readonly profile_name: string | null;
@@ -46,6 +48,7 @@ export async function listArqs(
 ): Promise<ArqRow[]> {
   const { rows } = await sql<ArqRow>`
     select t.id, t.number, t.state, t.origin, t.was_bound, t.instance_id, t.project_id, p.name as profile_name,
+      t.state = 'failed' and exists (${untold(sql`t.id`)}) as is_failure_untold,
       t.profile_group, coalesce(t.hostname, h.node_name) as hostname, d.rp_uuid, t.accelerator_id, a.plans,
       a.attach_info, t.created_at, t.updated_at
     from (select * from attachment where ${matches(filter)} and number > ${after}
@@ -62,8 +65,14 @@ export async function listArqs(
 export async function hasUnresolved(db: Kysely<Database>, filter: ArqFilter): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from attachment where ${matches(filter)}
-      and state <> all(${[...resolvedStates]})) as found`.execute(db);
+      and (state <> all(${[...resolvedStates]})
+        or (state = 'failed' and exists (${untold(sql`attachment.id`)})))) as found`.execute(db);
   return rows[0]?.found === true;
+}
+
+/** A compute service that reads "failed" for itself would start the server without its accelerators. */
+function untold(id: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`select from nova_event e where e.attachment_id = ${id} and e.status = 'failed'`;
 }
 
 function matches({ projectId, ids, instanceId, isResolved }: ArqFilter): RawBuilder<SqlBool> {
@@ -179,6 +188,7 @@ export interface ProviderState {
   /** Whatever its state. */
   readonly bindable: number;
   readonly available: number;
+  /** Or being programmed. */
   readonly cleaning: number;
 }
 
@@ -191,7 +201,7 @@ export async function readProvider(
   const { rows } = await sql<ProviderState>`
     select d.number, count(a.id) filter (where ${bindable}) as bindable,
       count(a.id) filter (where a.state = 'available' and ${isGivable}) as available,
-      count(a.id) filter (where a.state = 'cleaning' and ${isGivable}) as cleaning
+      count(a.id) filter (where a.state in ('cleaning', 'updating') and ${isGivable}) as cleaning
     from deployable d left join accelerator a on a.deployable_id = d.id
     left join backend b on b.id = a.backend_id left join host h on h.id = a.host_id
     where d.rp_uuid = ${rpUuid}::uuid group by d.number order by d.number limit 1`.execute(tx);

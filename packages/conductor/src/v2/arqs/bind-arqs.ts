@@ -33,13 +33,14 @@ export interface BindStep extends Omit<Binding, 'projectId'> {
 }
 
 /**
+ * @param bindId  of the bind that goes on when images are written: until then they are only reserved
  * @throws V2Fault 400, 404 or 500 in upstream's words; 403 when a project's quota is used up
  * @throws BindShortage
  */
 export async function bindAll(
   draft: Draft,
   steps: readonly BindStep[],
-  locking: BindLocking,
+  { locking, bindId }: { readonly locking: BindLocking; readonly bindId: string | null },
 ): Promise<void> {
   for (const { row } of steps) checkState(row);
   const { tx } = draft.act;
@@ -55,7 +56,7 @@ export async function bindAll(
     }
   }
   await checkV2Quota(tx, quotas, picks);
-  for (const { step, accelerator } of picks) give(draft, step, accelerator);
+  for (const { step, accelerator } of picks) give(draft, { step, accelerator, bindId });
 }
 
 /** Only what is new or unbound may be bound. */
@@ -96,7 +97,13 @@ function noProvider(rpUuid: string): V2Fault {
   return notFound('Deployable', `with resource provider uuid=${rpUuid}`);
 }
 
-function give(draft: Draft, step: BindStep, accelerator: AcceleratorRow): void {
+interface Giving {
+  readonly step: BindStep;
+  readonly accelerator: AcceleratorRow;
+  readonly bindId: string | null;
+}
+
+function give(draft: Draft, { step, accelerator, bindId }: Giving): void {
   const { row, projectId, instanceId, hostname } = step;
   const epoch = nextEpoch(accelerator.epoch, draft.ledger.incarnation);
   draft.accelerators.set(accelerator.id, accelerator);
@@ -115,8 +122,10 @@ function give(draft: Draft, step: BindStep, accelerator: AcceleratorRow): void {
     device_epoch: epoch,
     observed: 'unknown',
     reason: null,
+    bind_id: bindId,
   } as const;
   const begun = moveAttachment(draft, row, { event: 'reserve', changes });
+  if (bindId !== null) return;
   const attaching = moveAttachment(draft, begun, { event: 'dispatch' });
   moveAttachment(draft, attaching, { event: 'plugged' });
   moveAccelerator(draft, reserved, { event: 'attach' });

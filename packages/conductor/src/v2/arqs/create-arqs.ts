@@ -73,6 +73,7 @@ function newArq({ now }: Act, { id, caller, profileId, group }: NewArq): NewAtta
     hostname: null,
     operation_id: null,
     allocation: null,
+    bind_id: null,
     next_attempt_at: null,
     attempts: 0,
     claimed_by: null,

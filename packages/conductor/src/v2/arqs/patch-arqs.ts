@@ -13,6 +13,14 @@ import { act, type Act } from '../../transaction.ts';
 import { makeWaiter } from '../../waiter.ts';
 import { openArqDraft } from './arq-draft.ts';
 import { bindAll, BindShortage, type BindStep } from './bind-arqs.ts';
+import {
+  awaitBind,
+  beginPrograms,
+  CardChanged,
+  findPrograms,
+  lockPrograms,
+  type WantedPrograms,
+} from './bind-programs.ts';
 import type { Freed } from './delete-arqs.ts';
 import { unbindArq } from './end-arqs.ts';
 import { badPatch, parsePatch, type ArqPatch } from './parse-patch.ts';
@@ -29,10 +37,11 @@ export interface PatchArqs {
 }
 
 /**
- * A bind that finds only accelerators that are being cleaned waits for one, at most `bindWaitSeconds`.
+ * A bind that finds only accelerators that are being cleaned waits for one, at most `bindWaitSeconds`. One that must have
+ * a program image written first is held up to `bindInlineSeconds`, and goes on after that.
  *
  * @returns what its unbinds have freed
- * @throws V2Fault; then nothing has changed
+ * @throws V2Fault; then nothing has changed, unless the writing of an image was begun: then its requests are BindFailed
  */
 export async function patchArqs(
   deps: ConductorDeps,
@@ -41,14 +50,53 @@ export async function patchArqs(
   const arqsMax = deps.limits.arqsPerRequestMax;
   const patch = parsePatch({ caller, body, minor, arqsMax });
   needServiceToken(caller);
+  const inlineMs = deps.limits.bindInlineSeconds * 1000;
+  const answering = new AbortController();
+  using _limit = deps.clock.setTimer(inlineMs, () => answering.abort());
+  const held = AbortSignal.any([signal, answering.signal]);
+  const heldUntil = new Date(deps.clock.now().getTime() + inlineMs);
+  const programs = await findPrograms(deps, patch.bind, { signal: held, looksUpAll: false });
+  const { freed, bindId } = await patchWhenFree(
+    deps,
+    { caller, patch, programs, heldUntil },
+    signal,
+  );
+  if (bindId !== null) await awaitBind(deps, bindId, held);
+  return freed;
+}
+
+interface Asked {
+  readonly caller: Caller;
+  readonly patch: ArqPatch;
+  readonly programs: WantedPrograms;
+  readonly heldUntil: Date;
+}
+
+interface Patched {
+  readonly freed: Freed;
+  /** Of the bind that waits for its images. */
+  readonly bindId: string | null;
+}
+
+async function patchWhenFree(
+  deps: ConductorDeps,
+  given: Asked,
+  signal: AbortSignal,
+): Promise<Patched> {
   using waiter = makeWaiter(deps, 'cleaned');
   const ending = new AbortController();
   using _timer = deps.clock.setTimer(deps.limits.bindWaitSeconds * 1000, () => ending.abort());
   const until = AbortSignal.any([signal, ending.signal]);
+  let asked = given;
   for (;;) {
-    const shortage = await tryPatch(deps, caller, patch);
-    if (!(shortage instanceof BindShortage)) return shortage;
-    if (!shortage.mayPass || until.aborted) throw shortage.fault;
+    const tried = await tryPatch(deps, asked);
+    if (tried instanceof CardChanged) {
+      const again = { signal: until, looksUpAll: true };
+      asked = { ...asked, programs: await findPrograms(deps, asked.patch.bind, again) };
+      continue;
+    }
+    if (!(tried instanceof BindShortage)) return tried;
+    if (!tried.mayPass || until.aborted) throw tried.fault;
     await waiter.wait(until);
   }
 }
@@ -56,33 +104,32 @@ export async function patchArqs(
 /** Twice: what the first look found locked by others, the second waits for, so that a shortage is a true one. */
 async function tryPatch(
   deps: ConductorDeps,
-  caller: Caller,
-  patch: ArqPatch,
-): Promise<BindShortage | Freed> {
-  let shortage: BindShortage | Freed = [];
+  asked: Asked,
+): Promise<BindShortage | CardChanged | Patched> {
+  let shortage: BindShortage | undefined;
   for (const locking of ['skip-locked', 'wait'] as const) {
     try {
-      return await act(deps, (current) => apply(current, deps, { caller, patch, locking }));
+      return await act(deps, (current) => apply(current, deps, { ...asked, locking }));
     } catch (error) {
       if (isLockTimeout(error)) throw busy(error);
+      if (error instanceof CardChanged) return error;
       if (!(error instanceof BindShortage)) throw error;
       shortage = error;
     }
   }
+  if (shortage === undefined) throw new Error('a shortage is what is left');
   return shortage;
 }
 
-interface Applied {
-  readonly caller: Caller;
-  readonly patch: ArqPatch;
+interface Applied extends Asked {
   readonly locking: 'skip-locked' | 'wait';
 }
 
 async function apply(
   current: Act,
   deps: ConductorDeps,
-  { caller, patch, locking }: Applied,
-): Promise<Freed> {
+  { caller, patch, programs, heldUntil, locking }: Applied,
+): Promise<Patched> {
   const { tx } = current;
   const scope = arqScopeOf(caller);
   if (locking === 'wait') await setLockTimeout(tx, deps.limits.reserveLockWaitMs);
@@ -104,10 +151,13 @@ async function apply(
     unbindArq(draft, arq);
   }
   const steps = toSteps(bound, patch, caller);
-  await bindAll(draft, steps, locking);
-  await tellNova(current, deps, steps);
+  const needed = programs.size === 0 ? [] : await lockPrograms(draft, steps, programs);
+  const bindId = needed.length === 0 ? null : deps.rng.uuid();
+  await bindAll(draft, steps, { locking, bindId });
+  if (bindId === null) await tellNova(current, deps, steps);
+  else await beginPrograms(draft, deps, { needed, steps, bindId, heldUntil });
   await commitDraftLast(draft);
-  return unbound.flatMap(({ accelerator_id: id }) => id ?? []);
+  return { freed: unbound.flatMap(({ accelerator_id: id }) => id ?? []), bindId };
 }
 
 function toSteps(bound: readonly AttachmentRow[], { bind }: ArqPatch, caller: Caller): BindStep[] {

@@ -62,6 +62,7 @@ export function toNewArqView(
     ...row,
     state: 'requested',
     was_bound: false,
+    is_failure_untold: false,
     profile_name: profileName,
     hostname: null,
     rp_uuid: null,
@@ -85,7 +86,8 @@ async function* readBatches(db: Db, filter: ArqFilter): AsyncGenerator<ArqView[]
 }
 
 function toArqView(row: Omit<ArqRow, 'number' | 'origin'>): ArqView {
-  const state = arqStateOf({ state: row.state, wasBound: row.was_bound });
+  const known = arqStateOf({ state: row.state, wasBound: row.was_bound });
+  const state = row.is_failure_untold ? 'BindStarted' : known;
   const type = state === 'Bound' ? handleTypeOf(row.plans ?? []) : undefined;
   return {
     uuid: row.id,

@@ -1,0 +1,114 @@
+/** Takes the bytes of one image into the ledger's database, checked, from where any server hands them to its host. */
+import { createHash } from 'node:crypto';
+
+import type { Clock } from '@cyborg/service/clock';
+import type { Rng } from '@cyborg/service/rng';
+import {
+  addImagePiece,
+  completeStagedImage,
+  deleteStagedImage,
+  forgetStagedImages,
+  insertStagedImage,
+  stagedBytes,
+} from '@cyborg/store/staged-images';
+
+import type { Db } from '../deps.ts';
+import type { ConductorLimits } from '../limits.ts';
+
+/** A statement carries one. */
+const pieceBytes = 1024 * 1024;
+
+export class StagingRefused extends Error {
+  override readonly name = 'StagingRefused';
+}
+
+export interface StageImage {
+  readonly imageId: string | null;
+  readonly name: string;
+  /** Only when it ended without an error were its bytes right. */
+  readonly bytes: AsyncIterable<Buffer>;
+  /** Called after each piece; throws when nobody wants it any more. */
+  readonly mayGoOn: () => Promise<void>;
+}
+
+/**
+ * @returns the staged image's id.
+ * @throws StagingRefused when it is too large, or there is no room
+ */
+export async function stageImage(
+  deps: {
+    readonly db: Db;
+    readonly clock: Clock;
+    readonly rng: Rng;
+    readonly limits: ConductorLimits;
+  },
+  { imageId, name, bytes, mayGoOn }: StageImage,
+): Promise<string> {
+  const { db, clock, rng, limits } = deps;
+  await makeRoom(deps);
+  const id = rng.uuid();
+  await insertStagedImage(db, { id, image_id: imageId, name, now: clock.now() });
+  try {
+    const hash = createHash('sha256');
+    let [number, total] = [0, 0];
+    for await (const data of inPieces(bytes)) {
+      total += data.length;
+      if (total > limits.programImageBytesMax) {
+        throw new StagingRefused(
+          `Image ${name} has more than ${limits.programImageBytesMax} bytes: no larger one can be written.`,
+        );
+      }
+      hash.update(data);
+      await addImagePiece(db, { id, number, data, now: clock.now() });
+      number += 1;
+      await mayGoOn();
+    }
+    if (total === 0) throw new StagingRefused(`Image ${name} is empty.`);
+    await completeStagedImage(db, { id, sha256: hash.digest('hex'), now: clock.now() });
+    return id;
+  } catch (error) {
+    await deleteStagedImage(db, id).catch(() => undefined); // otherwise forgotten with those that nobody uses
+    throw error;
+  }
+}
+
+/** The longest unused go first. @throws StagingRefused when those in use leave too little. */
+async function makeRoom({
+  db,
+  clock,
+  limits,
+}: {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly limits: ConductorLimits;
+}): Promise<void> {
+  const room = limits.stagedImagesBytesMax - limits.programImageBytesMax;
+  for (;;) {
+    if ((await stagedBytes(db)) <= room) return;
+    // One that is still coming was used a moment ago.
+    const usedBefore = new Date(clock.now().getTime() - limits.claimSeconds * 1000);
+    const gone = await db
+      .transaction()
+      .execute((tx) => forgetStagedImages(tx, { usedBefore, limit: 1 }));
+    if (gone > 0) continue;
+    throw new StagingRefused(
+      `Images on their way to hosts take more than ${room} bytes already: try again when some are written.`,
+    );
+  }
+}
+
+async function* inPieces(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let waiting: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of bytes) {
+    waiting.push(chunk);
+    size += chunk.length;
+    if (size < pieceBytes) continue;
+    const all = Buffer.concat(waiting);
+    let at = 0;
+    for (; all.length - at >= pieceBytes; at += pieceBytes) yield all.subarray(at, at + pieceBytes);
+    waiting = [all.subarray(at)];
+    size = all.length - at;
+  }
+  if (size > 0) yield Buffer.concat(waiting);
+}
