@@ -11,6 +11,7 @@ import { clauseOfResult, type ClauseId } from './clauses.ts';
 import { Broken, Ended } from './failures.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
 import { shorten, type Journal } from './journal.ts';
+import { kitLimits } from './limits.ts';
 import { judge, show, type Answer, type Heard, type Violation, type WireError } from './judge.ts';
 
 /** What the kit's agent says to what the driver asks of it. */
@@ -175,6 +176,16 @@ export class Conversation {
   /** As a host or an out-of-memory killer does it. */
   async kill(why: string): Promise<void> {
     this.#end(why);
+    await this.exited;
+  }
+
+  /** Says goodbye, as an agent does; whether that is heeded is for other trials. */
+  async leave(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    this.ask('shutdown', {});
+    using _timer = this.#options.clock.setTimer(kitLimits.farewellMs, () =>
+      this.#end('the kit went on'),
+    );
     await this.exited;
   }
 

@@ -5,6 +5,7 @@ import { readPackage, type DriverPackage } from '@cyborg/driver-host/catalogue';
 import type { BackendSpec } from '@cyborg/driver-sdk/protocol';
 import { systemClock } from '@cyborg/service/clock';
 import { messageOf } from '@cyborg/service/node-error';
+import { clauses, type ClauseId } from './clauses.ts';
 import { noJournal, openJournal, readJournal } from './journal.ts';
 import { replay, type ReplayReport } from './replay.ts';
 import { summaryOf, textOf } from './report.ts';
@@ -17,6 +18,8 @@ export interface DriverTestOptions {
   readonly workingDirectory: string;
   readonly backends?: string | undefined;
   readonly tree?: string | undefined;
+  /** Ids of clauses; empty = all. */
+  readonly clauses?: readonly string[] | undefined;
   readonly report?: string | undefined;
   readonly record?: string | undefined;
   readonly replay?: string | undefined;
@@ -53,12 +56,22 @@ export async function driverTest(options: DriverTestOptions): Promise<DriverTest
 async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<DriverTestResult> {
   const { record, seed, callMs, tree } = options;
   const backends = readBackends(options.backends);
+  const only = options.clauses?.map(toClauseId);
   const driver = { id: pkg.id, version: pkg.version };
   const head = { cyborg_driver_conversation: 1, driver } as const;
   const journal = record === undefined ? noJournal : openJournal(record, head, systemClock);
   let report: Report;
   try {
-    report = await runTrials({ pkg, clock: systemClock, journal, seed, callMs, tree, backends });
+    report = await runTrials({
+      pkg,
+      clock: systemClock,
+      journal,
+      seed,
+      callMs,
+      tree,
+      backends,
+      only,
+    });
   } finally {
     journal.close();
   }
@@ -104,6 +117,17 @@ async function findPackage(target: string, from: string): Promise<DriverPackage>
   } catch (error) {
     throw new Error(`${folder} is no driver package: ${messageOf(error)}.`, { cause: error });
   }
+}
+
+/** @throws Error naming the clauses there are. */
+function toClauseId(text: string): ClauseId {
+  if (isClauseId(text)) return text;
+  const known = Object.keys(clauses).join(', ');
+  throw new Error(`There is no clause ${JSON.stringify(text)}; the clauses are ${known}.`);
+}
+
+function isClauseId(text: string): text is ClauseId {
+  return Object.hasOwn(clauses, text);
 }
 
 function foldersAbove(from: string): string[] {

@@ -7,6 +7,7 @@ import type {
 } from '@cyborg/driver-sdk/protocol';
 import type { Launched } from '@cyborg/driver-host/launch';
 import type { Clock } from '@cyborg/service/clock';
+import { messageOf } from '@cyborg/service/node-error';
 import type { ClauseId } from './clauses.ts';
 import type { Conversation } from './conversation.ts';
 import { Broken, Untested } from './failures.ts';
@@ -76,10 +77,11 @@ export class Kit {
     { backends = this.subject.backends, install = true }: FreshOptions = {},
   ): Promise<void> {
     const greeting = { ...this.subject.greeting(launched), backends: [...backends] };
-    await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
+    const limitMs = kitLimits.initializeMsMax;
+    await blaming('D-INIT-1', conversation.call('initialize', greeting, limitMs));
     if (!install) return;
     for (const backend of backends) {
-      await conversation.call('install', { backend, dry_run: false });
+      await blaming('D-INST-1', conversation.call('install', { backend, dry_run: false }));
     }
   }
 
@@ -154,6 +156,16 @@ export function releaseOrder({ backend, accelerator, epoch, attachment }: Prepar
   attachment: string;
 } {
   return { backend, accelerator, epoch, attachment };
+}
+
+/** What every trial begins with is not its own clause's fault. */
+async function blaming(clause: ClauseId, work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Broken && error.clause !== undefined) throw error;
+    throw new Broken(messageOf(error), clause);
+  }
 }
 
 function isFree({ offered, host_use: hostUse, plans }: DriverAccelerator): boolean {

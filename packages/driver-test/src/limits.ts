@@ -6,6 +6,8 @@ export const kitLimits = {
   initializeMsMax: 15_000,
   cancelMsMax: 5_000,
   endMsMax: 5_000,
+  /** How long a process that is not looked at any more may take to end. */
+  farewellMs: 300,
   /** The whole run; what is left then is reported as not run. */
   runMsMax: 110_000,
   /** Accelerators that take part in the trials of prepare, release and clean. */

@@ -43,6 +43,8 @@ export interface RunOptions {
   readonly callMs?: number | undefined;
   readonly backends?: readonly BackendSpec[] | undefined;
   readonly tree?: string | undefined;
+  /** These alone, and what they need. */
+  readonly only?: readonly ClauseId[] | undefined;
   /** Told as it becomes known; a later violation may still fail the clause. */
   readonly onClause?: (report: ClauseReport) => void;
 }
@@ -91,7 +93,7 @@ class Run {
 
   async all(kit: Kit): Promise<void> {
     const endMs = this.#options.clock.monotonicMs() + kitLimits.runMsMax;
-    for (const trial of trials) {
+    for (const trial of chosenTrials(this.#options.only)) {
       const fromMs = this.#options.clock.monotonicMs();
       const late = fromMs > endMs ? 'the time for a run was up' : undefined;
       const [outcome, detail] = await this.#try(kit, trial, late);
@@ -147,3 +149,13 @@ class Run {
 }
 
 const order = Object.keys(clauses);
+
+function chosenTrials(only: readonly ClauseId[] | undefined): readonly Trial[] {
+  if (only === undefined || only.length === 0) return trials;
+  const wanted = new Set<ClauseId>(only);
+  // What a trial needs stands before it.
+  for (const trial of trials.toReversed()) {
+    if (wanted.has(trial.clause)) for (const need of trial.needs ?? []) wanted.add(need);
+  }
+  return trials.filter(({ clause }) => wanted.has(clause));
+}

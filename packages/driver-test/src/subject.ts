@@ -143,7 +143,7 @@ export class Subject {
     const { conversation, launched } = await this.start();
     const greeting = { ...this.greeting(launched), backends: [] };
     const { kinds } = await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
-    await conversation.kill('its kinds are known');
+    await conversation.leave();
     return kinds;
   }
 }

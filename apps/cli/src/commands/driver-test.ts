@@ -11,6 +11,7 @@ export const driverTest = defineLocalCommand({
       placeholder: 'FILE',
       help: 'JSON list of {name, kind, config} to try, not those of the manifest and one of each other kind',
     },
+    clause: { type: 'strings', placeholder: 'ID', help: 'this clause alone, and what it needs' },
     tree: {
       type: 'string',
       placeholder: 'FILE',
@@ -58,10 +59,11 @@ export const driverTest = defineLocalCommand({
   ],
   async run({ args, flags }, { io, out }) {
     const { driverTest: tryDriver } = await import('@cyborg/driver-test/driver-test');
-    const { patience, seed = Math.floor(io.rng.fraction() * seedMax), ...files } = flags;
+    const { patience, clause, seed = Math.floor(io.rng.fraction() * seedMax), ...files } = flags;
     const target = args['path-or-package'];
     const result = await tryDriver({
       ...files,
+      clauses: clause,
       target,
       seed,
       callMs: patience === undefined ? undefined : patience * 1000,

@@ -63,7 +63,7 @@ export const discover: readonly Trial[] = [
       const backends = kit.subject.backends.toReversed();
       const other = await kit.fresh({ backends });
       demandSame(first, await kit.discoverAll(other), 'a new process');
-      await other.kill('its inventories are known');
+      await other.leave();
     },
   },
   {
@@ -83,7 +83,7 @@ export const discover: readonly Trial[] = [
   },
   {
     clause: 'D-DISC-5',
-    needs: ['D-DISC-1', 'D-DISC-2'],
+    needs: ['D-DISC-2', 'D-DISC-3'],
     run: async (kit) => {
       if (kit.subject.options.tree !== undefined) {
         throw new Untested('a recorded machine is not taken apart');
@@ -92,7 +92,7 @@ export const discover: readonly Trial[] = [
       const roots = buildTree(join(kit.subject.folder, 'changed'), changedMachine().tree);
       const conversation = await kit.fresh({ roots });
       const after = await kit.discoverAll(conversation);
-      await conversation.kill('its keys are known');
+      await conversation.leave();
       for (const [name, inventory] of before) {
         demandSameKeys(name, inventory, after.get(name) ?? { devices: [], services: [] });
       }
@@ -110,7 +110,7 @@ export const discover: readonly Trial[] = [
         if ('result' in answer) conversation.parse('discover', answer.result);
       }
       await demandAlive(conversation);
-      await conversation.kill('its trees were missing');
+      await conversation.leave();
     },
   },
 ];

@@ -26,7 +26,7 @@ async function exitOf(kit: Kit, conversation: Conversation, after: string): Prom
 export const ending: readonly Trial[] = [
   {
     clause: 'D-KILL-1',
-    needs: ['D-PREP-1', 'D-REL-1', 'D-CLEAN-1'],
+    needs: ['D-REL-3'],
     run: async (kit) => {
       const target = await kit.target();
       const order = kit.prepareOrder(target);

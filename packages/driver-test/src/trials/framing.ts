@@ -19,7 +19,7 @@ function request(conversation: Conversation, method: string, params: unknown): [
 }
 
 export async function demandAlive(conversation: Conversation): Promise<void> {
-  await conversation.call('uninstall', harmless);
+  await conversation.attempt('uninstall', harmless);
 }
 
 export const framing: readonly Trial[] = [
@@ -31,6 +31,7 @@ export const framing: readonly Trial[] = [
   },
   {
     clause: 'D-FRAME-2',
+    needs: ['D-FRAME-3'],
     run: async (kit) => {
       const conversation = await kit.calm();
       const send = async (cuts: readonly number[]): Promise<void> => {
@@ -60,7 +61,7 @@ export const framing: readonly Trial[] = [
     clause: 'D-FRAME-3',
     run: async (kit) => {
       const conversation = await kit.calm();
-      await conversation.call('uninstall', { backend: manyBytes, dry_run: true });
+      await conversation.attempt('uninstall', { backend: manyBytes, dry_run: true });
       await demandAlive(conversation);
     },
   },
@@ -88,7 +89,7 @@ export const framing: readonly Trial[] = [
   },
   {
     clause: 'D-FRAME-5',
-    needs: ['D-RPC-2'],
+    needs: ['D-FRAME-2', 'D-RPC-2'],
     run: async (kit) => {
       const conversation = await kit.calm();
       const padding = 'x'.repeat(7 * 1024 * 1024);

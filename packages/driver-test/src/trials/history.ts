@@ -36,7 +36,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 export const history: readonly Trial[] = [
   {
     clause: 'D-HIST-1',
-    needs: ['D-PREP-2', 'D-REL-1', 'D-CLEAN-1', 'D-RPC-5', 'D-RPC-6'],
+    needs: ['D-PREP-2', 'D-REL-3', 'D-RPC-6', 'D-KILL-1', 'D-HIST-2'],
     run: async (kit) => {
       const targets = await kit.targets();
       const property = fc.asyncProperty(

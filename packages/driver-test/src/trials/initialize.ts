@@ -16,7 +16,7 @@ async function introduce(kit: Kit): Promise<InitializeResult> {
     kit.subject.greeting(launched),
     kitLimits.initializeMsMax,
   );
-  await conversation.kill('it has introduced itself');
+  await conversation.leave();
   return said;
 }
 
@@ -44,13 +44,13 @@ export const initialize: readonly Trial[] = [
       const refusal = await first.conversation.attempt('initialize', strange, limitMs);
       const what = 'initialize with protocol versions 9000 and 0.1';
       demandRefusal(refusal, [driverErrorCodes.unsupported], what);
-      await first.conversation.kill('it was tried with strange versions');
+      await first.conversation.leave();
       const { conversation, launched } = await kit.subject.start();
       const mixed = ['9000', protocolVersion, '0.1'];
       const params = { ...kit.subject.greeting(launched), protocol_versions: mixed };
       const { protocol_version: picked } = await conversation.call('initialize', params, limitMs);
       demand(picked === protocolVersion, () => `of ${mixed.join(', ')} it picked ${picked}`);
-      await conversation.kill('it has picked a version');
+      await conversation.leave();
     },
   },
   {
@@ -69,7 +69,7 @@ export const initialize: readonly Trial[] = [
       }
       await kit.greet(conversation, launched);
       await conversation.call('discover', { backend: backend.name });
-      await conversation.kill('it was asked too early');
+      await conversation.leave();
     },
   },
   {
@@ -84,7 +84,7 @@ export const initialize: readonly Trial[] = [
       await conversation.call('discover', { backend: good.name });
       const answer = await conversation.attempt('discover', { backend: notThere });
       demandRefusal(answer, [driverErrorCodes.invalid], 'discover of a backend of unknown kind');
-      await conversation.kill('its backends were tried');
+      await conversation.leave();
     },
   },
   {
@@ -108,7 +108,7 @@ export const initialize: readonly Trial[] = [
       const { conversation, launched } = await kit.subject.start();
       await kit.greet(conversation, { ...launched, stateDir: null });
       await kit.discoverAll(conversation);
-      await conversation.kill('it was tried without a state folder');
+      await conversation.leave();
     },
   },
 ];

@@ -31,7 +31,7 @@ export const install: readonly Trial[] = [
             `install of ${backend.name} answered ${show([dry, first, second])}: dry, first, second`,
         );
       }
-      await conversation.kill('its backends were installed');
+      await conversation.leave();
     },
   },
   {
@@ -47,7 +47,7 @@ export const install: readonly Trial[] = [
       await conversation.call('uninstall', { backend: backend.name, dry_run: true });
       const after = await conversation.attempt('discover', { backend: backend.name });
       demand('result' in after, () => 'after a dry run of uninstall the backend was gone');
-      await conversation.kill('it was tried with dry runs');
+      await conversation.leave();
     },
   },
   {
@@ -75,7 +75,7 @@ export const install: readonly Trial[] = [
         const { status } = await conversation.call('uninstall', { backend, dry_run: false });
         demand(status === 'ready', () => `uninstall of ${backend} answered ${status}`);
       }
-      await conversation.kill('a backend was uninstalled');
+      await conversation.leave();
     },
   },
   {
@@ -99,7 +99,7 @@ export const install: readonly Trial[] = [
       await conversation.call('uninstall', { backend: name, dry_run: false });
       const after = await conversation.attempt('discover', { backend: name });
       demandRefusal(after, invalid, 'discover of a backend that was uninstalled');
-      await conversation.kill('a backend was uninstalled');
+      await conversation.leave();
     },
   },
 ];
@@ -109,7 +109,7 @@ async function wrongConfigs(kit: Kit): Promise<[kind: string, config: Record<str
   const { conversation, launched } = await kit.subject.start();
   const greeting = kit.subject.greeting(launched);
   const { kinds } = await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
-  await conversation.kill('its schemas are known');
+  await conversation.leave();
   const wrong = kinds.flatMap(
     ({ kind, config_schema: schema }): [string, Record<string, unknown>][] => {
       const names = Object.keys(Object(schema['properties']));

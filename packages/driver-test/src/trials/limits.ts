@@ -21,7 +21,7 @@ async function capabilitiesOf(kit: Kit): Promise<InitializeResult['capabilities'
   const { conversation, launched } = await kit.subject.start();
   const greeting = kit.subject.greeting(launched);
   const said = await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
-  await conversation.kill('its capabilities are known');
+  await conversation.leave();
   return said.capabilities;
 }
 
@@ -65,7 +65,7 @@ export const limits: readonly Trial[] = [
         }
         await demandAlive(conversation);
         asks += conversation.asks;
-        await conversation.kill(`its agent answered everything with ${answers}`);
+        await conversation.leave();
       }
       if (asks === 0) throw new Untested('it asked the agent for nothing');
     },

@@ -30,7 +30,7 @@ export const prepare: readonly Trial[] = [
   },
   {
     clause: 'D-PREP-2',
-    needs: ['D-PREP-1'],
+    needs: ['D-PREP-1', 'D-DISC-3'],
     run: async (kit) => {
       const conversation = await kit.fresh();
       const prepared: [ReturnType<typeof kit.prepareOrder>, string][] = [];
@@ -48,7 +48,7 @@ export const prepare: readonly Trial[] = [
         demandSame(first, plan, `a new process for ${order.accelerator}`);
         await other.call('release', releaseOrder(order));
       }
-      await other.kill('it has prepared again');
+      await other.leave();
     },
   },
   {
@@ -81,7 +81,7 @@ export const prepare: readonly Trial[] = [
   },
   {
     clause: 'D-PREP-5',
-    needs: ['D-PREP-1'],
+    needs: ['D-PREP-1', 'D-RPC-5'],
     run: async (kit) => {
       const conversation = await kit.calm();
       const orders = (await kit.targets()).map((target) => kit.prepareOrder(target));

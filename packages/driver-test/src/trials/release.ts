@@ -33,7 +33,7 @@ export const release: readonly Trial[] = [
   },
   {
     clause: 'D-REL-3',
-    needs: ['D-PREP-1', 'D-REL-1', 'D-CLEAN-1'],
+    needs: ['D-DISC-3', 'D-PREP-1', 'D-REL-1', 'D-CLEAN-1'],
     run: async (kit) => {
       const conversation = await kit.fresh();
       const orders = (await kit.targets()).map((target) => kit.prepareOrder(target));
@@ -45,7 +45,7 @@ export const release: readonly Trial[] = [
         const { backend, accelerator, epoch } = order;
         await other.call('clean', { backend, accelerator, epoch });
       }
-      await other.kill('it has released what another had prepared');
+      await other.leave();
     },
   },
   {

@@ -77,7 +77,7 @@ export const rpc: readonly Trial[] = [
   },
   {
     clause: 'D-RPC-5',
-    needs: ['D-RPC-1', 'D-DISC-1'],
+    needs: ['D-FRAME-2', 'D-RPC-1', 'D-DISC-1'],
     run: async (kit) => {
       const conversation = await kit.calm();
       const backends = kit.subject.backends.map(({ name }) => name);
@@ -96,7 +96,7 @@ export const rpc: readonly Trial[] = [
   },
   {
     clause: 'D-RPC-6',
-    needs: ['D-RPC-3', 'D-DISC-1'],
+    needs: ['D-RPC-3', 'D-RPC-5'],
     run: async (kit) => {
       const conversation = await kit.calm();
       const { name: backend } = kit.anyBackend();
