@@ -17,6 +17,8 @@ export function needsLab(): void {
   });
 }
 
+/** `npm run test:openstack:full`: as many loops and as long outages as the promises name. */
+export const isFullRun = process.env['CYBORG_TEST_OPENSTACK_FULL'] === 'yes';
 export const labState = process.env['OSTB_STATE'] ?? '/var/tmp/openstack-testbed';
 export const cloudsFile = join(labState, 'clouds.yaml');
 export const keystoneUrl = 'http://127.0.0.1:5000/v3';
@@ -33,6 +35,8 @@ const projects = {
 } as const;
 
 export type LabUser = keyof typeof projects;
+
+export const projectOf = (user: LabUser): string => projects[user];
 
 interface Settings {
   readonly password: string;
