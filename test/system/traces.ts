@@ -11,6 +11,8 @@ export interface SpanLine {
   readonly duration_ms: number;
   readonly failed: string | null;
   readonly attributes: Readonly<Record<string, string | number | boolean>>;
+  /** Others that it was done for as well. */
+  readonly links: readonly { readonly trace_id: string; readonly span_id: string }[];
 }
 
 /** A span with those that it led to; the same again under the same parent is one. */
@@ -49,15 +51,28 @@ function merge(siblings: readonly SpanLine[], all: readonly SpanLine[]): SpanTre
     const [first] = same;
     if (first === undefined) return [];
     const ids = new Set(same.map(({ span_id }) => span_id));
-    const below = all.filter(({ parent_id }) => parent_id !== null && ids.has(parent_id));
+    const below = all.filter((span) => causesOf(span).some((id) => ids.has(id)));
     return [{ service: first.service, name: first.name, children: merge(below, all) }];
   });
 }
 
+/** A report that tells of several steps is a part of the first and linked with the others: it is below each. */
+function causesOf({ parent_id, links }: SpanLine): string[] {
+  return [...(parent_id === null ? [] : [parent_id]), ...links.map(({ span_id }) => span_id)];
+}
+
+/** Reports and inventories are sent beside what goes on. */
+const beside: ReadonlySet<string> = new Set(['agent.report', 'agent.inventory']);
+
 /** Of several processes nobody can say which was first by a millisecond: each one's own order stays. */
 export function inOrderOfEach(trees: readonly SpanTree[]): SpanTree[] {
   return trees
-    .toSorted((a, b) => a.service.localeCompare(b.service))
+    .toSorted(
+      (a, b) =>
+        a.service.localeCompare(b.service) ||
+        Number(beside.has(a.name)) - Number(beside.has(b.name)) ||
+        (beside.has(a.name) ? a.name.localeCompare(b.name) : 0),
+    )
     .map((tree) => ({ ...tree, children: inOrderOfEach(tree.children) }));
 }
 

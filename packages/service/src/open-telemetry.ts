@@ -132,9 +132,9 @@ function open(tracer: Tracer, name: string, options: SpanOptions): OpenSpan | un
     ...(given !== undefined && current !== undefined ? [current] : []),
     ...(options.links ?? []).flatMap((link) => fromTraceParent(link) ?? []),
   ];
-  const own = given?.traceId ?? current?.traceId;
+  const own = given?.spanId ?? current?.spanId;
   const links: Link[] = others
-    .filter(({ traceId }) => traceId !== own)
+    .filter(({ spanId }) => spanId !== own)
     .map((linked) => ({ context: linked }));
   const span = tracer.startSpan(
     name,
