@@ -5,6 +5,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { Acts } from './attachments/acts.ts';
 import type { Fence } from './attachments/fence.ts';
+import { Images, imagesFolder } from './attachments/images.ts';
 import { OrderBook } from './attachments/order-book.ts';
 import { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
@@ -139,7 +140,11 @@ export function makeHostParts(
     isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
   });
   const untraceable = (): string | undefined => observer.untraceable;
-  const acts = new Acts({ clock, fence, permits, drivers, hypervisor, untraceable });
+  const images = new Images({
+    folder: imagesFolder(settings.stateDir),
+    download: (sha256, signal) => hooks.link.download(sha256, signal),
+  });
+  const acts = new Acts({ clock, fence, permits, drivers, hypervisor, untraceable, images });
   const book = new OrderBook({
     clock,
     rng,

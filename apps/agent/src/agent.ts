@@ -2,6 +2,7 @@
 import type { DesiredState, Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
 import { makeHostParts, makeServerParts, type AgentSettings, type Opened } from './agent-parts.ts';
 import { Fence } from './attachments/fence.ts';
+import { openImagesFolder } from './attachments/images.ts';
 import type { OrderBook } from './attachments/order-book.ts';
 import { toOutcome } from './attachments/outcome.ts';
 import type { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
@@ -57,9 +58,10 @@ class Agent {
     const instance = settings.rng.uuid();
     const predecessors = await Predecessors.open(settings.stateDir, instance);
     const fence = await Fence.open(settings.stateDir);
+    const imagesDir = await openImagesFolder(settings.stateDir);
     const wall = await probeWall(settings.uid, settings.log);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
-      launchDriver(pkg, { ...settings, wall });
+      launchDriver(pkg, { ...settings, wall, imagesDir });
     const agent = new Agent(settings, { ledger, fence, launch, instance, predecessors });
     agent.#packages = await agent.#drivers.listPackages();
     return agent;

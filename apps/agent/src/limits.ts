@@ -19,6 +19,10 @@ export const agentDefaults = {
   orderRetryMaxMs: 10_000,
   /** A `retrying` or `held` outcome is reported at most this often. */
   retryingReportMs: 3_000,
+  /** How far an update is, is reported at most this often. */
+  progressReportMs: 1_000,
+  /** A program image that stops coming for so long is fetched again. */
+  imageIdleMs: 30_000,
   heldRefreshMs: 300_000,
   /** A first look at the hypervisor must come within this of a start before orders are taken. */
   hypervisorTimeoutMs: 30_000,

@@ -4,6 +4,7 @@ export const agentSpans = {
   attach: 'agent.attach',
   detach: 'agent.detach',
   clean: 'agent.clean',
+  update: 'agent.update',
   /** One look at a driver that is not what it should be: version, backends, inventories. */
   installation: 'agent.installation',
   inventory: 'agent.inventory',

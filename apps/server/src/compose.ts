@@ -22,6 +22,7 @@ import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
 import { novaReconcilers } from '@cyborg/conductor/nova/reconcilers';
 import { placementReconcilers } from '@cyborg/conductor/placement/reconcile-placement';
+import { openOrderedImage } from '@cyborg/conductor/programs/ordered-image';
 import { programReconcilers } from '@cyborg/conductor/programs/reconcilers';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
 import { attachmentReconcilers } from '@cyborg/conductor/reconcilers/attachment-reconcilers';
@@ -70,6 +71,7 @@ export function composeConductor(deps: ConductorDeps): Composed {
     },
     agent: {
       authenticate: (credential) => authenticator.authenticateAgent(credential),
+      findImage: (host, sha256) => openOrderedImage(deps.db, { hostId: host.id, sha256 }),
       handlers: makeAgentHandlers(deps),
     },
     reconcilers: [

@@ -6,6 +6,7 @@ import {
   type Kind,
   type PrepareOrder,
 } from '@cyborg/driver-sdk/define-driver';
+import { programCard as program, writtenOf } from './program.ts';
 import { deployableName } from '@cyborg/driver-sdk/deployable-name';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator, Inventory } from '@cyborg/driver-sdk/protocol';
@@ -21,6 +22,18 @@ const config = {
       default: 16,
       description: 'How many handles the card has.',
     },
+    program_seconds: {
+      type: 'number',
+      minimum: 0,
+      maximum: 3600,
+      default: 0,
+      description: 'How long it takes to write a program image.',
+    },
+    program_fails: {
+      type: 'boolean',
+      default: false,
+      description: 'Writing a program image fails when that time is over.',
+    },
   },
   additionalProperties: false,
 } as const;
@@ -34,6 +47,7 @@ export const cardKind: Kind = defineKind({
   discover: (context) => discover(context),
   prepare: (context, order) => prepare(context, order),
   release: () => undefined,
+  update: (context, order, tell) => program(context, order, tell),
   clean: () => ['there is no device, so nothing is left of its last holder'],
 });
 
@@ -82,7 +96,7 @@ function discover(context: Context): Inventory {
         offered: true,
         reason: null,
         health: { status: 'healthy', reason: null },
-        info: { vendor_board_info: 'fake_vendor_info' },
+        info: { vendor_board_info: 'fake_vendor_info', ...writtenOf(context) },
         deployables: [
           {
             key,

@@ -55,6 +55,12 @@ export interface HttpClient extends Transport {
    * @throws ApiError when it is refused; ConnectionError `lost` when it breaks, `timeout` when it falls silent.
    */
   stream(request: StreamRequest): AsyncGenerator<SseEvent>;
+  /**
+   * The bytes of an answer, as they come; there may be any number of them. Never repeated.
+   *
+   * @throws ApiError when it is refused; ConnectionError `lost` when it breaks, `timeout` when it falls silent.
+   */
+  download(request: StreamRequest): AsyncGenerator<Uint8Array>;
   /** Closes idle connections; the client must not be used after it. */
   close(): void;
 }
@@ -103,6 +109,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     request: (request) => withRetry(request, () => attempt(request), retry),
     stream: (request) => streamEvents({ peer, contact, bytesMax }, request),
+    download: (request) => downloadBytes({ peer, contact, bytesMax }, request),
     close: () => peer.agent.destroy(),
   };
 }
@@ -166,6 +173,26 @@ async function* streamEvents(
     }
     requireEventStream(opened, peer.base);
     yield* parseSse(watch.over(opened.message));
+  } catch (error) {
+    throw toConnectionError(error, peer.base, signal);
+  } finally {
+    watch.stop();
+  }
+}
+
+async function* downloadBytes(
+  { peer, contact, bytesMax }: StreamDeps,
+  request: StreamRequest,
+): AsyncGenerator<Uint8Array> {
+  const watch = new IdleWatch(request.idleTimeoutMs ?? httpLimits.idleTimeoutMs);
+  const signal = anySignal(request.signal, watch.signal);
+  try {
+    const headers = { accept: 'application/octet-stream', ...request.headers };
+    const opened = await contact({ ...request, method: 'GET', headers }, signal);
+    if ((opened.message.statusCode ?? 0) >= 400) {
+      await readAnswer(opened, { bytesMax, base: peer.base, signal });
+    }
+    yield* watch.over(opened.message);
   } catch (error) {
     throw toConnectionError(error, peer.base, signal);
   } finally {

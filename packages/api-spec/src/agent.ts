@@ -78,11 +78,31 @@ export const DesiredInstallationSchema = Type.Object(
 );
 export type DesiredInstallation = Static<typeof DesiredInstallationSchema>;
 
+/** What is to be written into a card, and fetched from `agentImageUrl`. */
+export const OrderedImageSchema = Type.Object(
+  {
+    name: TextSchema,
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    size_bytes: Type.Integer({ minimum: 1 }),
+    /** From when it was ordered. */
+    deadline_seconds: Type.Integer({ minimum: 1 }),
+    /** Accelerators of the same card: none of them may be held, either. */
+    others: Type.Array(UuidSchema, { maxItems: 1024 }),
+  },
+  closed,
+);
+export type OrderedImage = Static<typeof OrderedImageSchema>;
+
 /** An explicit order about one accelerator. Nothing is plugged, unplugged, released or cleaned without one. */
 export const OrderSchema = Type.Object(
   {
-    kind: Type.Union([Type.Literal('attach'), Type.Literal('detach'), Type.Literal('clean')]),
-    /** Null for clean. */
+    kind: Type.Union([
+      Type.Literal('attach'),
+      Type.Literal('detach'),
+      Type.Literal('clean'),
+      Type.Literal('update'),
+    ]),
+    /** Null for clean and update. */
     attachment_id: Nullable(UuidSchema),
     accelerator_id: UuidSchema,
     accelerator_key: Key,
@@ -98,6 +118,8 @@ export const OrderSchema = Type.Object(
     driver_gone: Type.Boolean(),
     /** For clean: the PCI function, which no machine may have, whoever plugged it; null for what is none. */
     address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
+    /** For update; null for all others. */
+    image: Type.Optional(Nullable(OrderedImageSchema)),
     /** W3C traceparent of what it is done for. */
     trace_parent: Type.Optional(TraceParent),
   },
@@ -149,7 +171,7 @@ export const OrderOutcomeSchema = Type.Object(
     epoch: Epoch,
     /**
      * attach: `attached`, `failed`. detach: `released`. clean: `cleaned`, `clean_failed`, `held` (a domain or process
-     * still holds it; tried again). Any: `refused` (a lower epoch or a foreign ledger), `retrying` (still at it; the
+     * still holds it; tried again). update: `updated`, `update_failed`, `held`. Any: `refused` (a lower epoch or a foreign ledger), `retrying` (still at it; the
      * message says what keeps it).
      */
     outcome: Type.Union([
@@ -158,12 +180,16 @@ export const OrderOutcomeSchema = Type.Object(
       Type.Literal('released'),
       Type.Literal('cleaned'),
       Type.Literal('clean_failed'),
+      Type.Literal('updated'),
+      Type.Literal('update_failed'),
       Type.Literal('held'),
       Type.Literal('refused'),
       Type.Literal('retrying'),
     ]),
     message: Nullable(TextSchema),
     evidence: Type.Array(TextSchema, { maxItems: 32 }),
+    /** For update: how far it is. */
+    percent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
     /** W3C traceparent of what it is done for. */
     trace_parent: Type.Optional(TraceParent),
   },

@@ -66,4 +66,7 @@ export const agentRoutes = {
   report: { method: 'POST', url: '/agent/v1/reports' },
 } as const;
 
+/** Bytes, no JSON: the program image of this digest, for the host that is to write it now. */
+export const agentImageUrl = '/agent/v1/images/:sha256';
+
 export type AgentOperationName = keyof typeof agentRoutes;

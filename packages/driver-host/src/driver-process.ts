@@ -46,6 +46,8 @@ export interface DriverProcessOptions {
 
 export interface NotificationParams {
   readonly backend?: string;
+  readonly accelerator?: string;
+  readonly percent?: number;
   readonly level?: string;
   readonly message?: string;
 }
@@ -65,7 +67,12 @@ const agentMethods: readonly AgentMethod[] = [
   'loadModule',
   'openNodes',
 ];
-const notifications: readonly DriverNotification[] = ['inventoryChanged', 'healthChanged', 'log'];
+const notifications: readonly DriverNotification[] = [
+  'inventoryChanged',
+  'healthChanged',
+  'updateProgress',
+  'log',
+];
 
 export class DriverProcess {
   /** Resolves with the reason, once, when the process has ended. */

@@ -19,6 +19,8 @@ export interface LaunchOptions {
   readonly roots: Roots;
   /** A folder for the driver alone is made in it. */
   readonly stateDir: string;
+  /** Where the agent puts program images while it runs; readable by everybody. Absent where none are written. */
+  readonly imagesDir?: string | undefined;
 }
 
 export interface Launched {
@@ -26,6 +28,7 @@ export interface Launched {
   /** As the driver sees them. */
   readonly roots: Roots;
   readonly stateDir: string | null;
+  readonly imagesDir: string | null;
 }
 
 /** Sets up mounts that nobody else sees, drops everything, becomes the driver. */
@@ -64,6 +67,14 @@ class View {
     const target = this.at(name, path);
     if (isWritable) this.exposures.push(['bind-writable', await realpath(path), target]);
     else this.exposures.push(...(await exposuresOf(path, target)));
+    return target;
+  }
+
+  /** What comes into the folder later is seen, too. */
+  async showLive(path: string, name: string): Promise<string> {
+    if (!this.mustBeReachable || (await isReachable(path))) return path;
+    const target = this.at(name, path);
+    this.exposures.push(['bind', await realpath(path), target]);
     return target;
   }
 
@@ -148,7 +159,7 @@ async function canReach(path: string): Promise<boolean> {
 /** @throws when the program cannot be made reachable, naming the path and the way out. */
 export async function launchDriver(
   pkg: DriverPackage,
-  { wall, execPath, roots, stateDir }: LaunchOptions,
+  { wall, execPath, roots, stateDir, imagesDir }: LaunchOptions,
 ): Promise<Launched> {
   const own = join(stateDir, 'driver-state', pkg.id);
   await mkdir(own, { recursive: true, mode: 0o700 });
@@ -161,7 +172,9 @@ export async function launchDriver(
     proc: await view.showTree(roots.proc, 'proc'),
     dev: await view.showTree(roots.dev, 'dev'),
   };
-  const readable = [...code.readable, ...Object.values(shownRoots), shownState, ...pciIdsPaths];
+  const shownImages = imagesDir === undefined ? null : await view.showLive(imagesDir, 'images');
+  const trees = [...Object.values(shownRoots), shownState, shownImages ?? []].flat();
+  const readable = [...code.readable, ...trees, ...pciIdsPaths];
   const how = pkg.runtime === 'node' ? runNode(code, readable, shownState) : runProgram(code);
   const program = [
     ...wall.user,
@@ -175,6 +188,7 @@ export async function launchDriver(
     child: start(behind(wall, view.exposures, program)),
     roots: shownRoots,
     stateDir: shownState,
+    imagesDir: shownImages,
   };
 }
 

@@ -90,8 +90,15 @@ export interface KindHandlers<Config> {
   readonly release: (context: BackendContext<Config>, order: ReleaseOrder) => Answer<void>;
   /** Removes what the last holder left behind. The answer is the evidence: one sentence for each thing done. */
   readonly clean: (context: BackendContext<Config>, order: CleanOrder) => Answer<readonly string[]>;
-  /** Writes firmware or a program image. Leave it out when the kind cannot. */
-  readonly update?: (context: BackendContext<Config>, order: UpdateOrder) => Answer<void>;
+  /**
+   * Writes firmware or a program image; `tell` says how far it is, in percent. Begun again after any crash, from the
+   * start. Leave it out when the kind cannot.
+   */
+  readonly update?: (
+    context: BackendContext<Config>,
+    order: UpdateOrder,
+    tell: (percent: number) => void,
+  ) => Answer<void>;
   readonly stats?: (context: BackendContext<Config>) => Answer<Record<string, unknown>>;
   /** Health by accelerator key. */
   readonly health?: (context: BackendContext<Config>) => Answer<Record<string, Health>>;
@@ -153,7 +160,7 @@ export function defineKind<const Schema extends JsonSchema>(kind: KindDefinition
     clean: (context, order) => kind.clean(typed(context), order),
     ...(install && { install: (context, options) => install(typed(context), options) }),
     ...(uninstall && { uninstall: (context, options) => uninstall(typed(context), options) }),
-    ...(update && { update: (context, order) => update(typed(context), order) }),
+    ...(update && { update: (context, order, tell) => update(typed(context), order, tell) }),
     ...(stats && { stats: (context) => stats(typed(context)) }),
     ...(health && { health: (context) => health(typed(context)) }),
   };

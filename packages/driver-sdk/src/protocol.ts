@@ -283,8 +283,19 @@ export const driverRequests = {
   },
   /** Only called when the agent has seen that no domain and no process holds the accelerator. */
   clean: { params: Target, result: Type.Object({ evidence: Type.Array(Text) }, closed) },
+  /**
+   * Writes firmware or a program image into the card that the accelerator is a part of. Only called when none of its
+   * accelerators is held. `image` is a file that the driver may read, and its bytes are those of `sha256`.
+   */
   update: {
-    params: Type.Object({ ...Target.properties, image: Key, sha256: Key }, closed),
+    params: Type.Object(
+      {
+        ...Target.properties,
+        image: Type.String({ minLength: 1, maxLength: 4096 }),
+        sha256: Key,
+      },
+      closed,
+    ),
     result: Empty,
   },
   stats: { params: BackendName, result: Type.Record(Key, Type.Unknown()) },
@@ -362,6 +373,11 @@ export type AgentResult<M extends AgentMethod> = Static<(typeof agentRequests)[M
 export const driverNotifications = {
   inventoryChanged: BackendName,
   healthChanged: BackendName,
+  /** How far an `update` is. */
+  updateProgress: Type.Object(
+    { backend: Key, accelerator: Key, percent: Type.Integer({ minimum: 0, maximum: 100 }) },
+    closed,
+  ),
   log: Type.Object(
     {
       level: Type.Union([

@@ -23,8 +23,8 @@ import type {
 export interface SessionPort {
   readonly log: DriverContext['log'];
   readonly notify: (
-    method: 'inventoryChanged' | 'healthChanged',
-    params: { backend: string },
+    method: 'inventoryChanged' | 'healthChanged' | 'updateProgress',
+    params: { backend: string; accelerator?: string; percent?: number },
   ) => void;
   /** The answer is as the protocol says. @throws DriverError */
   readonly ask: (method: AgentMethod, params: object, signal: AbortSignal) => Promise<unknown>;
@@ -90,8 +90,17 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
       if (!dryRun) backends.remove(name);
       return answer ?? { status: 'ready' };
     },
-    ...backendHandlers(driver, enter),
+    ...backendHandlers(driver, enter, ({ backend, order: { accelerator }, percent }) => {
+      const whole = Math.round(Math.min(100, Math.max(0, percent)));
+      port.notify('updateProgress', { backend, accelerator, percent: whole });
+    }),
   };
+}
+
+interface Progress {
+  readonly backend: string;
+  readonly order: { readonly accelerator: string };
+  readonly percent: number;
 }
 
 type Enter = (
@@ -102,6 +111,7 @@ type Enter = (
 function backendHandlers(
   driver: Driver,
   enter: Enter,
+  tell: (progress: Progress) => void,
 ): Omit<SessionHandlers, 'initialize' | 'install' | 'uninstall'> {
   return {
     discover: async ({ backend }, signal) => {
@@ -124,7 +134,7 @@ function backendHandlers(
     update: async ({ backend, ...order }, signal) => {
       const [kind, call] = enter(backend, signal);
       if (kind.update === undefined) throw notOffered(driver, 'update', backend);
-      await kind.update(call, order);
+      await kind.update(call, order, (percent) => tell({ backend, order, percent }));
       return {};
     },
     stats: async ({ backend }, signal) => {

@@ -12,6 +12,7 @@ import { messageOf } from '../hypervisors/node-error.ts';
 import type { WatchedHypervisor } from '../instances/hypervisors.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Fence } from './fence.ts';
+import type { Images } from './images.ts';
 import type { Try } from './outcome.ts';
 import type { Permits } from '../privileged/permits.ts';
 
@@ -21,6 +22,7 @@ export interface ActsDeps {
   readonly drivers: Installations;
   readonly hypervisor: WatchedHypervisor;
   readonly permits: Permits;
+  readonly images: Images;
   /** Names of devices that nothing explains and that may be any accelerator's. */
   readonly untraceable: () => string | undefined;
 }
@@ -32,6 +34,8 @@ export interface Attempt {
   readonly deadlineMs: number;
   /** @throws when the order was withdrawn or superseded, or the lease has run out. */
   readonly mayGoOn: () => void;
+  /** How far an update is. */
+  readonly tell: (progress: { readonly percent: number }) => void;
 }
 
 export class Acts {
@@ -52,6 +56,8 @@ export class Acts {
         return await this.#detach(attempt);
       case 'clean':
         return await this.#clean(attempt);
+      case 'update':
+        return await this.#update(attempt);
     }
   }
 
@@ -210,6 +216,59 @@ export class Acts {
     }
   }
 
+  /** The card is written anew from the start after any crash: nothing of what was begun is believed. */
+  async #update(attempt: Attempt): Promise<Try> {
+    const { order, signal, mayGoOn } = attempt;
+    const { image = null } = order;
+    if (image === null) return refused('An update names its image.');
+    try {
+      const holder = await this.#findHolderOfCard(order, image.others);
+      if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
+      mayGoOn();
+      await using file = await this.#deps.images.fetch(image, signal);
+      mayGoOn();
+      await this.#write(attempt, { file: file.name, sha256: image.sha256 });
+      return { is: 'done', outcome: 'updated' };
+    } catch (error) {
+      signal.throwIfAborted();
+      mayGoOn();
+      if (error instanceof HypervisorError) {
+        return { is: 'again', outcome: 'held', message: messageOf(error) };
+      }
+      if (hasFailedForGood(error)) {
+        return { is: 'done', outcome: 'update_failed', message: messageOf(error) };
+      }
+      return { is: 'again', outcome: 'retrying', message: messageOf(error) };
+    }
+  }
+
+  async #write(
+    { order, signal, deadlineMs, tell }: Attempt,
+    image: { readonly file: string; readonly sha256: string },
+  ): Promise<void> {
+    const { clock, drivers } = this.#deps;
+    const leftMs = deadlineMs - clock.monotonicMs();
+    if (leftMs <= 0) throw new DriverCallError('deadline', 'Its time is over.');
+    await drivers.update(
+      order.backend_id,
+      { accelerator: order.accelerator_key, epoch: order.epoch, ...image },
+      { signal, deadlineMs: leftMs, onProgress: (percent) => tell({ percent }) },
+    );
+  }
+
+  async #findHolderOfCard(order: Order, others: readonly string[]): Promise<string | undefined> {
+    const holder = await this.#findHolder(order);
+    if (holder !== undefined) return holder;
+    const { fence, hypervisor } = this.#deps;
+    for (const attachment of others.flatMap((id) => fence.attachmentsOf(id))) {
+      const [device] = hypervisor.world.devicesOf(attachment);
+      if (device !== undefined) {
+        return `Instance ${device.instanceId} has a part of the card as ${device.name}.`;
+      }
+    }
+    return undefined;
+  }
+
   /** Who holds the accelerator, as far as a healthy hypervisor can say; not knowing counts as held. */
   async #findHolder(order: Order): Promise<string | undefined> {
     const { clock, fence, hypervisor, untraceable } = this.#deps;
@@ -247,6 +306,12 @@ function functionAddress(address: string): string {
 function isFinal(error: unknown): boolean {
   if (error instanceof HypervisorError) return error.code !== 'unavailable';
   return isLasting(error);
+}
+
+/** Another try would not help, or nobody knows what the last one has left. A driver that died begins again. */
+function hasFailedForGood(error: unknown): boolean {
+  if (!(error instanceof DriverCallError)) return false;
+  return isLasting(error) || ['internal', 'deadline', 'nonsense'].includes(error.failure);
 }
 
 function refused(message: string): Try {

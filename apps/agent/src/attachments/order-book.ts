@@ -206,7 +206,9 @@ export class OrderBook {
       firstMs: agentDefaults.orderRetryFirstMs,
       maxMs: agentDefaults.orderRetryMaxMs,
     };
-    const deadlineMs = clock.monotonicMs() + this.#deps.attachDeadlineMs;
+    const seconds = entry.order.image?.deadline_seconds;
+    const limitMs = seconds === undefined ? this.#deps.attachDeadlineMs : seconds * 1000;
+    const deadlineMs = clock.monotonicMs() + limitMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
         const pauses = Math.max(attempt, entry.repeats);
@@ -241,7 +243,21 @@ export class OrderBook {
     }
     await fence.raise(order.accelerator_id, order.epoch, order.attachment_id);
     mayGoOn();
-    return await tryOrder({ order, signal: entry.control.signal, deadlineMs, mayGoOn });
+    return await tryOrder({
+      order,
+      signal: entry.control.signal,
+      deadlineMs,
+      mayGoOn,
+      tell: ({ percent }) => this.#tellProgress(entry, percent),
+    });
+  }
+
+  #tellProgress(entry: Entry, percent: number): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (nowMs - entry.lastToldMs < agentDefaults.progressReportMs) return;
+    entry.lastToldMs = nowMs;
+    const outcome = toOutcome(entry.order, { outcome: 'retrying' });
+    this.#deps.report({ ...outcome, percent });
   }
 
   #finish(entry: Entry, tried: Extract<Try, { is: 'done' }>): void {

@@ -73,6 +73,29 @@ export class Installations {
     return await driver.call(method, params(found.backend.wanted.name), options);
   }
 
+  /**
+   * Has an image written, from the file of this name in the folder of images.
+   *
+   * @throws DriverCallError
+   */
+  async update(
+    backendId: string,
+    order: Omit<DriverParams<'update'>, 'backend' | 'image'> & { readonly file: string },
+    { onProgress, ...options }: CallOptions & { readonly onProgress: (percent: number) => void },
+  ): Promise<void> {
+    const found = this.findBackend(backendId);
+    const driver = found?.installation.driver;
+    if (found === undefined || driver === undefined) {
+      throw new DriverCallError('down', `Backend ${backendId} is not running on this host.`);
+    }
+    const { file, ...target } = order;
+    const backend = found.backend.wanted.name;
+    const folder = driver.imagesDir;
+    if (folder === null) throw new DriverCallError('unsupported', 'No image can be written here.');
+    using _follower = driver.followUpdate({ backend, accelerator: order.accelerator }, onProgress);
+    await driver.call('update', { backend, ...target, image: join(folder, file) }, options);
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#byId.values()].map((installation) => installation.stop()));
   }

@@ -58,6 +58,8 @@ export class SupervisedDriver {
   #crashesMs: number[] = [];
   #downReason = 'it has not been started';
   #isQuarantined = false;
+  #imagesDir: string | null = null;
+  readonly #followers = new Map<string, (percent: number) => void>();
   #running: Promise<void> | undefined;
 
   constructor(pkg: DriverPackage, deps: DriverDeps, events: DriverEvents) {
@@ -80,6 +82,21 @@ export class SupervisedDriver {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** Where the process that runs sees program images. */
+  get imagesDir(): string | null {
+    return this.#imagesDir;
+  }
+
+  /** Hears how far an `update` is. */
+  followUpdate(
+    { backend, accelerator }: { readonly backend: string; readonly accelerator: string },
+    onProgress: (percent: number) => void,
+  ): Disposable {
+    const key = `${backend} ${accelerator}`;
+    this.#followers.set(key, onProgress);
+    return { [Symbol.dispose]: () => void this.#followers.delete(key) };
   }
 
   /** Starts it once and from then on keeps it running. @throws with the reason when the first start fails. */
@@ -156,6 +173,7 @@ export class SupervisedDriver {
         : error;
     }
     this.#process = process;
+    this.#imagesDir = launched.imagesDir;
     this.#events.onUp();
     return process;
   }
@@ -232,6 +250,9 @@ export class SupervisedDriver {
     const { log } = this.#deps;
     if (name === 'inventoryChanged' && params.backend !== undefined) {
       this.#events.onInventoryChanged(params.backend);
+    }
+    if (name === 'updateProgress') {
+      this.#followers.get(`${params.backend} ${params.accelerator}`)?.(params.percent ?? 0);
     }
     if (name !== 'log') return;
     const level = params.level === 'error' || params.level === 'warn' ? 'warn' : 'debug';

@@ -1,6 +1,8 @@
 /** The agent API as routes: an agent acts for its own host alone, known by its credential. */
+import { Readable } from 'node:stream';
+
 import { agentLimits, agentOperations } from '@cyborg/api-spec/agent';
-import type { AgentOperationName } from '@cyborg/api-spec/routes';
+import { agentImageUrl, type AgentOperationName } from '@cyborg/api-spec/routes';
 import type { AgentHost } from '@cyborg/conductor/agents/credentials';
 import type { AgentInput } from '@cyborg/conductor/agents/handlers';
 import { ServiceError } from '@cyborg/model/errors';
@@ -29,6 +31,30 @@ const bodyLimits: Partial<Record<AgentOperationName, number>> = {
 export function registerAgentApi(app: FastifyInstance, deps: AgentDeps): void {
   let name: AgentOperationName;
   for (name in agentOperations) registerOperation(app, deps, name);
+  registerImages(app, deps);
+}
+
+/** Read from the ledger piece by piece while it is sent. */
+function registerImages(app: FastifyInstance, deps: AgentDeps): void {
+  const hosts = new WeakMap<FastifyRequest, AgentHost>();
+  app.get<{ Params: { sha256: string } }>(agentImageUrl, {
+    onRequest: async (request, reply) => {
+      hosts.set(request, await identify(deps, request, reply));
+    },
+    handler: async (request, reply) => {
+      const host = hosts.get(request);
+      const image = host && (await deps.agent.findImage(host, request.params.sha256));
+      if (image === undefined) {
+        throw new ServiceError(
+          'no-such-route',
+          'This host is not to write an image of that digest now.',
+        );
+      }
+      reply.header('content-type', 'application/octet-stream');
+      reply.header('content-length', image.bytes);
+      return reply.send(Readable.from(image.pieces, { objectMode: false }));
+    },
+  });
 }
 
 function registerOperation(app: FastifyInstance, deps: AgentDeps, name: AgentOperationName): void {
