@@ -74,7 +74,7 @@ describe('a resource provider', () => {
     };
     await withhold(scene);
     await scene.tell();
-    await scene.settle();
+    await scene.pass();
     expect(others).toBe(0);
     expect(provider).toMatchObject({ inventories: { FPGA: { total: 2, reserved: 1 } } });
     expect(provider?.traits.toSorted()).toEqual([
@@ -127,21 +127,53 @@ describe('a resource provider', () => {
     expect(await countWaitingForPlacement(scene.db)).toEqual([]);
   });
 
-  it('is right after a write whose answer was lost', async ({ expect }) => {
+  it('is right after writes whose answers were lost, and is not written again', async ({
+    expect,
+  }) => {
     await using bench = await open();
     const { placement, scene } = bench;
-    let lost = 0;
-    placement.fault = ({ method }) => {
-      if (method !== 'PUT' || lost >= 2) return undefined;
-      lost += 1;
+    const lost = new Set<string>();
+    placement.fault = ({ method, path }) => {
+      if (method !== 'PUT' || !path.startsWith('/resource_providers/')) return undefined;
+      lost.add(path);
       return 'lost';
     };
-    for (let n = 0; n < 5; n++) await scene.settle();
-    expect(lost).toBe(2);
-    expect(placement.providers.get(scene.card.rpUuid)).toMatchObject({
+    await expect
+      .poll(async () => {
+        await scene.pass();
+        return countWaitingForPlacement(scene.db);
+      })
+      .toEqual([]);
+    const { rpUuid } = scene.card;
+    expect([...lost].map((path) => path.split('/').at(-1))).toEqual(['inventories', 'traits']);
+    expect(placement.writes().filter((one) => one.includes(rpUuid))).toHaveLength(2);
+    expect(placement.providers.get(rpUuid)).toMatchObject({
       inventories: { FPGA: { total: 2, reserved: 0 } },
       traits: ['CUSTOM_FAKE_DEVICE'],
     });
+  });
+
+  it('is adopted when another conductor made it at the same moment', async ({ expect }) => {
+    await using bench = await open();
+    const { placement, scene } = bench;
+    placement.fault = ({ method, body }) => {
+      if (method !== 'POST') return undefined;
+      const { uuid, name, parent_provider_uuid: parent } = JSON.parse(body);
+      const made = {
+        uuid,
+        name,
+        parent,
+        generation: 0,
+        inventories: {},
+        traits: [],
+        isUsed: false,
+      };
+      placement.providers.set(uuid, made);
+      return undefined;
+    };
+    await scene.pass();
+    expect(await countWaitingForPlacement(scene.db)).toEqual([]);
+    expect(placement.providers.get(scene.card.rpUuid)?.inventories).toHaveProperty('FPGA');
   });
 
   it('is taken over from a conductor that died over it', async ({ expect }) => {

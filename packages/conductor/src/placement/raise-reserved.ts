@@ -26,9 +26,7 @@ export async function pushReserved(
     await withDeadline(
       async (signal) => {
         const rows = await listMadeProviders(deps.db, acceleratorIds);
-        await Promise.all(
-          rows.map((row) => pushOne(deps, { placement, row, call: { signal, timeoutMs } })),
-        );
+        await Promise.all(rows.map((row) => pushOne(deps, { placement, row, call: { signal } })));
       },
       { clock, timeoutMs, what: 'Telling Placement what is being cleaned' },
     );
