@@ -251,7 +251,7 @@ describe('an outage of Placement', () => {
   });
 
   it('lets a DELETE wait two seconds for it, and no more', async ({ expect }) => {
-    await using bench = await open({ count: 1 });
+    await using bench = await open({ count: 1 }, { attemptMs: 60_000, callMs: 60_000 });
     const { placement, scene } = bench;
     await scene.settle();
     const clock = makeTestClock(new Date());
@@ -278,6 +278,7 @@ describe('an outage of Placement', () => {
     await clock.advance(1999);
     expect(isAnswered).toBe(false);
     await clock.advance(1);
+    await expect.poll(() => isAnswered).toBe(true);
     await removed;
     placement.fault = undefined;
     await scene.settle();
