@@ -1,7 +1,7 @@
 /** What instances hold that their hypervisors say are gone. */
 import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
-import { novaHypervisor } from './nova/servers.ts';
+import { deletedStatus, novaHypervisor } from './nova/servers.ts';
 import type { Database, HostCondition } from './schema.ts';
 
 export interface VanishedRow {
@@ -11,6 +11,8 @@ export interface VanishedRow {
   readonly project_id: string;
   readonly attachment_id: string;
   readonly accelerator_id: string;
+  /** Nova has the server on record as deleted, which somebody did; not only that it knows none. */
+  readonly is_deleted: boolean;
 }
 
 /** One conductor at a time counts and releases. */
@@ -43,7 +45,8 @@ export async function listVanished(
   { limit, usesNova }: { readonly limit: number; readonly usesNova: boolean },
 ): Promise<VanishedRow[]> {
   const { rows } = await sql<VanishedRow>`
-    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id ${vanished(usesNova)}
+    select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id,
+      ${usesNova ? sql`coalesce(s.status = ${deletedStatus}, false)` : sql`false`} as is_deleted ${vanished(usesNova)}
     order by t.host_id, t.id limit ${limit}`.execute(db);
   return rows;
 }
@@ -51,7 +54,7 @@ export async function listVanished(
 export interface ReleaseCounts {
   readonly host_id: string;
   readonly live: number;
-  /** Released by this rule since the given instant. */
+  /** Released by this rule since the given instant; what somebody deleted in Nova does not count. */
   readonly released: number;
 }
 
@@ -70,6 +73,7 @@ export async function countReleases(
       union all
       select host_id, 0, sum(progress_total) from operation
       where created_at > ${since} and user_id = ${userId} and kind = 'detach-instance' and host_id is not null
+        and subject ->> 'cause' = 'vanished'
       group by host_id) as counted
     group by host_id`.execute(db);
   return rows;

@@ -3,6 +3,7 @@ import { isGoneStatus } from '@cyborg/model/nova-operations';
 import type { NovaServer } from '@cyborg/openstack/nova';
 import {
   listInstancesOfNova,
+  unknownStatus,
   writeProject,
   writeServer,
   type InstanceOfNova,
@@ -70,7 +71,7 @@ function lookAfterMs({ rng }: ConductorDeps): number {
 }
 
 function toFacts(server: NovaServer | undefined): ServerFacts {
-  if (server === undefined) return { ...nothing, status: 'DELETED', is_gone: true };
+  if (server === undefined) return { ...nothing, status: unknownStatus, is_gone: true };
   return {
     status: server.status,
     task_state: server.taskState,

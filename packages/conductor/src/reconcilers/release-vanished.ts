@@ -51,19 +51,27 @@ async function release(current: Act, deps: ConductorDeps): Promise<PassReport> {
   });
   if (hosts.length === 0) return { found: 0, full: false };
   const since = new Date(now.getTime() - deps.limits.releaseWindowSeconds * 1000);
+  // Somebody deleted these in Nova, one by one: an order, and no answer that could be a mistake about many.
+  const deleted = vanished.filter((row) => row.is_deleted);
   const counts = await countReleases(tx, { userId: systemUserId, since });
   const plan = planReleases(
     {
-      candidates: vanished,
+      candidates: vanished.filter((row) => !row.is_deleted),
       counts: new Map(counts.map((count) => [count.host_id, count])),
       stopped: new Set(hosts.filter(hasStopped).map((host) => host.id)),
     },
     deps.limits,
   );
-  await takeBack(current, deps, plan.release);
-  await keepConditions(current, { hosts, vanished, plan });
-  const notes = { released: plan.release.length, stoppedHosts: plan.stopped.length };
+  const released = [...deleted, ...plan.release];
+  await takeBack(current, deps, released);
+  await keepConditions(current, { hosts, left: without(vanished, released), plan });
+  const notes = { released: released.length, stoppedHosts: plan.stopped.length };
   return { found: vanished.length, full: false, notes };
+}
+
+function without(all: readonly VanishedRow[], some: readonly VanishedRow[]): VanishedRow[] {
+  const taken = new Set(some);
+  return all.filter((row) => !taken.has(row));
 }
 
 async function takeBack(
@@ -87,6 +95,15 @@ async function takeBack(
   await commitDraft(draft);
 }
 
+const reasons = {
+  vanished: 'The instance has vanished from its hypervisor.',
+  deleted: 'The server was deleted in Nova.',
+} as const;
+
+function causeOf({ is_deleted: isDeleted }: VanishedRow): keyof typeof reasons {
+  return isDeleted ? 'deleted' : 'vanished';
+}
+
 function detachVanished(draft: Draft, deps: ConductorDeps, rows: readonly VanishedRow[]): void {
   const [first] = rows;
   if (first === undefined) return;
@@ -97,7 +114,7 @@ function detachVanished(draft: Draft, deps: ConductorDeps, rows: readonly Vanish
       instance_id: first.instance_id,
       attachment_ids: rows.map((row) => row.attachment_id),
       accelerator_ids: rows.map((row) => row.accelerator_id),
-      cause: 'vanished',
+      cause: causeOf(first),
     },
     host: { id: first.host_id, name: first.host },
     acceleratorIds: rows.map((row) => row.accelerator_id),
@@ -111,22 +128,26 @@ function detachVanished(draft: Draft, deps: ConductorDeps, rows: readonly Vanish
     if (accelerator === undefined) continue;
     take(draft, accelerator, {
       operationId: operation.id,
-      reason: 'The instance has vanished from its hypervisor.',
-      told: { data: { cause: 'vanished' } },
+      reason: reasons[causeOf(first)],
+      told: { data: { cause: causeOf(first) } },
     });
   }
 }
 
 interface Findings {
   readonly hosts: readonly HostConditions[];
-  readonly vanished: readonly VanishedRow[];
+  /** Of the vanished: what is not released now. */
+  readonly left: readonly VanishedRow[];
   readonly plan: ReleasePlan<VanishedRow>;
 }
 
 /** A stopped host says so until nothing of it is missing any more: detached by a person, or seen again. */
-async function keepConditions(current: Act, { hosts, vanished, plan }: Findings): Promise<void> {
+async function keepConditions(
+  current: Act,
+  { hosts, left: allLeft, plan }: Findings,
+): Promise<void> {
   for (const host of hosts) {
-    const left = vanished.filter((row) => row.host_id === host.id && !plan.release.includes(row));
+    const left = allLeft.filter((row) => row.host_id === host.id);
     if (plan.stopped.includes(host.id)) await stop(current, host, left);
     else if (hasStopped(host) && left.length === 0) await resume(current, host);
   }

@@ -7,6 +7,11 @@ import type { Claim } from './claim.ts';
 /** Domains that the agent beside nova-compute reports are Nova's servers. */
 export const novaHypervisor = 'libvirt';
 
+/** Nova has it on record that somebody deleted the server. */
+export const deletedStatus = 'DELETED';
+/** Not one of Nova's: it knows no such server, which is less than a record of its end. */
+export const unknownStatus = 'UNKNOWN_TO_NOVA';
+
 /** Who is missing or gone from its hypervisor waits for Nova's word, so Nova is asked sooner. */
 const askSoonSeconds = 15;
 
@@ -68,7 +73,9 @@ export async function writeServer(
     select id, ${status}, ${task_state}, ${is_locked}, ${host}, ${node_name}, ${goneAt}::timestamptz,
       ${now}::timestamptz, ${nextAttemptAt}::timestamptz
     from instance where id = ${instanceId}::uuid
-    on conflict (instance_id) do update set status = excluded.status, task_state = excluded.task_state,
+    on conflict (instance_id) do update set
+      status = case when kept.status = ${deletedStatus} and excluded.status = ${unknownStatus} then kept.status else excluded.status end,
+      task_state = excluded.task_state,
       is_locked = excluded.is_locked, host = excluded.host, node_name = excluded.node_name,
       gone_at = case when excluded.gone_at is null then null else coalesce(kept.gone_at, excluded.gone_at) end,
       looked_at = excluded.looked_at, next_attempt_at = excluded.next_attempt_at, attempts = 0,
