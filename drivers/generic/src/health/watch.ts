@@ -18,7 +18,7 @@ export interface HealthLimits {
   readonly repeatMs: number;
 }
 
-const defaultLimits: HealthLimits = { delayMs: 1000, gapMs: 10_000, repeatMs: 30_000 };
+const defaultLimits: HealthLimits = { delayMs: 3000, gapMs: 10_000, repeatMs: 30_000 };
 
 /** Read seldom, so its process need not wait for more. */
 const idleMs = 500;
