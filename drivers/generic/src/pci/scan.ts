@@ -103,7 +103,8 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     const key = keys.get(fn.address) ?? fn.address;
     const identity = identities.get(fn.address) ?? { serial: null, vpd: {} };
     const device = toDevice({ ...card, key, identity }, tools);
-    services.add(device, match.definition?.services);
+    // A rule that says another type means another service.
+    services.add(device, match.rule?.type === undefined ? match.definition?.services : undefined);
     return device;
   });
   return { inventory: { devices, services: services.list() }, known };
