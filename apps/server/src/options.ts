@@ -87,6 +87,13 @@ export const serverProgram = defineProgram({
       default: 1024 * 1024,
       help: 'bytes of a request body at most (agents may send larger inventories)',
     },
+    bindInline: {
+      type: 'duration',
+      min: 1,
+      max: 240,
+      default: defaultLimits.bindInlineSeconds,
+      help: 'a bind through v2 that must write a program image first is answered after this at the latest, and goes on. Keep it below the time that Nova and what stands between wait for an answer',
+    },
     attachDeadline: {
       type: 'duration',
       min: 5,
@@ -162,6 +169,7 @@ export function toLimits(options: ServerOptions): ConductorLimits {
   return {
     ...defaultLimits,
     attachDeadlineSeconds: options.attachDeadline,
+    bindInlineSeconds: options.bindInline,
     detachDeadlineSeconds: options.detachDeadline,
     waitForHostSeconds: options.waitForHost,
     vanishSeconds: options.vanishAfter,

@@ -15,7 +15,7 @@ type Context = Pick<BackendContext<unknown>, 'backend' | 'stateDir' | 'signal'> 
 
 const stepMs = 200;
 
-/** @throws DriverError `invalid` for a file with other bytes, `unsupported` when it is told to fail. */
+/** @throws DriverError `invalid` for a file with other bytes; Error when it is told to fail. */
 export async function programCard(
   context: Context,
   { image, sha256 }: UpdateOrder,
@@ -33,7 +33,7 @@ export async function programCard(
     tell((100 * step) / steps);
     await sleep((seconds * 1000) / steps, undefined, { signal: context.signal });
   }
-  if (fails) throw new DriverError('unsupported', 'the card refused the image, as it was told to');
+  if (fails) throw new Error('the card refused the image, as it was told to');
   keep(context, sha256);
   context.inventoryChanged();
 }

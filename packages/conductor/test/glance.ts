@@ -22,6 +22,8 @@ export interface TestImage {
 
 export interface TestGlance extends AsyncDisposable {
   readonly glance: GlanceClient;
+  /** Keystone's, too. */
+  readonly url: string;
   readonly images: Map<string, TestImage>;
   /** It hangs up. */
   isAway: boolean;
@@ -52,6 +54,7 @@ export async function openTestGlance(): Promise<TestGlance> {
   const session = openTestSession(services, { limits: { attemptsMax: 1 } });
   const state: TestGlance = {
     glance: makeGlance(session, { clock: systemClock }),
+    url: services.url,
     images,
     isAway: false,
     downloads: 0,

@@ -93,6 +93,8 @@ export interface KindHandlers<Config> {
   /**
    * Writes firmware or a program image; `tell` says how far it is, in percent. Begun again after any crash, from the
    * start. Leave it out when the kind cannot.
+   * @throws DriverError `unsupported`, `invalid` or `host-use` before the card was touched; `transient` to begin again.
+   * Anything else leaves the card out until another image was written.
    */
   readonly update?: (
     context: BackendContext<Config>,

@@ -235,6 +235,7 @@ export class Acts {
       if (error instanceof HypervisorError) {
         return { is: 'again', outcome: 'held', message: messageOf(error) };
       }
+      if (wasNotBegun(error)) return refused(messageOf(error));
       if (hasFailedForGood(error)) {
         return { is: 'done', outcome: 'update_failed', message: messageOf(error) };
       }
@@ -306,6 +307,14 @@ function functionAddress(address: string): string {
 function isFinal(error: unknown): boolean {
   if (error instanceof HypervisorError) return error.code !== 'unavailable';
   return isLasting(error);
+}
+
+/** Refused by the driver before it touched the card. */
+function wasNotBegun(error: unknown): boolean {
+  return (
+    error instanceof DriverCallError &&
+    ['unsupported', 'invalid', 'host-use'].includes(error.failure)
+  );
 }
 
 /** Another try would not help, or nobody knows what the last one has left. A driver that died begins again. */

@@ -1,6 +1,6 @@
 /** Finds in Glance what is to be written. */
 import type { GlanceClient, GlanceImage } from '@cyborg/openstack/glance';
-import { isOutage } from '@cyborg/openstack/errors';
+import { OpenStackError } from '@cyborg/openstack/errors';
 import { V2Fault } from '@cyborg/model/v2/fault';
 
 import type { ConductorDeps } from '../deps.ts';
@@ -61,7 +61,8 @@ async function lookUp(
       `Images ${image.id} and ${other.id} both have ${functionProperty}=${wanted.id}: name one by accel:bitstream_id, or take the property from the other.`,
     );
   } catch (error) {
-    if (isOutage(error)) throw new V2Fault(503, error.message, { cause: error });
+    // Away, or not set up as it should be: its message says which, and the way out.
+    if (error instanceof OpenStackError) throw new V2Fault(503, error.message, { cause: error });
     throw error;
   }
 }
