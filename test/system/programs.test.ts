@@ -149,7 +149,7 @@ describe('a driver that cannot write images', () => {
     const body = [{ path: '/bitstream_id', op: 'replace', value }];
     const answer = await ask(scene, ['PATCH', `/deployables/${generic.id}/program`], body);
     expect(answer).toMatchObject({ status: 500, text: expect.stringContaining('has no update') });
-    const states = (await fleet.accelerators({ driver: 'generic' })).map(({ state }) => state);
+    const states = (await fleet.accelerators({ driver_id: 'generic' })).map(({ state }) => state);
     expect(states).not.toContain('withheld');
     expect(states).not.toContain('updating');
   });
