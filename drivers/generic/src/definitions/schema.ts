@@ -7,7 +7,7 @@ import { acceleratorTypes } from '../functions.ts';
 
 export const definitionLimits = {
   /** Definitions of one backend's configuration. */
-  textsMax: 64,
+  textsMax: 32,
   textCharactersMax: 32 * 1024,
 } as const;
 
