@@ -44,7 +44,7 @@ describe("attaching to one of Nova's servers", () => {
     const secret = bench.member.token?.reveal() ?? 'none';
     const operation = await bench.attach();
     const texts = [JSON.stringify(bench.member), inspect(bench.member, { depth: 9 })];
-    expect([...texts, `${bench.member.token}`].join()).not.toContain(secret);
+    expect([...texts, String(bench.member.token)].join()).not.toContain(secret);
     for (const table of ['operation', 'attachment', 'event', 'idempotency_key'] as const) {
       const rows = await bench.db.selectFrom(table).selectAll().execute();
       expect(JSON.stringify(rows)).not.toContain(secret);
