@@ -29,6 +29,16 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: 'conformance',
+          include: ['test/conformance/**/*.test.ts'],
+          // A driver that hangs costs time, not work.
+          maxConcurrency: 4,
+          testTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: 'qemu',
           include: ['test/qemu/**/*.test.ts'],
           testTimeout: 300_000,

@@ -234,6 +234,7 @@ export class Conversation {
     }
     for (const message of messages) {
       journal.note(number, { what: 'received', message });
+      if (this.#ended !== undefined) continue; // killed: what was under way is nobody's any more
       this.#take(judge(message, this.#known()));
     }
   }

@@ -12,19 +12,22 @@ export function kitMachine(): TreeDescription {
 }
 
 /** The same machine after somebody moved things about: what stayed in its slot must keep its keys. */
-export function changedMachine(): { tree: TreeDescription; added: string; removed: string } {
+export function changedMachine(): TreeDescription {
   const { functions, files = {} } = kitMachine();
-  const removed = '0000:18:00.0';
-  const added: FunctionDescription = {
-    address: '0000:11:00.0',
+  const kept = functions.filter(({ address }) => address !== '0000:28:00.0').toReversed();
+  const added = ['0000:11:00.0', '0000:12:00.0'].map((address, index) => newCard(address, index));
+  return { functions: [...added, ...kept], files };
+}
+
+function newCard(address: string, index: number): FunctionDescription {
+  return {
+    address,
     vendor: 0x10de,
     device: 0x2330,
     class: 0x030200,
     numaNode: 0,
-    iommuGroup: 90,
-    serial: 0x48b02d0000000900n,
+    iommuGroup: 90 + index,
+    serial: 0x48b02d0000000900n + BigInt(index),
     resetMethods: 'flr bus',
   };
-  const kept = functions.filter(({ address }) => address !== removed).toReversed();
-  return { tree: { functions: [added, ...kept], files }, added: added.address, removed };
 }

@@ -41,6 +41,8 @@ export interface RunOptions {
   /** Of what is random: the same seed tries the same. */
   readonly seed: number;
   readonly callMs?: number | undefined;
+  /** In place of `kitLimits.runMsMax`. */
+  readonly runMs?: number;
   readonly backends?: readonly BackendSpec[] | undefined;
   readonly tree?: string | undefined;
   /** These alone, and what they need. */
@@ -92,7 +94,7 @@ class Run {
   }
 
   async all(kit: Kit): Promise<void> {
-    const endMs = this.#options.clock.monotonicMs() + kitLimits.runMsMax;
+    const endMs = this.#options.clock.monotonicMs() + (this.#options.runMs ?? kitLimits.runMsMax);
     for (const trial of chosenTrials(this.#options.only)) {
       const fromMs = this.#options.clock.monotonicMs();
       const late = fromMs > endMs ? 'the time for a run was up' : undefined;

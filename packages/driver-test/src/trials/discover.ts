@@ -89,7 +89,7 @@ export const discover: readonly Trial[] = [
         throw new Untested('a recorded machine is not taken apart');
       }
       const before = await kit.discoverAll(await kit.calm());
-      const roots = buildTree(join(kit.subject.folder, 'changed'), changedMachine().tree);
+      const roots = buildTree(join(kit.subject.folder, 'changed'), changedMachine());
       const conversation = await kit.fresh({ roots });
       const after = await kit.discoverAll(conversation);
       await conversation.leave();

@@ -106,7 +106,8 @@ export const initialize: readonly Trial[] = [
     needs: ['D-INIT-1', 'D-DISC-1'],
     run: async (kit) => {
       const { conversation, launched } = await kit.subject.start();
-      await kit.greet(conversation, { ...launched, stateDir: null });
+      const greeting = kit.subject.greeting({ ...launched, stateDir: null });
+      await conversation.call('initialize', greeting, kitLimits.initializeMsMax);
       await kit.discoverAll(conversation);
       await conversation.leave();
     },

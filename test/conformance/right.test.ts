@@ -1,0 +1,39 @@
+/** The kit passes the drivers that conform: in TypeScript with the SDK, without it, and in Python. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readPackage } from '@cyborg/driver-host/catalogue';
+import { textOf } from '@cyborg/driver-test/report';
+import { afterAll, describe, it } from 'vitest';
+import { runKit } from './run-kit.ts';
+
+const root = join(import.meta.dirname, '../..');
+const passed: string[] = [];
+/** Where drivers look for it. */
+const hasPython = ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((folder) =>
+  existsSync(join(folder, 'python3')),
+);
+
+describe('a driver that conforms passes every clause', () => {
+  it.for(['drivers/fake', 'drivers/generic', 'drivers/sample-python'])(
+    '%s',
+    async (folder, { expect, skip }) => {
+      const needsPython = folder.endsWith('-python');
+      skip(needsPython && !hasPython && process.env['CI'] !== 'true', 'python3 is not installed');
+      const report = await runKit(await readPackage(join(root, folder)));
+      expect(report.passed, textOf(report)).toBe(true);
+      passed.push(report.driver.id);
+    },
+  );
+
+  it('the right driver among the wrong ones', async ({ expect }) => {
+    const report = await runKit(await readPackage(join(import.meta.dirname, 'wrong-drivers')));
+    expect(report.passed, textOf(report)).toBe(true);
+    // What does not apply to it could not be shown to be caught.
+    const untested = report.clauses.filter(({ outcome }) => outcome === 'untested');
+    expect(untested).toEqual([]);
+  });
+});
+
+afterAll(() => {
+  process.stdout.write(`conformance: the kit passes ${passed.join(', ') || 'no driver'}\n`);
+});

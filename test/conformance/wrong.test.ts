@@ -1,0 +1,33 @@
+/** Each wrong driver fails on the clause that it breaks, and on no other: the kit sees what it should. */
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { readPackage } from '@cyborg/driver-host/catalogue';
+import { clauses, type ClauseId } from '@cyborg/driver-test/clauses';
+import { textOf } from '@cyborg/driver-test/report';
+import { afterAll, describe, it } from 'vitest';
+import { runKit } from './run-kit.ts';
+
+const folder = join(import.meta.dirname, 'wrong-drivers');
+const clauseIds = Object.keys(clauses).filter((id): id is ClauseId => id in clauses);
+const caught: string[] = [];
+
+describe.concurrent('a wrong driver fails on its clause and on no other', () => {
+  it('is there for each clause', ({ expect }) => {
+    const files = globSync('D-*.ts', { cwd: folder }).map((file) => basename(file, '.ts'));
+    expect(new Set(files)).toEqual(new Set(clauseIds));
+  });
+
+  it.for(clauseIds)('%s', async (clause, { expect }) => {
+    const main = join(folder, `${clause}.ts`);
+    const report = await runKit({ ...(await readPackage(folder)), main }, [clause]);
+    const failed = report.clauses.filter(({ outcome }) => outcome === 'failed');
+    const names = failed.map((one) => one.clause);
+    expect(names, `${readFileSync(main, 'utf8')}\n${textOf(report)}`).toEqual([clause]);
+    caught.push(clause);
+  });
+});
+
+afterAll(() => {
+  const count = `${caught.length} of ${clauseIds.length}`;
+  process.stdout.write(`conformance: ${count} wrong drivers fail, each on its clause alone\n`);
+});
