@@ -186,7 +186,8 @@ function pauseBefore(
   { number, request, deps }: { number: number; request: OutgoingRequest; deps: CallDeps },
 ): number | undefined {
   if (!(error instanceof OpenStackError)) return undefined;
-  if (!isWorthRetrying(error, idempotent.has(request.exchange.method))) return undefined;
+  const isRepeatable = request.isRepeatable ?? idempotent.has(request.exchange.method);
+  if (!isWorthRetrying(error, isRepeatable)) return undefined;
   const { retryFirstMs: firstMs, retryMaxMs: maxMs } = deps.limits;
   const ownMs = backoffMs(number, { firstMs, maxMs }, deps.rng);
   return error.retryAfterMs === undefined ? ownMs : error.retryAfterMs + ownMs;

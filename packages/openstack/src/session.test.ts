@@ -140,6 +140,19 @@ describe('a call', () => {
     }
   });
 
+  it('signs in again when the answer to that is lost: a token that nobody heard of does no harm', async ({
+    expect,
+  }) => {
+    await using services = await startTestServices(json(200, {}));
+    using session = openTestSession(services);
+    services.signIn = (...heard) => {
+      services.signIn = undefined;
+      cutOff(...heard);
+    };
+    await expect(ask(session)).resolves.toMatchObject({ status: 200 });
+    expect(services.signIns).toHaveLength(2);
+  });
+
   it('waits as long as the service asks', async ({ expect }) => {
     const clock = makeTestClock();
     await using services = await startTestServices(

@@ -15,6 +15,8 @@ export interface OutgoingRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** JSON text. */
   readonly body: string | undefined;
+  /** A POST that does no harm when it is carried out twice: it is sent again when its answer is lost. */
+  readonly isRepeatable?: boolean;
 }
 
 export interface Transport extends Disposable {

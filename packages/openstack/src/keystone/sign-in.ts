@@ -44,6 +44,8 @@ export function makeSignIn({
     url: new URL(`${identity}/auth/tokens`),
     headers: { accept: 'application/json' },
     body,
+    // A token that nobody heard of ends by itself.
+    isRepeatable: true,
   };
   return async (signal) => {
     try {
