@@ -5,7 +5,9 @@ import type { AttachmentOrigin, AttachmentState } from '@cyborg/model/attachment
 
 import type { Locking } from '../candidates.ts';
 import type { AcceleratorRow, AttachmentRow } from '../holdings.ts';
+import { noRelativeHeld } from '../relatives.ts';
 import type { Database } from '../schema.ts';
+import { noServiceDisabled } from '../services.ts';
 
 export interface ArqRow {
   readonly id: string;
@@ -161,7 +163,8 @@ function givable(projectId: string): RawBuilder<SqlBool> {
   return sql<SqlBool>`(${bindable} and a.presence = 'present'
     and (a.reserved_for is null or a.reserved_for = ${projectId})
     and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
-    and h.status = 'enabled' and h.revoked_at is null)`;
+    and h.status = 'enabled' and h.revoked_at is null
+    and ${noServiceDisabled} and ${noRelativeHeld})`;
 }
 
 /** What can be bound of a resource provider now, in id order, locked. */

@@ -3,8 +3,10 @@ import { nextEpoch } from '@cyborg/model/epoch';
 import { notFound, V2Fault } from '@cyborg/model/v2/fault';
 import { toUuid } from '@cyborg/model/v2/uuid';
 import type { AcceleratorRow, AttachmentRow } from '@cyborg/store/holdings';
+import { listInTheWay } from '@cyborg/store/relatives';
 import { pickOfProvider, readProvider } from '@cyborg/store/v2/arqs';
 
+import type { Tx } from '../../deps.ts';
 import { moveAccelerator, moveAttachment, type Draft } from '../../orders/draft.ts';
 import { checkV2Quota, lockV2Quotas } from './bind-quota.ts';
 import type { Binding } from './parse-patch.ts';
@@ -78,7 +80,8 @@ async function pick(
   const rpUuid = toUuid(first.rpUuid);
   if (rpUuid === undefined) throw noProvider(first.rpUuid);
   const asked = { rpUuid, projectId: first.projectId };
-  const found = await pickOfProvider(tx, { ...asked, limit: steps.length, locking });
+  const picked = await pickOfProvider(tx, { ...asked, limit: steps.length, locking });
+  const found = await leaveOutTaken(tx, picked, locking);
   if (found.length === steps.length) return found;
   // A later look than the pick's: what was being cleaned then may be available now.
   const provider = await readProvider(tx, asked);
@@ -91,6 +94,17 @@ async function pick(
   }
   const fault = notFound('AttachHandle', `Matching deployable_id ${provider.number}`);
   throw new BindShortage(fault, provider.available + provider.cleaning >= steps.length);
+}
+
+/** Without those of which somebody takes a part, or the whole, at this moment. */
+async function leaveOutTaken(
+  tx: Tx,
+  picked: readonly AcceleratorRow[],
+  locking: BindLocking,
+): Promise<AcceleratorRow[]> {
+  const ids = picked.filter(({ plans }) => plans.includes('pci')).map(({ id }) => id);
+  const taken = ids.length === 0 ? new Set() : await listInTheWay(tx, { ids, locking });
+  return picked.filter(({ id }) => !taken.has(id));
 }
 
 function noProvider(rpUuid: string): V2Fault {
