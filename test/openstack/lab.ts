@@ -78,6 +78,13 @@ export function credentialsOf(user: LabUser, scope?: Scope): Credentials {
   };
 }
 
+export async function projectIdOf(user: LabUser): Promise<string> {
+  using session = sessionOf(user);
+  const { project } = (await session.signIn()).token;
+  if (project === undefined) throw new Error(`${user} has no project`);
+  return project.id;
+}
+
 /** @param scope  unless told, the user's project. */
 export function sessionOf(user: LabUser, scope?: Scope): Session {
   return openSession({

@@ -50,7 +50,10 @@ export async function bootServer({ flavor, user = 'demo' }: Boot): Promise<Serve
   const session = sessionOf(user);
   onTestFinished(() => session[Symbol.dispose]());
   const name = `f-${flavor}-${Math.trunc(performance.now())}`;
-  const [imageRef, flavorRef] = await Promise.all([imageId(session), flavorId(session, flavor)]);
+  const [imageRef, flavorRef] = await Promise.all([
+    imageId(session, 'tiny'),
+    flavorId(session, flavor),
+  ]);
   const body = { server: { name, imageRef, flavorRef, networks: 'none' } };
   const answer = await session.request({ ...nova, method: 'POST', path: '/servers', body });
   const made = asObject(asObject(answer.body, 'the answer')['server'], 'server');
@@ -125,11 +128,16 @@ function toView(server: Readonly<Record<string, unknown>>): ServerView {
   };
 }
 
-async function imageId(session: Session): Promise<string> {
+async function imageId(session: Session, name: string): Promise<string> {
   const request = { type: 'image', service: 'Glance', method: 'GET', path: '/v2/images' } as const;
-  const { body } = await session.request({ ...request, query: { name: 'tiny' } });
+  const { body } = await session.request({ ...request, query: { name } });
   const [image] = asList(asObject(body, 'the answer')['images'], 'images');
-  return asText(asObject(image, 'the image tiny')['id'], 'id');
+  return asText(asObject(image, `the image ${name}`)['id'], 'id');
+}
+
+export async function imageOf(name: string): Promise<string> {
+  using session = sessionOf('admin');
+  return await imageId(session, name);
 }
 
 async function flavorId(session: Session, name: string): Promise<string> {
