@@ -1,0 +1,70 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'vitest';
+import { driverTest, type DriverTestOptions } from './driver-test.ts';
+import { FrameReader, encodeFrame } from './frames.ts';
+import { readJournal } from './journal.ts';
+
+const root = join(import.meta.dirname, '../../..');
+
+async function makeFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'driver-test-'));
+  return { path, [Symbol.asyncDispose]: async () => rm(path, { recursive: true, force: true }) };
+}
+
+function ask(options: Partial<DriverTestOptions>): ReturnType<typeof driverTest> {
+  const defaults = { target: 'drivers/fake', workingDirectory: root, seed: 1 };
+  return driverTest({ ...defaults, clauses: ['D-PREP-1'], ...options });
+}
+
+describe('driverTest', () => {
+  it('records a conversation that replays, and sees when it goes differently', async ({
+    expect,
+  }) => {
+    await using folder = await makeFolder();
+    const record = join(folder.path, 'talk.jsonl');
+    const report = join(folder.path, 'report.json');
+    const first = await ask({ record, report });
+    expect(first.passed, first.text).toBe(true);
+    expect(JSON.parse(await readFile(report, 'utf8'))).toMatchObject({ passed: true, seed: 1 });
+
+    const again = await ask({ replay: record });
+    expect(again.passed, again.text).toBe(true);
+    expect(readJournal(record).head.driver.id).toBe('fake');
+
+    const text = await readFile(record, 'utf8');
+    expect(text).toContain('0000:0c:00.1');
+    await writeFile(record, text.replaceAll('0000:0c:00.1', '0000:0c:00.9'));
+    const other = await ask({ replay: record });
+    expect(other.passed).toBe(false);
+    expect(other.text).toMatch(/prepare .*then .*0c:00\.9.*now .*0c:00\.1/);
+  });
+
+  it('tries the backends that it is given, and fails when they offer nothing', async ({
+    expect,
+  }) => {
+    await using folder = await makeFolder();
+    const backends = join(folder.path, 'backends.json');
+    await writeFile(backends, JSON.stringify([{ name: 'none', kind: 'static', config: {} }]));
+    const result = await ask({ target: 'drivers/generic', backends, clauses: ['D-DISC-1'] });
+    expect(result.passed).toBe(false);
+    expect(result.text).toMatch(/FAIL D-DISC-1 [^]*no backend \(none\) offers an accelerator/);
+  });
+
+  it('says what cannot be tried', async ({ expect }) => {
+    await expect(ask({ target: 'nobody' })).rejects.toThrow(/no driver package at nobody/);
+    await expect(ask({ clauses: ['D-NONE-1'] })).rejects.toThrow(/the clauses are D-FRAME-1/);
+    await expect(ask({ replay: join(root, 'package.json') })).rejects.toThrow(/not JSON|no conv/);
+  });
+});
+
+describe('frames', () => {
+  it('are read in pieces and counted in bytes', ({ expect }) => {
+    const reader = new FrameReader();
+    const bytes = Buffer.concat([encodeFrame({ a: 'ñ𝄞' }), encodeFrame({ b: 1 }, 'X-Y: z\r\n')]);
+    const messages = [...bytes].flatMap((byte) => reader.push(Buffer.from([byte])));
+    expect(messages).toEqual([{ a: 'ñ𝄞' }, { b: 1 }]);
+    expect(() => reader.push(Buffer.from('hello\r\n\r\n'))).toThrow(/no Content-Length/);
+  });
+});
