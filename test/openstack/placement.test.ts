@@ -5,7 +5,7 @@ import {
   openScene,
   type Scene,
   type SceneOptions,
-} from '@cyborg/conductor/placement/test-scene';
+} from '../../packages/conductor/test/placement-scene.ts';
 import { makeArqHandlers } from '@cyborg/conductor/v2/arqs/handlers';
 import { makeV2DeviceHandlers } from '@cyborg/conductor/v2/devices';
 import type { Caller } from '@cyborg/model/caller';

@@ -4,7 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { HttpRequest } from '@cyborg/api-client/transport';
-import { startTestPlacement, type TestPlacement } from '@cyborg/conductor/placement/test-placement';
+import {
+  startTestPlacement,
+  type TestPlacement,
+} from '../../packages/conductor/test/fake-placement.ts';
 import { json } from '@cyborg/openstack/test-services';
 import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';

@@ -6,7 +6,12 @@ import { dispatchAttachments } from './reconcilers/dispatch-attachments.ts';
 import { applyProgramOutcomes } from './programs/report-outcomes.ts';
 import { act } from './transaction.ts';
 
-const done = { attach: 'attached', detach: 'released', clean: 'cleaned', update: 'updated' } as const;
+const done = {
+  attach: 'attached',
+  detach: 'released',
+  clean: 'cleaned',
+  update: 'updated',
+} as const;
 
 export function outcomeOf(order: OrderView, changes: Partial<Outcome> = {}): Outcome {
   return {

@@ -7,8 +7,8 @@ import { toJson } from '@cyborg/store/json';
 import { describe, it } from 'vitest';
 
 import { makeArqHandlers } from '../v2/arqs/handlers.ts';
-import { addCard, openScene, type Scene, type SceneOptions } from './test-scene.ts';
-import { startTestPlacement, type TestPlacement } from './test-placement.ts';
+import { addCard, openScene, type Scene, type SceneOptions } from '../../test/placement-scene.ts';
+import { startTestPlacement, type TestPlacement } from '../../test/fake-placement.ts';
 
 const noOne = new AbortController().signal;
 const away = json(503, { errors: [{ status: 503, detail: 'maintenance' }] });

@@ -7,14 +7,14 @@ import { openTestDatabase } from '@cyborg/testing/database';
 import { addBackend, addHost } from '@cyborg/testing/fleet';
 import { addProfile, addProvider, type Provider } from '@cyborg/testing/providers';
 
-import type { ConductorDeps, Db } from '../deps.ts';
-import type { PassReport, Reconciler } from '../reconciler.ts';
-import { numberEvents } from '../reconcilers/number-events.ts';
-import { recordEvents } from '../record-event.ts';
-import { makeTestDeps } from '../test-deps.ts';
-import { act } from '../transaction.ts';
-import type { PlacementLimits } from './limits.ts';
-import { placementReconcilers } from './reconcile-placement.ts';
+import type { ConductorDeps, Db } from '../src/deps.ts';
+import type { PassReport, Reconciler } from '../src/reconciler.ts';
+import { numberEvents } from '../src/reconcilers/number-events.ts';
+import { recordEvents } from '../src/record-event.ts';
+import { makeTestDeps } from '../src/test-deps.ts';
+import { act } from '../src/transaction.ts';
+import type { PlacementLimits } from '../src/placement/limits.ts';
+import { placementReconcilers } from '../src/placement/reconcile-placement.ts';
 
 export interface SceneOptions {
   readonly placement: PlacementClient;
