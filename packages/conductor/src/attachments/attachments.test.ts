@@ -446,7 +446,7 @@ describe('detach-instance', () => {
     await db.updateTable('attachment').set({ origin: 'nova', plugged_by: 'nova' }).execute();
     await expect(detach()).rejects.toMatchObject({
       code: 'wrong-state',
-      message: expect.stringContaining("delete the server's accelerator request"),
+      message: expect.stringContaining('use the Compute API'),
     });
     expect(await states()).toEqual(['attached']);
   });
