@@ -1,5 +1,4 @@
 /** Which functions a backend lists, and what its rules and the definitions say of them. */
-import { formatPciClass } from '@cyborg/driver-sdk/pci';
 import type { Definition, DefinitionMatch } from '../definitions/schema.ts';
 import type { PciConfig, PciMatcher, PciRule } from './config.ts';
 import type { PciFunction } from './function.ts';
@@ -74,10 +73,11 @@ function compileDefinitions(
   const byVendor = new Map<number | undefined, readonly Candidate[]>();
   return (fn) => {
     const { vendor } = fn;
-    const known =
-      byVendor.get(vendor) ??
-      candidates.filter((item) => item.vendor === undefined || item.vendor === vendor);
-    byVendor.set(vendor, known);
+    let known = byVendor.get(vendor);
+    if (known === undefined) {
+      known = candidates.filter((item) => item.vendor === undefined || item.vendor === vendor);
+      byVendor.set(vendor, known);
+    }
     return known.find(({ test }) => test(fn))?.definition;
   };
 }
@@ -127,10 +127,15 @@ function allOf(tests: readonly Test[]): Test {
   return (fn) => tests.length > 0 && tests.every((test) => test(fn));
 }
 
+/** Compared as numbers: a discovery asks this of every function of the host, several times. */
 function classTest(prefix: string): Test {
-  const wanted = `0x${stripPrefix(prefix)}`;
-  return ({ class: code }) => code !== undefined && formatPciClass(code).startsWith(wanted);
+  const digits = stripPrefix(prefix);
+  const shift = 4 * (classDigits - digits.length);
+  const wanted = parseInt(digits, 16);
+  return ({ class: code }) => code !== undefined && (code & 0xffffff) >>> shift === wanted;
 }
+
+const classDigits = 6;
 
 function idTest(read: (fn: PciFunction) => number | undefined, id: string): Test {
   const wanted = parseId(id);
