@@ -1,0 +1,49 @@
+/** What runs in the lab, killed and started again. */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import { onTestFinished } from 'vitest';
+
+import { isFullRun, labState } from './lab.ts';
+
+const run = promisify(execFile);
+const scripts = join(import.meta.dirname, '../../labs/openstack');
+const startMs = 300_000;
+const outputBytesMax = 16 * 1024 * 1024;
+
+/** How long something is away in these tests. */
+export const outageSeconds = isFullRun ? 60 : 20;
+
+export type LabService =
+  | 'keystone'
+  | 'placement'
+  | 'nova-compute'
+  | 'cyborg-server'
+  | 'cyborg-agent';
+
+/** SIGKILL to all of its processes; it is started again at the test's end, should the test not come to it. */
+export function kill(service: LabService): void {
+  onTestFinished(() => start(service));
+  // The first number is the process's, which leads a group of its own (labs/openstack/lib/processes.sh).
+  const [pid] = readFileSync(join(labState, 'run', `${service}.pid`), 'utf8').split(' ');
+  process.kill(-Number(pid), 'SIGKILL');
+}
+
+/** Starts whatever does not run, and waits until it answers. */
+export async function start(service: LabService): Promise<void> {
+  const script = service.startsWith('cyborg-') ? 'run-cyborg' : 'up';
+  await run(join(scripts, script), [], { timeout: startMs, maxBuffer: outputBytesMax });
+}
+
+/** Without this service for as long as the test is about, while `meanwhile` is done. */
+export async function without(
+  service: LabService,
+  meanwhile: () => Promise<unknown>,
+): Promise<void> {
+  kill(service);
+  await Promise.all([meanwhile(), pause(outageSeconds * 1000)]);
+  await start(service);
+}
