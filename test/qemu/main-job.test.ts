@@ -49,9 +49,10 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
   it('begins with an installed driver, and says so when it is installed again', async ({
     expect,
   }) => {
-    expect(await cyborg.json('admin', 'driver-list')).toMatchObject([
-      { id: 'generic', installed_version: expect.stringMatching(/^\d+\.\d+\.\d+/) },
-    ]);
+    const installed_version = expect.stringMatching(/^\d+\.\d+\.\d+/);
+    expect(await cyborg.json('admin', 'driver-list')).toContainEqual(
+      expect.objectContaining({ id: 'generic', installed_version }),
+    );
     const again = await cyborg.cyborg('admin', 'install-driver generic');
     expect(again).toMatchObject(done);
     expect(again.stdout).toMatch(/already installed/i);
@@ -176,8 +177,9 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
   it('lets a manager work where it was granted, and nowhere before', async ({ expect }) => {
     const [host] = await cyborg.json<{ name: string }[]>('admin', 'host-list');
     expect(await cyborg.json('manager', 'backend-list')).toEqual([]);
-    expect(await cyborg.json('manager', 'discover-services')).toMatchObject({ results: [] });
-    expect(await cyborg.cyborg('manager', 'install-driver generic')).toMatchObject(refused);
+    for (const act of ['discover-services', 'install-driver generic']) {
+      expect(await cyborg.cyborg('manager', act)).toMatchObject(refused);
+    }
     await cyborg.json('admin', `grant-create demo --host ${host?.name}`);
     for (const act of ['discover-services', 'install-driver generic', 'update-driver generic']) {
       expect(await cyborg.json('manager', act)).toMatchObject({ state: 'succeeded' });
@@ -213,9 +215,9 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
       state: 'succeeded',
     });
     expect(await cyborg.json('admin', 'backend-list')).toEqual([]);
-    expect(await cyborg.json('admin', 'driver-list')).toMatchObject([
-      { id: 'generic', installed_version: null },
-    ]);
+    expect(await cyborg.json('admin', 'driver-list')).toContainEqual(
+      expect.objectContaining({ id: 'generic', installed_version: null }),
+    );
     expect(cyborg.find('driver')).toBeUndefined();
   });
 });
