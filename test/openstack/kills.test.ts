@@ -15,6 +15,7 @@ import {
   guestSeconds,
 } from './attached.ts';
 import {
+  allocationsOf,
   awaitFree,
   cardAccelerators,
   cardFlavor,
@@ -149,7 +150,7 @@ describe('away for a while', { timeout: testMs }, () => {
     await awaitInGuest(server, 1);
   });
 
-  it('Placement: detaching goes on without it, and it is told of everything afterwards', async ({
+  it('Placement: detaching goes on without it, attaching waits for it, and it is told of everything afterwards', async ({
     expect,
   }) => {
     await offerCards(2);
@@ -162,18 +163,22 @@ describe('away for a while', { timeout: testMs }, () => {
     await without('placement', async () => {
       const withhold = ['accelerator-update', card?.id ?? '', '--state', 'withheld'];
       expect(await cyborg('admin', ...withhold)).toMatchObject({ code: 0 });
-      const refused = await cyborg('demo', 'attach-instance', server.id, '--driver', 'generic');
-      expect(refused.code).toBe(1);
-      expect(await cyborg('demo', 'detach-instance', server.id)).toMatchObject({ code: 0 });
+      const more = ['attach-instance', server.id, '--driver', 'generic', '--no-wait'];
+      expect(await cyborg('demo', ...more)).toMatchObject({ code: 0 });
+      const less = ['detach-instance', server.id, '--accelerator', accelerators[0] ?? ''];
+      expect(await cyborg('demo', ...less)).toMatchObject({ code: 0 });
+      await awaitInGuest(server, 0);
     });
-    await awaitInGuest(server, 0);
     await awaitAvailable(accelerators, guestSeconds);
     await awaitNothingAllocated(attachments);
     await until({ what: 'Placement has it withheld', seconds: guestSeconds }, async () =>
       (await lookAtCard())?.offered === 1 ? true : undefined,
     );
-    await attach('demo', server);
     await awaitInGuest(server, 1);
+    const [later] = await attachmentsOf(server);
+    expect(later).toMatchObject({ state: 'attached' });
+    const consumer = asText(later?.['id'], 'id');
+    expect(Object.values(await allocationsOf(consumer))).toEqual([{ CUSTOM_CYBORG_ENTROPY: 1 }]);
   });
 });
 
