@@ -20,7 +20,7 @@ const log = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
 async function makeClosedCheckout(): Promise<{ root: string } & AsyncDisposable> {
   const root = await mkdtemp(join(tmpdir(), 'closed-checkout-'));
   await mkdir(join(root, 'node_modules', '@cyborg'), { recursive: true });
-  for (const name of ['vscode-jsonrpc', 'typebox']) {
+  for (const name of ['vscode-jsonrpc', 'typebox', 'yaml']) {
     await cp(join(checkout, 'node_modules', name), join(root, 'node_modules', name), {
       recursive: true,
     });

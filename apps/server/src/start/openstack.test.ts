@@ -63,7 +63,7 @@ describe('the options of OpenStack', () => {
     const settings = readOpenStackOptions(options(argv, withPassword));
     if (settings === undefined) throw new Error('no settings');
     using openStack = openOpenStack(settings, { clock: systemClock, rng: systemRng });
-    expect(Object.keys(openStack.services)).toEqual(['glance']);
+    expect(Object.keys(openStack.services)).toEqual(['glance', 'placesHotplug']);
   });
 
   it('take an application credential', ({ expect }) => {

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { systemClock } from '@cyborg/service/clock';
 import { makeTempFolder, startPostgresProgram } from '@cyborg/testing/embedded';
 import { quietLog } from '@cyborg/testing/log';
-import { describe, it } from 'vitest';
+import { afterAll, describe, it } from 'vitest';
 
 import { copyBinaries, findBinaries } from './binaries.ts';
 import { runCommand } from './command.ts';
@@ -34,13 +34,20 @@ function makeOpenFolder(): ReturnType<typeof makeTempFolder> {
   return folder;
 }
 
-function choose(directory: string, binaries = findBinaries()): Promise<Way> {
+/** The programs where every user reaches them, wherever this checkout lies. */
+const open = makeOpenFolder();
+afterAll(() => open[Symbol.dispose]());
+const openBinaries = canOthersReach(checkout)
+  ? findBinaries()
+  : copyBinaries(findBinaries(), open.path);
+
+function choose(directory: string, binaries = openBinaries): Promise<Way> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   return chooseWay({ directory, data: join(directory, 'data'), binaries, log: quietLog });
 }
 
 /** Starts, stops, and starts again what is there by then. */
-async function startTwice(directory: string, binaries = findBinaries()): Promise<void> {
+async function startTwice(directory: string, binaries = openBinaries): Promise<void> {
   for (let round = 0; round < 2; round++) {
     const settings = { fsync: 'off' };
     const options = { directory, binaries, settings, log: quietLog, clock: systemClock };

@@ -142,7 +142,10 @@ async function probe(
   { native }: Binaries,
   directory: string,
 ): Promise<{ version: string } | { refusal: string }> {
-  const script = '"$0" -V && { test -x "$1" || { echo "cannot enter $1"; exit 1; }; }';
+  // The programs ask access(2) whether they may run themselves, and that looks at no capability; nor does env's test.
+  const script =
+    '"$0" -V && { test -x "$1" || { echo "cannot enter $1"; exit 1; }; } && ' +
+    '{ command -p env PATH=/usr/bin:/bin test -x "$0" || { echo "only a capability leads to $0"; exit 1; }; }';
   const argv = [...prefix, '/bin/sh', '-c', script, join(native, 'bin', 'postgres'), directory];
   const { status, output } = await runCommand(argv, { timeoutMs: probeTimeoutMs, cwd: '/' });
   const version = /\(PostgreSQL\) (\S+)/.exec(output)?.[1];
