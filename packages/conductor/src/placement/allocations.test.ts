@@ -125,6 +125,33 @@ describe('what attachments hold in Placement', () => {
     expect(cloud.consumers.size).toBe(1);
   });
 
+  it('waits until Placement has heard that it can be given again', async ({ expect }) => {
+    await using given = await setUp(1);
+    const { bench, cloud, db, providers } = given;
+    const [rpUuid = ''] = providers;
+    const row = await db
+      .selectFrom('placement_provider')
+      .select('synced')
+      .where('rp_uuid', '=', rpUuid)
+      .executeTakeFirstOrThrow();
+    const tell = (reserved: number): Promise<unknown> =>
+      db
+        .updateTable('placement_provider')
+        .set({ synced: toJson({ ...row.synced, reserved }) })
+        .where('rp_uuid', '=', rpUuid)
+        .execute();
+    await tell(1);
+    cloud.totals.set(rpUuid, 0);
+    await given.attach();
+    await given.pass('make-allocations');
+    expect(await stateOf(bench)).toEqual(['reserved wanted']);
+    await tell(0);
+    cloud.totals.set(rpUuid, 1);
+    await later(bench);
+    await given.pass('make-allocations');
+    expect(await stateOf(bench)).toEqual(['reserved made']);
+  });
+
   it('goes on after a conductor died between reserving and allocating', async ({ expect }) => {
     await using given = await setUp(1);
     const { bench, deps, host } = given;

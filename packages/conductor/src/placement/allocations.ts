@@ -16,7 +16,7 @@ import {
   writeAllocationsMade,
   type AllocationRow,
 } from '@cyborg/store/nova/allocations';
-import { listMadeProviders } from '@cyborg/store/placement';
+import { listMadeProviders, listOffered, listPlacementRows } from '@cyborg/store/placement';
 
 import type { ConductorDeps } from '../deps.ts';
 import { claimOf } from '../nova/claim.ts';
@@ -150,9 +150,29 @@ async function make(doing: Doing, rows: readonly AllocationRow[]): Promise<void>
     return;
   }
   const rpUuids = rows.flatMap((row) => row.rp_uuid ?? []);
-  const mayPass = refusal.isStale || (await hasLeftovers(deps.db, rpUuids));
+  const mayPass =
+    refusal.isStale ||
+    (await hasLeftovers(deps.db, rpUuids)) ||
+    (await isReservedTooMuch(deps, rpUuids));
   if (mayPass) await putOff(deps, rows, allocationLimits.leftoverMs);
   else await giveUp(deps, rows, refusal.reason);
+}
+
+/** Whether Placement has yet to hear that something of these providers can be given again. */
+async function isReservedTooMuch(
+  { db }: ConductorDeps,
+  rpUuids: readonly string[],
+): Promise<boolean> {
+  const told = await listPlacementRows(db, { hostIds: [], rpUuids });
+  const offered = await listOffered(db, {
+    withHotplug: true, // what is not there has no row
+    deployableIds: told.flatMap((row) => row.deployable_id ?? []),
+  });
+  const reserved = new Map(offered.map((row) => [row.deployable_id, row.reserved]));
+  return told.some(({ deployable_id: id, synced }) => {
+    const now = reserved.get(id ?? '');
+    return now !== undefined && synced !== null && synced.reserved > now;
+  });
 }
 
 /** Those that Placement does not have yet. @throws when a provider is not there. */
