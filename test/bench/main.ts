@@ -20,6 +20,6 @@ await benchDiscovery(report);
   const cycles = isQuick ? 100 : 600;
   await benchAttach(fleet, report, { accelerators, cycles, heldMany: 1000 });
   await benchRequests(fleet, report, { cycles: isQuick ? 30 : 120, requestsMany: 1000 });
-  await benchLists(fleet, report);
+  await benchLists(fleet, report, { isQuick });
 }
 process.exitCode = report.finish();
