@@ -106,9 +106,17 @@ function amount(name: string, value: unknown): string {
   if (!standardClasses.includes(name) && !name.startsWith('CUSTOM_')) {
     throw new V2Fault(400, `Unsupported resource class ${name}`);
   }
-  if (typeof value === 'number') return String(Math.trunc(value));
+  if (typeof value === 'number') {
+    const whole = Math.trunc(value);
+    if (Number.isSafeInteger(whole)) return String(whole);
+    throw invalidAmount(String(value)); // JSON has no word for Infinity
+  }
   if (typeof value === 'string' && integerPattern.test(value)) return value;
-  throw new V2Fault(400, `Resources number ${textOf(value)} is invalid`);
+  throw invalidAmount(textOf(value));
+}
+
+function invalidAmount(shown: string): V2Fault {
+  return new V2Fault(400, `Resources number ${shown} is invalid`);
 }
 
 function textOf(value: unknown): string {
