@@ -15,9 +15,6 @@ import type { BenchReport } from './report.ts';
 import { countRowChanges, type RowChanges } from './row-changes.ts';
 
 const clients = 16;
-const turnsEach = 3;
-/** More and shorter ones: a reservation takes a few milliseconds, and so does what disturbs it. */
-const reserveTurns = 5;
 const rateMin = 0.08;
 const reserveRateMin = 0.3;
 
@@ -25,6 +22,10 @@ export interface AttachBenchOptions {
   readonly accelerators: number;
   readonly cycles: number;
   readonly heldMany: number;
+  /** Of each side; the quickest counts. */
+  readonly turns: number;
+  /** More and shorter ones: a reservation takes a few milliseconds, and so does what disturbs it. */
+  readonly reserveTurns: number;
 }
 
 interface Measured {
@@ -36,27 +37,30 @@ interface Measured {
 export async function benchAttach(
   fleet: BenchFleet,
   report: BenchReport,
-  { accelerators, cycles, heldMany }: AttachBenchOptions,
+  { accelerators, cycles, heldMany, turns, reserveTurns }: AttachBenchOptions,
 ): Promise<void> {
   await using rawDatabase = await openRawDatabase(fleet.databaseUrl, accelerators);
   const { pool, scope } = rawDatabase;
-  await realCycles(fleet, Math.min(cycles, 64)); // warm
-  await measureRaw(pool, scope, Math.min(cycles, 64));
+  await realCycles(fleet, Math.min(cycles, 32)); // warm
+  await measureRaw(pool, scope, Math.min(cycles, 32));
 
   await benchCycles('attach-detach', report, {
+    turns,
     real: () => realCycles(fleet, cycles),
     raw: () => measureRaw(pool, scope, cycles * 3),
   });
-  await benchReserve(fleet, report, { pool, scope });
+  await benchReserve(fleet, report, { pool, scope, turns: reserveTurns });
   await hold(fleet, heldMany);
   await rawDatabase.hold(heldMany);
   await benchCycles(`attach-detach beside ${heldMany} held`, report, {
+    turns,
     real: () => realCycles(fleet, cycles),
     raw: () => measureRaw(pool, scope, cycles * 3),
   });
 }
 
 interface Sides<T> {
+  readonly turns: number;
   readonly real: () => Promise<T>;
   readonly raw: () => Promise<T>;
 }
@@ -64,10 +68,9 @@ interface Sides<T> {
 /** Takes turns, so that what else the machine does falls on both sides; the quickest turn of each side counts. */
 async function takeTurns<T extends { readonly perSecond: number }>(
   sides: Sides<T>,
-  turns = turnsEach,
 ): Promise<{ ratio: number; real: T; raw: T }> {
   const taken: { real: T[]; raw: T[] } = { real: [], raw: [] };
-  for (let turn = 0; turn < turns; turn++) {
+  for (let turn = 0; turn < sides.turns; turn++) {
     taken.raw.push(await sides.raw());
     taken.real.push(await sides.real());
   }
@@ -191,7 +194,7 @@ function asOperation(value: object): Operation {
 async function benchReserve(
   fleet: BenchFleet,
   report: BenchReport,
-  { pool, scope }: { pool: pg.Pool; scope: RawScope },
+  { pool, scope, turns }: { pool: pg.Pool; scope: RawScope; turns: number },
 ): Promise<void> {
   const instance = (await fleet.api.listInstances({ query: { limit: 1 } })).items[0];
   if (instance === undefined) throw new Error('the bench fleet has no instances');
@@ -200,24 +203,22 @@ async function benchReserve(
     const params = { instance_id: instance.id };
     await follow(fleet, asOperation(await fleet.api.deleteAttachments({ params, query: {} })));
   };
-  const { ratio, real, raw } = await takeTurns(
-    {
-      raw: () => runRawCycles(pool, scope, { clients, cycles: reservations * 8, only: 'reserve' }),
-      async real() {
-        fleet.agentPause(); // what it does with a reservation is not part of this
-        try {
-          return await timeCycles(
-            reservations * 2,
-            async () => void (await attach(fleet, instance.id)),
-          );
-        } finally {
-          fleet.agentContinue();
-          await detachAll();
-        }
-      },
+  const { ratio, real, raw } = await takeTurns({
+    turns,
+    raw: () => runRawCycles(pool, scope, { clients, cycles: reservations * 8, only: 'reserve' }),
+    async real() {
+      fleet.agentPause(); // what it does with a reservation is not part of this
+      try {
+        return await timeCycles(
+          reservations * 2,
+          async () => void (await attach(fleet, instance.id)),
+        );
+      } finally {
+        fleet.agentContinue();
+        await detachAll();
+      }
     },
-    reserveTurns,
-  );
+  });
   report.note(
     `reserve: ${real.perSecond.toFixed(1)}/s (median ${real.medianMs.toFixed(1)} ms to 202), prepared SQL ${raw.perSecond.toFixed(0)}/s`,
   );

@@ -23,16 +23,18 @@ import { withDefaults } from '@cyborg/driver-sdk/json-schema';
 import type { BenchReport } from './report.ts';
 
 const functions = 1000;
-const rounds = 15;
 const ratioMax = 3;
 const driverMain = join(import.meta.dirname, '..', '..', 'drivers', 'generic', 'src', 'main.ts');
 
-export async function benchDiscovery(report: BenchReport): Promise<void> {
+export async function benchDiscovery(
+  report: BenchReport,
+  { rounds }: { readonly rounds: number },
+): Promise<void> {
   using folder = makeTempFolder();
   const roots = buildTree(join(folder.path, 'tree'), { functions: describeFunctions() });
   const reads = recordReads(roots);
   const readerRound = buildReader(folder.path, reads);
-  const { firstMs, leastMs, readerMs } = await timeDriver(roots, readerRound);
+  const { firstMs, leastMs, readerMs } = await timeDriver(roots, { readerRound, rounds });
   report.note(
     `discovery of ${functions} functions: ${leastMs.toFixed(0)} ms (the first ${firstMs.toFixed(0)} ms), ${reads.length} reads`,
   );
@@ -141,7 +143,10 @@ interface Times {
   readonly readerMs: number;
 }
 
-async function timeDriver(roots: Roots, readerRound: (() => number) | undefined): Promise<Times> {
+async function timeDriver(
+  roots: Roots,
+  { readerRound, rounds }: { readerRound: (() => number) | undefined; rounds: number },
+): Promise<Times> {
   const child = spawn(process.execPath, [driverMain], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: {},

@@ -12,13 +12,18 @@ const accelerators = 1200;
 const isQuick = process.argv.includes('--quick');
 const report = makeBenchReport();
 
-await benchDiscovery(report);
+await benchDiscovery(report, { rounds: isQuick ? 8 : 15 });
 {
   await using fleet = await startBenchFleet({ accelerators, instances: 40 });
-  await benchAtRest(fleet, report, { seconds: isQuick ? 5 : 20 });
+  await benchAtRest(fleet, report, { seconds: isQuick ? 4 : 20 });
   await benchInventory(fleet, report);
-  const cycles = isQuick ? 100 : 600;
-  await benchAttach(fleet, report, { accelerators, cycles, heldMany: 1000 });
+  await benchAttach(fleet, report, {
+    accelerators,
+    cycles: isQuick ? 64 : 600,
+    heldMany: 1000,
+    turns: isQuick ? 2 : 3,
+    reserveTurns: isQuick ? 3 : 5,
+  });
   await benchRequests(fleet, report, { cycles: isQuick ? 30 : 120, requestsMany: 1000 });
   await benchLists(fleet, report, { isQuick });
 }
