@@ -8,24 +8,13 @@ import {
 } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverDevice, Inventory } from '@cyborg/driver-sdk/protocol';
-import { factsOfType, servicesOf } from '../functions.ts';
+import { acceleratorTypes, factsOfType, servicesOf } from '../functions.ts';
 import type { PciScanner } from '../pci/scanner.ts';
 import { toDriverDevice, type SoftwareAccelerator } from '../software-device.ts';
 import { Evidence } from './evidence.ts';
 import { attachInfoOf, claimOf, normalPlan, planSchema } from './plan.ts';
 
 const text = { type: 'string', minLength: 1, maxLength: 255 } as const;
-const types = [
-  'GPU',
-  'FPGA',
-  'AICHIP',
-  'COPROCESSOR',
-  'CRYPTO',
-  'ENTROPY',
-  'NIC',
-  'SSD',
-  'OTHER',
-] as const;
 
 const config = {
   type: 'object',
@@ -45,7 +34,7 @@ const config = {
             description: 'Unique within the backend; the accelerator keeps it for life.',
           },
           name: { ...text, description: 'What it is called; the key when absent.' },
-          type: { enum: types, description: 'What it is.' },
+          type: { enum: acceleratorTypes, description: 'What it is.' },
           vendor: { ...text, description: 'Who made it.' },
           model: { ...text, description: 'What its maker calls it.' },
           resource_class: {
