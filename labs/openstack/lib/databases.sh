@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by up: databases, their schemas, the message bus. Needs lib/env.sh and lib/processes.sh.
+# Sourced by up: databases, their schemas, the message bus. Needs lib/env.sh, lib/processes.sh
+# and IS_FRESH (nothing that is there is to be kept).
 sql() { mysql --protocol=socket -uroot -N -B "$@"; }
 db() { echo "mysql+pymysql://ostb:$OSTB_PASSWORD@$IP/${OSTB_DB_PREFIX}$1?charset=utf8"; }
 mkdb() { sql -e "CREATE DATABASE IF NOT EXISTS ${OSTB_DB_PREFIX}$1 CHARACTER SET utf8mb3;
@@ -33,6 +34,7 @@ s_nova() {
 s_rabbit() {
     local left
     for ((left = 60; left > 0; left--)); do rabbitmqctl -q await_startup --timeout 60 && break; sleep 0.5; done
+    if [ -n "$IS_FRESH" ]; then rabbitmqctl -q delete_vhost "$OSTB_VHOST" || true; rabbitmqctl -q delete_user ostb || true; fi
     rabbitmqctl -q list_vhosts | grep -qx "$OSTB_VHOST" || rabbitmqctl -q add_vhost "$OSTB_VHOST" || return 1
     rabbitmqctl -q list_users | grep -q '^ostb	' || rabbitmqctl -q add_user ostb "$OSTB_PASSWORD" || return 1
     rabbitmqctl -q set_permissions -p "$OSTB_VHOST" ostb '.*' '.*' '.*' || return 1
@@ -42,6 +44,9 @@ s_rabbit() {
 }
 
 make_databases() {
+    if [ -n "$IS_FRESH" ]; then
+        for d in keystone placement glance nova_api nova nova_cell0; do sql -e "DROP DATABASE IF EXISTS ${OSTB_DB_PREFIX}$d"; done
+    fi
     for d in keystone placement glance nova_api nova nova_cell0; do mkdb "$d"; done
     has_table keystone project || rm -f "$OSTB_STATE"/done/{keystone,provision1}
     if ! has_table nova_api cell_mappings || ! has_table nova services; then rm -f "$OSTB_STATE"/done/{nova,cell}; fi
