@@ -22,6 +22,7 @@ export const agentLimits = {
   longPollSecondsMax: 30,
   ordersPerAnswerMax: 512,
   reportItemsMax: 1024,
+  numaNodesMax: 64,
   inventoryBytesMax: 32 * 1024 * 1024,
 } as const;
 
@@ -118,6 +119,8 @@ export const OrderSchema = Type.Object(
     driver_gone: Type.Boolean(),
     /** For clean: the PCI function, which no machine may have, whoever plugged it; null for what is none. */
     address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
+    /** For clean: why an operator accepts that it is given out without a reset where it has none; null: nobody does. */
+    resetless_reason: Type.Optional(Nullable(TextSchema)),
     /** For update; null for all others. */
     image: Type.Optional(Nullable(OrderedImageSchema)),
     /** W3C traceparent of what it is done for. */
@@ -243,6 +246,12 @@ export const InstanceReportSchema = Type.Object(
     project_id: Nullable(Type.String({ maxLength: 255 })),
     state: Key,
     plugs: Type.Array(Key),
+    /** Host NUMA nodes of the guest's memory and CPUs; empty or absent: not known. */
+    numa_nodes: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0, maximum: 65_535 }), {
+        maxItems: agentLimits.numaNodesMax,
+      }),
+    ),
   },
   closed,
 );

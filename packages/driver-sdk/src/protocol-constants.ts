@@ -28,6 +28,7 @@ export const protocolLimits = {
   notificationsPerSecondMax: 200,
   logMessageCharactersMax: 4096,
   openNodesMax: 16_384,
+  groupMembersMax: 256,
   /** A driver takes a request of its own for unanswered after this. The agent's own deadlines are shorter. */
   agentAnswerMsMax: 45_000,
 } as const;

@@ -105,6 +105,18 @@ export const DriverAcceleratorSchema = Type.Object(
     host_use: Nullable(Text),
     /** v2's attach handle: strings to strings, e.g. domain, bus, device, function. */
     attach_info: Type.Record(Key, Text),
+    /**
+     * IOMMU group of the function that is plugged. Accelerators of one group are given to one instance, all of them or
+     * none. Null: in none. Absent: not known, or not plugged as a function.
+     */
+    iommu_group: Type.Optional(Nullable(Type.Integer({ minimum: 0 }))),
+    /**
+     * Addresses of the other functions of that group, bridges aside. One that is no accelerator of this backend, or that
+     * the host uses or could use, is also an `obstacle`.
+     */
+    group_members: Type.Optional(Type.Array(Key, { maxItems: protocolLimits.groupMembersMax })),
+    /** Address of the root port above the card's highest switch: what `same_root` compares. */
+    pcie_root: Type.Optional(Nullable(Key)),
   },
   closed,
 );
@@ -282,7 +294,20 @@ export const driverRequests = {
     result: Empty,
   },
   /** Only called when the agent has seen that no domain and no process holds the accelerator. */
-  clean: { params: Target, result: Type.Object({ evidence: Type.Array(Text) }, closed) },
+  clean: {
+    params: Type.Object(
+      {
+        ...Target.properties,
+        /**
+         * Why an operator accepts that this accelerator is given out without a reset where it has none; part of the
+         * evidence. Sent only where there is one.
+         */
+        resetless_reason: Type.Optional(Text),
+      },
+      closed,
+    ),
+    result: Type.Object({ evidence: Type.Array(Text) }, closed),
+  },
   /**
    * Writes firmware or a program image into the card that the accelerator is a part of. Only called when none of its
    * accelerators is held. `image` is a file that the driver may read, and its bytes are those of `sha256`.

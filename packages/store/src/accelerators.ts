@@ -11,7 +11,6 @@ export type ListedAcceleratorRow = AcceleratorRow & {
   readonly backend: string;
   readonly backend_state: BackendState;
   readonly address: string | null;
-  readonly numa_node: number | null;
 };
 
 /** In id order. */
@@ -21,7 +20,7 @@ export async function listAccelerators(
 ): Promise<ListedAcceleratorRow[]> {
   const { rows } = await sql<ListedAcceleratorRow>`
     select accelerator.*, host.name as host, host.simulated, backend.name as backend,
-      backend.state as backend_state, device.address, device.numa_node
+      backend.state as backend_state, device.address
     from accelerator
     join backend on backend.id = accelerator.backend_id
     join host on host.id = accelerator.host_id
@@ -52,6 +51,7 @@ export type EditableColumns = Pick<
   | 'reserved_for'
   | 'operator_choice'
   | 'operator_reason'
+  | 'resetless_reason'
   | 'state'
   | 'reason'
 >;

@@ -21,6 +21,8 @@ export interface OrderRow {
   readonly trace_parent: string | null;
   /** For clean: of the PCI function. */
   readonly address: string | null;
+  /** For clean: why an operator accepts that it has no reset. */
+  readonly resetless_reason: string | null;
   /** For update. */
   readonly image: OrderedImage | null;
 }
@@ -62,17 +64,17 @@ export async function listHostOrders(
   const { rows } = await sql<OrderRow>`
     select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
       a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
-      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address, null::jsonb as image
+      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address, null as resetless_reason, null::jsonb as image
     from attachment t join accelerator a on a.id = t.accelerator_id join backend b on b.id = a.backend_id
     where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
     union all
     select 'clean', null, a.id, coalesce(twin.key, a.key), coalesce(twin.backend_id, a.backend_id), a.epoch,
-      a.epoch, null, 'none', false, a.trace_parent, ${address}, null
+      a.epoch, null, 'none', false, a.trace_parent, ${address}, a.resetless_reason, null
     from accelerator a join backend b on b.id = a.backend_id
       left join lateral ${twins} as twin on ${isGone}
     where a.host_id = ${hostId} and a.state = 'cleaning' and (not ${isGone} or twin.key is not null)
     union all
-    select 'update', null, a.id, a.key, a.backend_id, p.epoch, p.epoch, null, 'none', false, p.trace_parent, ${address},
+    select 'update', null, a.id, a.key, a.backend_id, p.epoch, p.epoch, null, 'none', false, p.trace_parent, ${address}, null,
       jsonb_build_object('name', p.image_name, 'sha256', i.sha256, 'size_bytes', i.size_bytes,
         'deadline_seconds', ceil(extract(epoch from p.deadline_at - p.created_at))::integer,
         'others', (select coalesce(jsonb_agg(o.id order by o.id), '[]') from accelerator o
@@ -106,7 +108,7 @@ export function orderPrints(
         case state when 'attaching' then extract(epoch from updated_at) end) as word from attachment
       where host_id = any(${hostIds}::uuid[]) and state in ('attaching', 'detaching')
       union all
-      select host_id, concat(id, state, epoch) from accelerator
+      select host_id, concat(id, state, epoch, md5(resetless_reason)) from accelerator
       where host_id = any(${hostIds}::uuid[]) and state = 'cleaning'
       union all
       select host_id, concat(id, state, epoch) from programming

@@ -293,12 +293,22 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   traits: JsonWithDefault<readonly string[]>;
   plans: JsonWithDefault<readonly string[]>;
   attach_info: JsonWithDefault<Strings>;
+  /** Its device's. */
+  numa_node: number | null;
+  /** Of the function that is plugged, among its host's; its accelerators are given whole. Null: none, or not known. */
+  iommu_group: number | null;
+  /** Addresses of the group's other functions. */
+  group_members: JsonWithDefault<readonly string[]>;
+  /** Address of the root port above it. */
+  pcie_root: string | null;
   driver_id: string;
   state: AcceleratorState;
   /** Why it is withheld, or why cleaning failed. */
   reason: string | null;
   operator_choice: 'offer' | 'withhold' | null;
   operator_reason: string | null;
+  /** Why an operator accepts that it is given out without a reset where it has none. */
+  resetless_reason: string | null;
   rule_offers: boolean;
   driver_reason: string | null;
   obstacle: string | null;
@@ -331,6 +341,8 @@ export interface InstanceTable extends Timestamps {
   hypervisor: string;
   state: string;
   plugs: JsonWithDefault<readonly string[]>;
+  /** Host nodes of its memory and CPUs; empty: not known. */
+  numa_nodes: JsonWithDefault<readonly number[]>;
   project_id: string | null;
   project_source: 'hypervisor' | 'operator' | 'nova' | null;
   is_present: boolean;

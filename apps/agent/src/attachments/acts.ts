@@ -186,6 +186,7 @@ export class Acts {
 
   async #clean({ order, signal, mayGoOn, deadlineMs }: Attempt): Promise<Try> {
     const { clock, drivers } = this.#deps;
+    const { resetless_reason: resetless } = order;
     try {
       const holder = await this.#findHolder(order);
       if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
@@ -198,6 +199,8 @@ export class Acts {
             backend,
             accelerator: order.accelerator_key,
             epoch: order.epoch,
+            // Drivers of before know no such parameter.
+            ...(resetless && { resetless_reason: resetless }),
           }),
         },
         { signal },

@@ -42,6 +42,12 @@ export const AcceleratorSchema = Type.Object({
   traits: Type.Array(Type.String()),
   plans: Type.Array(Type.String()),
   attach_info: StringsSchema,
+  /** Accelerators of one IOMMU group of a host are given to one instance, all or none; null: none, or not known. */
+  iommu_group: Nullable(Type.Integer()),
+  /** Address of the PCIe root port above it: what `same_root` compares. */
+  pcie_root: Nullable(Type.String()),
+  /** Why an operator accepts that it is given out without a reset where it has none. */
+  resetless_reason: Nullable(Type.String()),
   /** withheld, available, reserved, attached, cleaning, cleaning_failed, updating or orphaned. */
   state: Type.String(),
   /** Why it is withheld, or why cleaning failed. */
@@ -70,6 +76,8 @@ export const InstanceSchema = Type.Object({
   project_source: Nullable(Type.String()),
   /** Kinds of attach plan its hypervisor can plug. */
   plugs: Type.Array(Type.String()),
+  /** Host NUMA nodes of its memory and CPUs; empty: not known. */
+  numa_nodes: Type.Array(Type.Integer()),
   /** present, missing (not seen lately) or vanished. */
   presence: Type.String(),
   attachments_total: Type.Integer(),
@@ -197,7 +205,7 @@ export const acceleratorOperations = {
     schema: {
       summary: 'Name, label, offer, withhold or reserve an accelerator',
       description:
-        "`state` and `reserved_for` are an admin's; `description` a manager's; `name` and `labels` also a member's, for what their project holds. " +
+        "`state`, `resetless_reason` and `reserved_for` are an admin's; `description` a manager's; `name` and `labels` also a member's, for what their project holds. " +
         'What a project writes lasts until it lets go. ' +
         '`state: available` approves; from cleaning_failed it needs a `reason`.',
       params: idParams,
@@ -210,6 +218,17 @@ export const acceleratorOperations = {
           labels: Type.Optional(LabelsSchema),
           state: Type.Optional(Type.Union([Type.Literal('available'), Type.Literal('withheld')])),
           reason: Type.Optional(TextSchema),
+          resetless_reason: Type.Optional(
+            Nullable(
+              Type.String({
+                minLength: 1,
+                maxLength: 1024,
+                pattern: '^[^\\u0000]*$',
+                description:
+                  'Why it may be given out though it has no reset; kept as evidence. Null takes it back.',
+              }),
+            ),
+          ),
           reserved_for: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 255 }))),
         },
         { ...closed, minProperties: 1 },

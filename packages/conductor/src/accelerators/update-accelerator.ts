@@ -28,6 +28,7 @@ export interface AcceleratorEdit {
   readonly labels?: Readonly<Record<string, string>>;
   readonly state?: 'available' | 'withheld';
   readonly reason?: string;
+  readonly resetless_reason?: string | null;
   readonly reserved_for?: string | null;
 }
 
@@ -42,6 +43,7 @@ const editors: Readonly<Record<Field, 'admin' | 'manager' | 'member'>> = {
   description: 'manager',
   state: 'admin',
   reason: 'admin',
+  resetless_reason: 'admin',
   reserved_for: 'admin',
 };
 
@@ -150,6 +152,8 @@ function edited(
     description: plain.description === undefined ? row.description : plain.description,
     labels: plain.labels ?? row.labels,
     reserved_for: plain.reserved_for === undefined ? row.reserved_for : plain.reserved_for,
+    resetless_reason:
+      plain.resetless_reason === undefined ? row.resetless_reason : plain.resetless_reason,
     operator_choice: row.operator_choice,
     operator_reason: row.operator_reason,
     state: row.state,
@@ -216,6 +220,7 @@ function changedFields(
     'description',
     'labels',
     'reserved_for',
+    'resetless_reason',
     'operator_choice',
     'operator_reason',
     'state',

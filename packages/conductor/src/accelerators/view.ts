@@ -23,6 +23,9 @@ export interface AcceleratorView {
   readonly traits: readonly string[];
   readonly plans: readonly string[];
   readonly attach_info: Readonly<Record<string, string>>;
+  readonly iommu_group: number | null;
+  readonly pcie_root: string | null;
+  readonly resetless_reason: string | null;
   readonly state: string;
   readonly reason: string | null;
   readonly presence: 'present' | 'absent' | 'stale';
@@ -57,6 +60,9 @@ export function toAcceleratorView(row: ListedAcceleratorRow, scope: Scope): Acce
     traits: row.traits,
     plans: row.plans,
     attach_info: row.attach_info,
+    iommu_group: row.iommu_group,
+    pcie_root: row.pcie_root,
+    resetless_reason: row.resetless_reason,
     state: row.state,
     reason: row.reason,
     presence: row.presence === 'present' && row.backend_state === 'stale' ? 'stale' : row.presence,

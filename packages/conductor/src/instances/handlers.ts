@@ -26,6 +26,7 @@ export interface InstanceView {
   readonly project_id: string | null;
   readonly project_source: string | null;
   readonly plugs: readonly string[];
+  readonly numa_nodes: readonly number[];
   readonly presence: 'present' | 'missing' | 'vanished';
   readonly attachments_total: number;
   readonly simulated: boolean;
@@ -214,6 +215,7 @@ export function toInstanceView(row: InstanceRow): InstanceView {
     project_id: row.project_id,
     project_source: row.project_source,
     plugs: row.plugs,
+    numa_nodes: row.numa_nodes,
     presence: presenceOf(row),
     attachments_total: row.attachments_total,
     simulated: row.simulated,

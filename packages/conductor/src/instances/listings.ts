@@ -20,6 +20,7 @@ export interface ReportedInstance {
   readonly project_id: string | null;
   readonly state: string;
   readonly plugs: readonly string[];
+  readonly numa_nodes?: readonly number[] | undefined;
 }
 
 export interface InstanceListing {
@@ -37,6 +38,7 @@ const written = [
   'hypervisor',
   'state',
   'plugs',
+  'numa_nodes',
   'project_id',
   'project_source',
   'is_present',
@@ -154,6 +156,7 @@ function seenAgain(
     name: instance.name,
     state: instance.state,
     plugs: instance.plugs,
+    numa_nodes: instance.numa_nodes ?? row.numa_nodes,
     ...projectOf(row, instance),
     is_present: true,
     missing_since: null,
@@ -193,6 +196,7 @@ async function addInstances(
     isExistingKept: true,
     rows: added.map((instance) => ({
       ...instance,
+      numa_nodes: instance.numa_nodes ?? [],
       host_id: host.id,
       hypervisor: listing.hypervisor,
       project_source: instance.project_id === null ? null : 'hypervisor',

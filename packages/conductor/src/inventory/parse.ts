@@ -23,6 +23,7 @@ export const inventoryLimits = {
   acceleratorsMax: 1024,
   traitsMax: 64,
   plansMax: 8,
+  groupMembersMax: 256,
   servicesMax: 256,
 } as const;
 
@@ -52,6 +53,9 @@ export interface ReportedAccelerator {
   readonly obstacle: string | null;
   readonly host_use: string | null;
   readonly attach_info: Readonly<Record<string, string>>;
+  readonly iommu_group: number | null;
+  readonly group_members: readonly string[];
+  readonly pcie_root: string | null;
 }
 
 export interface ReportedDeployable {
@@ -198,6 +202,9 @@ const acceleratorKeys = [
   'obstacle',
   'host_use',
   'attach_info',
+  'iommu_group',
+  'group_members',
+  'pcie_root',
 ] as const;
 
 function readAccelerator(from: Reader): ReportedAccelerator {
@@ -212,9 +219,15 @@ function readAccelerator(from: Reader): ReportedAccelerator {
     plans: readList(at('plans'), inventoryLimits.plansMax, (plan) => readOneOf(plan, plans)),
     offered,
     reason,
-    obstacle: readObstacle(at('obstacle')) ?? (offered ? null : obstacleIn(reason)),
+    obstacle: readMissing(at('obstacle'), readText) ?? (offered ? null : obstacleIn(reason)),
     host_use: readNullable(at('host_use'), readText),
     attach_info: readStrings(at('attach_info')),
+    iommu_group: readMissing(at('iommu_group'), readInteger),
+    group_members:
+      readMissing(at('group_members'), (list) =>
+        readList(list, inventoryLimits.groupMembersMax, readKey),
+      ) ?? [],
+    pcie_root: readMissing(at('pcie_root'), readKey),
   };
 }
 
@@ -224,8 +237,8 @@ function obstacleIn(reason: string | null): string | null {
 }
 
 /** The field may be missing. */
-function readObstacle(from: Reader): string | null {
-  return from.value === undefined ? null : readNullable(from, readText);
+function readMissing<T>(from: Reader, read: (from: Reader) => T): T | null {
+  return from.value === undefined ? null : readNullable(from, read);
 }
 
 function readService(from: Reader): ReportedService {

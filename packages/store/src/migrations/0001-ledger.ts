@@ -245,11 +245,16 @@ const statements = [
     traits jsonb not null default '[]',
     plans jsonb not null default '[]',
     attach_info jsonb not null default '{}',
+    numa_node integer,
+    iommu_group integer,
+    group_members jsonb not null default '[]',
+    pcie_root text,
     driver_id text not null,
     state text not null check (state in ('withheld','available','reserved','attached','cleaning','cleaning_failed','updating','orphaned')),
     reason text,
     operator_choice text check (operator_choice in ('offer', 'withhold')),
     operator_reason text,
+    resetless_reason text,
     rule_offers boolean not null,
     driver_reason text,
     obstacle text,
@@ -289,6 +294,7 @@ const statements = [
   `create index accelerator_deployable on accelerator (deployable_id)`,
   `create index accelerator_programming on accelerator (programming_id) where programming_id is not null`,
   `create index accelerator_device on accelerator (device_id) include (state)`,
+  `create index accelerator_iommu_group on accelerator (host_id, iommu_group) where iommu_group is not null`,
   // Whatever path takes an accelerator from a project, what the project wrote on it does not reach the next one.
   `create function forget_tenant() returns trigger language plpgsql as $$ begin
     new.name := old.before_tenant->>'name';
@@ -307,6 +313,7 @@ const statements = [
     hypervisor text not null,
     state text not null,
     plugs jsonb not null default '[]',
+    numa_nodes jsonb not null default '[]',
     project_id text,
     project_source text check (project_source in ('hypervisor', 'operator', 'nova')),
     is_present boolean not null,
