@@ -148,6 +148,18 @@ describe('what was attached to the running server', () => {
       status: 400,
       message: expect.stringContaining('detach-instance'),
     });
+    const [held] = await db
+      .selectFrom('attachment')
+      .select('accelerator_id')
+      .where('origin', '=', 'cyborg')
+      .execute();
+    for (const caller of [member, callerOf('member', 'alpha'), admin]) {
+      await expect(arqs.remove(caller, [hot?.uuid ?? ''])).rejects.toMatchObject({
+        status: 403,
+        message: `ARQ ${hot?.uuid} was attached to the running instance ${instance.id}: detach it with "cyborg detach-instance ${instance.id} --accelerator ${held?.accelerator_id}".`,
+      });
+    }
+    expect(await states(bench)).toEqual(['attached', 'attached']);
     await arqs.removeOfInstance(member, instance.id);
     const orders = await ordersOf(deps, host);
     const words = orders.map(({ kind, plugged_by: by }) => `${kind} ${by}`);

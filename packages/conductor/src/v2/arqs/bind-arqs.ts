@@ -1,5 +1,6 @@
 /** Gives requests their accelerators: a step of the one transaction of a PATCH. */
 import { nextEpoch } from '@cyborg/model/epoch';
+import { arqStateOf } from '@cyborg/model/v2/arq';
 import { notFound, V2Fault } from '@cyborg/model/v2/fault';
 import { toUuid } from '@cyborg/model/v2/uuid';
 import type { AcceleratorRow, AttachmentRow } from '@cyborg/store/holdings';
@@ -10,6 +11,7 @@ import type { Tx } from '../../deps.ts';
 import { moveAccelerator, moveAttachment, type Draft } from '../../orders/draft.ts';
 import { checkV2Quota, lockV2Quotas } from './bind-quota.ts';
 import type { Binding } from './parse-patch.ts';
+import { arqNotFound } from './visible.ts';
 
 export type BindLocking = 'skip-locked' | 'wait';
 
@@ -62,11 +64,12 @@ export async function bindAll(
 }
 
 /** Only what is new or unbound may be bound. */
-function checkState(row: AttachmentRow): void {
-  if (row.state === 'requested') return;
+function checkState({ id, state, was_bound: wasBound }: AttachmentRow): void {
+  if (state === 'requested') return;
+  if (state === 'released') throw arqNotFound(id);
   throw new V2Fault(
     500,
-    `Bad state: ${row.state === 'attached' ? 'Bound' : 'BindStarted'} for ARQ: ${row.id}. Expected state(s): ['Initial', 'Unbound']`,
+    `Bad state: ${arqStateOf({ state, wasBound })} for ARQ: ${id}. Expected state(s): ['Initial', 'Unbound']`,
   );
 }
 

@@ -197,6 +197,10 @@ describe('a bind whose profile names a program image', () => {
       message: 'FPGA programming failed with return bad CRC.',
     });
     expect(await stateOf(bench, ids[0]!)).toBe('BindFailed');
+    await expect(bind(bench, ids)).rejects.toMatchObject({
+      status: 500,
+      message: `Bad state: BindFailed for ARQ: ${ids[0]}. Expected state(s): ['Initial', 'Unbound']`,
+    });
     expect(await db.selectFrom('nova_event').selectAll().execute()).toEqual([]);
     const rows = await db.selectFrom('accelerator').select(['state', 'reason']).execute();
     expect(rows).toEqual(

@@ -1,5 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import { toUuid } from '@cyborg/model/v2/uuid';
+import type { AttachmentRow } from '@cyborg/store/holdings';
 import { listInstanceArqIds, lockInstances } from '@cyborg/store/v2/arqs';
 
 import type { ConductorDeps } from '../../deps.ts';
@@ -7,7 +8,7 @@ import { commitDraftLast } from '../../orders/draft.ts';
 import { act } from '../../transaction.ts';
 import { openArqDraft } from './arq-draft.ts';
 import { endArq } from './end-arqs.ts';
-import { boundToInstance, needServiceToken } from './service-token.ts';
+import { attachedWhileRunning, boundToInstance, needServiceToken } from './service-token.ts';
 import { arqNotFound, arqScopeOf } from './visible.ts';
 
 /** Accelerators that are being cleaned now: until then they are nobody's. */
@@ -16,7 +17,8 @@ export type Freed = readonly string[];
 /**
  * All or none.
  *
- * @throws V2Fault 404 for one that the caller does not see; 403 for one that an instance has, without a service token.
+ * @throws V2Fault 404 for one that the caller does not see; 403 for one that an instance has, without a service token,
+ * and for one that was attached to a running instance.
  */
 export function deleteArqs(
   deps: ConductorDeps,
@@ -27,9 +29,7 @@ export function deleteArqs(
   return act(deps, async (current) => {
     const scope = arqScopeOf(caller);
     const { draft, arqs } = await openArqDraft(current, deps, { caller, scope, ids });
-    for (const { id, instance_id: instanceId } of arqs) {
-      if (instanceId !== null && !caller.isServiceRequest) throw boundToInstance(id, instanceId);
-    }
+    for (const arq of arqs) checkMayEnd(arq, caller);
     for (const arq of arqs) endArq(draft, arq);
     await commitDraftLast(draft);
     return [...draft.accelerators.keys()];
@@ -58,6 +58,12 @@ export function deleteInstanceArqs(
     await commitDraftLast(draft);
     return [...draft.accelerators.keys()];
   });
+}
+
+function checkMayEnd(arq: AttachmentRow, { isServiceRequest }: Caller): void {
+  const { id, origin, instance_id: instanceId } = arq;
+  if (origin === 'cyborg') throw attachedWhileRunning(arq);
+  if (instanceId !== null && !isServiceRequest) throw boundToInstance(id, instanceId);
 }
 
 function canonical(id: string): string {

@@ -24,7 +24,7 @@ import {
 import type { Freed } from './delete-arqs.ts';
 import { unbindArq } from './end-arqs.ts';
 import { badPatch, parsePatch, type ArqPatch } from './parse-patch.ts';
-import { needServiceToken } from './service-token.ts';
+import { attachedWhileRunning, needServiceToken } from './service-token.ts';
 import { arqNotFound, arqScopeOf } from './visible.ts';
 
 export interface PatchArqs {
@@ -191,9 +191,7 @@ async function tellNova(
 /** What we plugged is not Nova's to let go of. */
 function checkNovas(arq: AttachmentRow): void {
   if (arq.origin === 'nova') return;
-  throw badPatch(
-    `${arq.id} was attached to the running instance; detach it with "cyborg detach-instance"`,
-  );
+  throw badPatch(attachedWhileRunning(arq).message);
 }
 
 function canonical(id: string): string {
