@@ -1,6 +1,6 @@
 /** Attributes below a function by patterns, in which a star stands for any text of one part: `hwmon/hwmon*`. */
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
-import type { PciFunction } from '../pci/function.ts';
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 
 /** Paths that one part of a pattern may give, and values of one name. */
 const pathsMax = 64;

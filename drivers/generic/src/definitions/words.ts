@@ -4,7 +4,7 @@ import { formatPciId } from '@cyborg/driver-sdk/pci';
 import type { AcceleratorType } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import { factsOfType } from '../functions.ts';
-import type { PciFunction } from '../pci/function.ts';
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { Match } from '../pci/match.ts';
 import { readPatterns } from './read-patterns.ts';
 import { renderTraits, type Values } from './template.ts';

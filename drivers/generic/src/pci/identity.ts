@@ -1,7 +1,7 @@
 /** Who a card is: the same across restarts and, where it has a serial number, across slots. */
 import { findSerialNumber, formatPciId, parseVpd } from '@cyborg/driver-sdk/pci';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
-import type { PciFunction } from './function.ts';
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 
 export interface Identity {
   readonly serial: string | null;

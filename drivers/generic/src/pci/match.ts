@@ -1,7 +1,7 @@
 /** Which functions a backend lists, and what its rules and the definitions say of them. */
 import type { Definition, DefinitionMatch } from '../definitions/schema.ts';
 import type { PciConfig, PciMatcher, PciRule } from './config.ts';
-import type { PciFunction } from './function.ts';
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 
 export interface Match {
   /** The first rule that matches, if any. */

@@ -6,7 +6,7 @@ import { protocolLimits } from '@cyborg/driver-sdk/protocol-constants';
 import type { AgentResult } from '@cyborg/driver-sdk/protocol';
 import type { Ask } from '@cyborg/driver-sdk/scan-process';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
-import { readOpenNodes, type OpenNodes } from './proc/open-nodes.ts';
+import { readOpenNodes, type OpenNodes } from '@cyborg/driver-sdk/host-use/open-node-table';
 import { openScan, type ScanInput, type ScanOutput } from './scan.ts';
 
 export interface HostScanInput extends ScanInput {

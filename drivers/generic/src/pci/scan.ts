@@ -7,13 +7,13 @@ import type { Definition } from '../definitions/schema.ts';
 import { ServiceCounts } from '../functions.ts';
 import type { PciConfig } from './config.ts';
 import { toDevice, typeOf, type CardOptions, type DeviceTools, type Listed } from './device.ts';
-import { listFunctions, type PciFunction } from './function.ts';
-import { namesOfNodes } from './holders/open-nodes.ts';
-import { HolderFinder } from './holder-finder.ts';
-import { HostTables } from './host-tables.ts';
+import { listFunctions, type PciFunction } from '@cyborg/driver-sdk/host-use/function';
+import { namesOfNodes } from '@cyborg/driver-sdk/host-use/open-nodes';
+import { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
+import { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
 import { assignKeys, readIdentities, type KnownIdentities } from './identity.ts';
 import { compileMatcher } from './match.ts';
-import type { OpenNodes } from './proc/open-nodes.ts';
+import type { OpenNodes } from '@cyborg/driver-sdk/host-use/open-node-table';
 
 export interface ScanInput {
   readonly roots: { readonly sysfs: string; readonly proc: string };

@@ -1,6 +1,6 @@
 /** The folders below a PCI function: where the kernel shows the disks, interfaces and device nodes that its driver made. */
-import { parsePciAddress } from '@cyborg/driver-sdk/pci';
-import type { EntryKind, TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { parsePciAddress } from '../pci.ts';
+import type { EntryKind, TreeReader } from '../sysfs.ts';
 import type { PciFunction } from './function.ts';
 
 export interface Folder {

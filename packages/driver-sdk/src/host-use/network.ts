@@ -1,5 +1,5 @@
-import type { PciFunction } from '../function.ts';
-import type { HostTables } from '../host-tables.ts';
+import type { PciFunction } from './function.ts';
+import type { HostTables } from './host-tables.ts';
 import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 const networkClass = 0x02;

@@ -1,5 +1,5 @@
-import type { PciFunction } from '../function.ts';
-import type { DeviceNode, HostTables } from '../host-tables.ts';
+import type { PciFunction } from './function.ts';
+import type { DeviceNode, HostTables } from './host-tables.ts';
 import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 /** Processes that have one of the function's device nodes open, or a BAR of it through sysfs. */

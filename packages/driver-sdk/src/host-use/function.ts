@@ -1,12 +1,7 @@
 /** One PCI function as sysfs shows it. Attributes are read when first asked for, and once. */
 import { join } from 'node:path';
-import {
-  comparePciAddresses,
-  formatPciAddress,
-  parsePciAddress,
-  type PciAddress,
-} from '@cyborg/driver-sdk/pci';
-import { toInteger, type EntryKind, type TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { comparePciAddresses, formatPciAddress, parsePciAddress, type PciAddress } from '../pci.ts';
+import { toInteger, type EntryKind, type TreeReader } from '../sysfs.ts';
 
 /** A configuration space that a user who is not root may read ends here; what the kernel keeps ends at 4096. */
 const configBytesMax = 4096;

@@ -1,4 +1,4 @@
-import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import type { TreeReader } from '../sysfs.ts';
 
 /** Modules whose algorithms somebody uses (a reference count above the one that being registered gives), with one such. */
 export function readCryptoUsers(

@@ -1,12 +1,12 @@
 /** What the host says of itself, for the holder checks: read when first asked for, and once for a scan. */
-import { parsePciAddress, formatPciAddress } from '@cyborg/driver-sdk/pci';
-import { nodePattern } from '@cyborg/driver-sdk/protocol-constants';
-import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { parsePciAddress, formatPciAddress } from '../pci.ts';
+import { nodePattern } from '../protocol-constants.ts';
+import type { TreeReader } from '../sysfs.ts';
 import { walkFolders, type Folder, type Folders } from './folders.ts';
 import type { PciFunction } from './function.ts';
-import { readCryptoUsers } from './proc/crypto.ts';
-import { readMounts, readSwaps, type Mounts } from './proc/mounts.ts';
-import { readOpenNodes, type OpenNodes } from './proc/open-nodes.ts';
+import { readCryptoUsers } from './crypto-users.ts';
+import { readMounts, readSwaps, type Mounts } from './mounts.ts';
+import { readOpenNodes, type OpenNodes } from './open-node-table.ts';
 
 const nodeForm = new RegExp(nodePattern, 'u');
 

@@ -1,4 +1,4 @@
-import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import type { TreeReader } from '../sysfs.ts';
 
 export interface Mounts {
   /** By `major:minor` of the block device. */

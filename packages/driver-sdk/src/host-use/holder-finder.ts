@@ -4,13 +4,13 @@
  */
 import type { PciFunction } from './function.ts';
 import type { HostTables } from './host-tables.ts';
-import { findCryptoUse } from './holders/crypto.ts';
-import { findDisplayUse } from './holders/display.ts';
-import { seen, unknown, type HolderCheck, type HostUse } from './holders/host-use.ts';
-import { findNetworkUse } from './holders/network.ts';
-import { findNodeUse } from './holders/open-nodes.ts';
-import { findStorageUse } from './holders/storage.ts';
-import { findUserDriverUse } from './holders/user-driver.ts';
+import { findCryptoUse } from './crypto.ts';
+import { findDisplayUse } from './display.ts';
+import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
+import { findNetworkUse } from './network.ts';
+import { findNodeUse } from './open-nodes.ts';
+import { findStorageUse } from './storage.ts';
+import { findUserDriverUse } from './user-driver.ts';
 
 const checks: readonly HolderCheck[] = [
   findUserDriverUse,

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
-import { formatPciAddress, parsePciAddress } from '@cyborg/driver-sdk/pci';
-import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import { formatPciAddress, parsePciAddress } from '../pci.ts';
+import type { TreeReader } from '../sysfs.ts';
 
 export interface OpenNodes {
   /**

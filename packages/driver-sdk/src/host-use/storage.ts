@@ -1,4 +1,4 @@
-import type { BlockDevice, HostTables } from '../host-tables.ts';
+import type { BlockDevice, HostTables } from './host-tables.ts';
 import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 const storageClass = 0x01;

@@ -1,5 +1,5 @@
-import type { PciFunction } from '../function.ts';
-import type { HostTables } from '../host-tables.ts';
+import type { PciFunction } from './function.ts';
+import type { HostTables } from './host-tables.ts';
 
 /** `seen`: somebody holds it. `unknown`: evidence is missing, which counts as use too. */
 export interface HostUse {
