@@ -37,7 +37,9 @@ ${portable(optionsMarkdown(serverProgram))}
 
 The server listens on loopback unless told otherwise. Any other address needs TLS (\`--tls-cert\` and \`--tls-key\`, or
 \`--behind-tls-proxy\` when a proxy in front ends it) and authentication (\`--auth http_basic\` or \`keystone\`). Behind a proxy, the last
-entry of \`X-Forwarded-For\` is taken for the client.
+entry of \`X-Forwarded-For\` is taken for the client, and links in answers begin with its \`X-Forwarded-Proto\` and
+\`X-Forwarded-Host\`; a proxy that does not set them, or serves the API under a path, needs \`--public-url\` (upstream's
+\`[api] public_endpoint\`).
 
 \`/healthz\`, \`/readyz\`, \`/metrics\`, \`/\` and the API's description need no authentication.
 
@@ -56,6 +58,21 @@ users:
 
 \`cyborg-server user-set NAME --role ROLE --project ID\` adds or changes a user; the password is made up and printed, or
 read from standard input with \`--password-stdin\`.
+
+## The console
+
+The server serves the console at \`/console/\`; \`npm start\` and \`npm test\` build it where its sources are newer.
+
+With \`--auth http_basic\` people sign in with a user of the users file, with \`--auth keystone\` with name, password,
+project and domain, which the server passes to Keystone and forgets. The browser then has a session: a cookie that
+scripts cannot read (\`HttpOnly\`), that goes with no request of another site (\`SameSite=Strict\`) and, over TLS, with
+none that is not encrypted (\`Secure\`, \`__Host-\`). It holds who it is (a user's name with a fingerprint of the password
+hash, or Keystone's token), sealed with AES-256-GCM under a key that the ledger keeps, so that any replica knows it
+and no password is in it. It ends when the browser is closed, when its user signs out, after \`--console-idle\` without
+use, after 12 hours, and when the user is removed or gets another password, or Keystone ends the token. Signing out
+has the browser forget the cookie; who stole it before can use it until one of the other ends. A request by cookie
+changes something only with the header \`X-Cyborg-Console\`, which pages of other sites cannot send. The page itself
+stores nothing.
 
 ## Keystone, and the rest of OpenStack
 

@@ -10,6 +10,7 @@ import { OptionError } from '@cyborg/service/option-error';
 import { defineProgram } from '@cyborg/service/option-schema';
 import type { OptionsOf } from '@cyborg/service/option-schema';
 
+import { refusePublicUrl } from './http/base-url.ts';
 import { parseListen } from './listen-rules.ts';
 import { openStackOptions } from './openstack-options.ts';
 
@@ -67,6 +68,12 @@ export const serverProgram = defineProgram({
       type: 'boolean',
       default: false,
       help: 'a proxy in front ends TLS and sets X-Forwarded-For',
+    },
+    publicUrl: {
+      type: 'string',
+      placeholder: 'URL',
+      help: 'the API as clients reach it, without /v2 and /v3: links in answers begin with it; unless given, with what the request was sent to',
+      refuse: refusePublicUrl,
     },
     auth: {
       type: 'enum',

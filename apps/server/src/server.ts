@@ -110,6 +110,7 @@ export async function startServer(
       collectMetrics,
       bodyLimitBytes: options.bodyLimit,
       isBehindProxy: options.behindTlsProxy,
+      publicUrl: options.publicUrl,
     },
     listener.factory,
   );

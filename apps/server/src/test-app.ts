@@ -72,7 +72,7 @@ export async function writeTestUsers(path: string): Promise<void> {
 /** @param database  ended with the application. */
 export async function openTestApp(
   database: DisposableDatabase,
-  others: Partial<Pick<HttpDeps, 'authenticator' | 'v2Policy'>> = {},
+  others: Partial<HttpDeps> = {},
 ): Promise<TestApp> {
   const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
   const usersFile = join(folder, 'users.yaml');

@@ -67,7 +67,7 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
   registerHttpMetrics(app, deps);
   registerOperating(app, deps);
   if (deps.servesApi) {
-    registerDiscovery(app);
+    registerDiscovery(app, deps);
     registerV2(app, { ...deps, closing: closing.signal });
     registerV3(app, { ...deps, closing: closing.signal });
     registerAgentApi(app, { ...deps, closing: closing.signal });

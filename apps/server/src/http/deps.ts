@@ -33,4 +33,6 @@ export interface HttpDeps {
   readonly bodyLimitBytes: number;
   /** A proxy in front of us says who the client is, in its last X-Forwarded-For. */
   readonly isBehindProxy: boolean;
+  /** Begins every link; otherwise what the client used does. */
+  readonly publicUrl?: string | undefined;
 }

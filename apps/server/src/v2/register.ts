@@ -7,6 +7,7 @@ import { negotiate, v2Versions } from '@cyborg/model/v2/microversion';
 import { accessDenied } from '@cyborg/model/v2/fault';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
+import { baseUrl } from '../http/base-url.ts';
 import type { HttpDeps } from '../http/deps.ts';
 import { readToEnd } from '../http/read-to-end.ts';
 import { checkText } from '../http/validation.ts';
@@ -97,7 +98,7 @@ async function answer(
     query,
     body,
     minor,
-    base: baseOf(request),
+    base: baseUrl(deps, request),
     requestId: request.id,
     signal: AbortSignal.any([gone.signal, deps.closing]),
   });
@@ -205,10 +206,6 @@ function pathOf({ url }: FastifyRequest): string {
 function searchOf({ url }: FastifyRequest): string {
   const at = url.indexOf('?');
   return at < 0 ? '' : url.slice(at + 1);
-}
-
-function baseOf({ protocol, host }: FastifyRequest): string {
-  return `${protocol}://${host}`;
 }
 
 function textParams(params: unknown): Record<string, string> {

@@ -10,6 +10,7 @@ describe('an amount that is a JSON number', () => {
     ['1', '1'],
     ['1.5', '1'],
     ['-0.5', '0'],
+    ['-3', '-3'],
     ['9007199254740991', '9007199254740991'],
   ] as const)('of %s is kept as "%s"', ([given, kept], { expect }) => {
     expect(parseV2Profile(named(given)).groups).toEqual([{ 'resources:FPGA': kept }]);
