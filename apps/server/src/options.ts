@@ -87,6 +87,18 @@ export const serverProgram = defineProgram({
       help: 'users for http_basic, mode 0600, read again when it changes; default users.yaml in the state directory',
     },
     ...openStackOptions,
+    consoleDir: {
+      type: 'path',
+      placeholder: 'DIR',
+      help: "the built console, served at /console/; unless given, the checkout's apps/console/dist",
+    },
+    consoleIdle: {
+      type: 'duration',
+      min: 60,
+      max: daySeconds,
+      default: 1800,
+      help: 'a session of the console that nobody uses for so long ends; any ends after 12 hours',
+    },
     bodyLimit: {
       type: 'integer',
       min: 1024,

@@ -1,4 +1,6 @@
 /** Puts the roles together: database, ledger, catalogue, work in the background, HTTP; and takes them apart again. */
+import { join } from 'node:path';
+
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { registerBuiltinDrivers } from '@cyborg/conductor/ledger/builtin-drivers';
 import { openLedger } from '@cyborg/conductor/ledger/open-ledger';
@@ -60,6 +62,8 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** Of a checkout: `npm start` and `npm test` build it. */
+const builtConsole = join(import.meta.dirname, '../../console/dist');
 const refreshClockMs = 5000;
 const databaseAnswerMs = 2000;
 /** A reconciler that fails so often in a row is not running. */
@@ -111,6 +115,8 @@ export async function startServer(
       bodyLimitBytes: options.bodyLimit,
       isBehindProxy: options.behindTlsProxy,
       publicUrl: options.publicUrl,
+      consoleDir: options.consoleDir ?? builtConsole,
+      consoleIdleSeconds: options.consoleIdle,
     },
     listener.factory,
   );

@@ -94,6 +94,8 @@ export async function openTestApp(
     collectMetrics: async () => {},
     bodyLimitBytes: 1024 * 1024,
     isBehindProxy: false,
+    consoleDir: join(folder, 'no-console'),
+    consoleIdleSeconds: 1800,
     ...others,
   });
   await app.ready();

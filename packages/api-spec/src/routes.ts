@@ -56,6 +56,14 @@ export const v3Routes = {
 
 export type V3OperationName = keyof typeof v3Routes;
 
+/** Of the console alone; not in the OpenAPI document. */
+export const consoleRoutes = {
+  showSession: { method: 'GET', url: '/console/session' },
+  signIn: { method: 'POST', url: '/console/session' },
+  renew: { method: 'POST', url: '/console/session/renew' },
+  signOut: { method: 'DELETE', url: '/console/session' },
+} as const;
+
 export const agentRoutes = {
   enroll: { method: 'POST', url: '/agent/v1/enroll' },
   renewLease: { method: 'POST', url: '/agent/v1/lease' },

@@ -57,6 +57,8 @@ export interface Session extends Disposable {
   readonly identityUrl: string;
   /** A token that is good for a while. @throws {OpenStackError} */
   signIn(signal?: AbortSignal): Promise<SignedIn>;
+  /** A token of somebody else's, for a person who signs in. @throws {OpenStackError} `sign-in` when refused. */
+  signInAs(credentials: Credentials, signal?: AbortSignal): Promise<SignedIn>;
   /** Where a service is; without a slash at its end. @throws {OpenStackError} `no-endpoint` */
   endpoint(type: string, signal?: AbortSignal): Promise<string>;
   /**
@@ -101,6 +103,7 @@ export function openSession(options: SessionOptions): Session {
   return {
     identityUrl: identity,
     signIn: (signal) => keeper.get(signal),
+    signInAs: (credentials, signal) => makeSignIn({ identity, credentials, caller })(signal),
     endpoint: async (type, signal) => endpoint(type, await keeper.get(signal)),
     request: (request) => withToken(request, (outgoing, how) => caller.call(outgoing, how)),
     download: (request) => withToken(request, (outgoing, how) => caller.download(outgoing, how)),

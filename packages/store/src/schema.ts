@@ -21,6 +21,12 @@ import type {
   WorkItem,
 } from './schema-columns.ts';
 import type {
+  DriverPackagePieceTable,
+  DriverPackageTable,
+  DriverTable,
+  DriverVersionTable,
+} from './schema-drivers.ts';
+import type {
   ArqBindTable,
   ProgrammingTable,
   StagedImagePieceTable,
@@ -31,6 +37,13 @@ export interface LedgerTable extends Timestamps {
   only_row: Generated<boolean>;
   id: string;
   incarnation: number;
+}
+
+export interface ConsoleKeyTable {
+  only_row: Generated<boolean>;
+  /** 32 bytes, in base64. */
+  key: string;
+  created_at: Instant;
 }
 
 export interface ReplicaTable {
@@ -86,40 +99,6 @@ export interface JoinTokenTable {
   expires_at: Instant;
   used_at: Instant | null;
   created_by: string;
-  created_at: Instant;
-}
-
-export interface DriverTable {
-  id: string;
-  title: string;
-  created_at: Instant;
-}
-
-export interface DriverManifestKind {
-  readonly kind: string;
-  readonly title: string;
-  readonly config_schema: Readonly<Record<string, unknown>>;
-  readonly delegable: readonly string[];
-}
-
-export interface DriverManifest {
-  readonly kinds: readonly DriverManifestKind[];
-  /** Backends of a bare `install-driver`. */
-  readonly default_backends: readonly {
-    readonly name: string;
-    readonly kind: string;
-    readonly config: Readonly<Record<string, unknown>>;
-  }[];
-}
-
-export interface DriverVersionTable {
-  driver_id: string;
-  version: string;
-  state: 'uploaded' | 'approved';
-  is_builtin: boolean;
-  digest: string | null;
-  manifest: Json<DriverManifest>;
-  approved_by: string | null;
   created_at: Instant;
 }
 
@@ -539,11 +518,14 @@ export interface IdempotencyKeyTable {
 
 export interface Database {
   ledger: LedgerTable;
+  console_key: ConsoleKeyTable;
   replica: ReplicaTable;
   host: HostTable;
   join_token: JoinTokenTable;
   driver: DriverTable;
   driver_version: DriverVersionTable;
+  driver_package: DriverPackageTable;
+  driver_package_piece: DriverPackagePieceTable;
   deployment: DeploymentTable;
   deployment_backend: DeploymentBackendTable;
   installation: InstallationTable;

@@ -1,16 +1,16 @@
 /** HTTP Basic against the users file, as stand-alone OpenStack services do. */
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 
 import type { Caller } from '@cyborg/model/caller';
 import type { Clock } from '@cyborg/service/clock';
 import type { Logger } from '@cyborg/service/logging';
 import type { Rng } from '@cyborg/service/rng';
 
-import type { Authenticator } from './authenticator.ts';
+import type { Authenticator, SignIns } from './authenticator.ts';
 import { makeFailedLogins } from './failed-logins.ts';
 import { hashPassword, verifyPassword } from './password.ts';
 import { readUsersFile, versionOf } from './users-file.ts';
-import type { Users } from './users-file.ts';
+import type { User, Users } from './users-file.ts';
 
 export const basicLimits = {
   /** A verified password is not computed again for so long. */
@@ -60,7 +60,43 @@ export async function openHttpBasic(options: HttpBasicOptions): Promise<Authenti
       const { version } = await file.current();
       return verified.get(given, version, () => verify(given, address));
     },
+    signIns: makeSignIns(file, (words, address) =>
+      verify({ name: words.user, password: words.password }, address),
+    ),
   };
+}
+
+interface UsersSource {
+  current(): Promise<Users>;
+}
+
+/** A ticket names the user and the password hash of the day: a new password ends the sessions of the old one. */
+function makeSignIns(
+  file: UsersSource,
+  verify: (
+    words: { user: string; password: string },
+    address: string,
+  ) => Promise<Caller | undefined>,
+): SignIns {
+  return {
+    kind: 'http_basic',
+    async begin(words, address) {
+      const caller = await verify(words, address);
+      const user = (await file.current()).byName.get(words.user);
+      return caller === undefined || user === undefined
+        ? undefined
+        : { caller, ticket: ticketOf(words.user, user) };
+    },
+    async resume(ticket) {
+      const name = ticket.slice(ticket.indexOf(' ') + 1);
+      const user = (await file.current()).byName.get(name);
+      return user !== undefined && ticketOf(name, user) === ticket ? user.caller : undefined;
+    },
+  };
+}
+
+function ticketOf(name: string, { passwordHash }: User): string {
+  return `${createHash('sha256').update(passwordHash).digest('base64url')} ${name}`;
 }
 
 /** What was verified lately, under a key from which nobody can read the password. */
@@ -104,9 +140,7 @@ function makeVerified({ clock, rng }: HttpBasicOptions): {
   };
 }
 
-async function openUsers({ usersFile, clock, log }: HttpBasicOptions): Promise<{
-  current(): Promise<Users>;
-}> {
+async function openUsers({ usersFile, clock, log }: HttpBasicOptions): Promise<UsersSource> {
   let users = await readUsersFile(usersFile);
   let checkedAtMs = clock.monotonicMs();
   let refusedVersion = '';

@@ -10,6 +10,8 @@ import type {
 } from 'fastify';
 
 import { registerAgentApi } from '../agent-api/routes.ts';
+import { registerConsole } from '../console/routes.ts';
+import { makeSessions } from '../console/sessions.ts';
 import { toAnswer } from '../problem.ts';
 import { isV2Url, toV2Url } from '../v2/paths.ts';
 import { registerV2, sendV2Failure } from '../v2/register.ts';
@@ -69,7 +71,9 @@ export function makeHttpApp(deps: HttpDeps, serverFactory?: FastifyServerFactory
   if (deps.servesApi) {
     registerDiscovery(app, deps);
     registerV2(app, { ...deps, closing: closing.signal });
-    registerV3(app, { ...deps, closing: closing.signal });
+    const sessions = makeSessions(deps);
+    registerV3(app, { ...deps, sessions, closing: closing.signal });
+    registerConsole(app, { ...deps, sessions });
     registerAgentApi(app, { ...deps, closing: closing.signal });
   }
   return app;

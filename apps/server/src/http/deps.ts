@@ -31,6 +31,10 @@ export interface HttpDeps {
   /** Sets the gauges that are read when somebody looks. */
   readonly collectMetrics: () => Promise<void>;
   readonly bodyLimitBytes: number;
+  /** Where the built console is; it need not be there. */
+  readonly consoleDir: string;
+  /** A session of the console that its user leaves alone for so long ends. */
+  readonly consoleIdleSeconds: number;
   /** A proxy in front of us says who the client is, in its last X-Forwarded-For. */
   readonly isBehindProxy: boolean;
   /** Begins every link; otherwise what the client used does. */

@@ -5,7 +5,7 @@ import { baseUrl } from './base-url.ts';
 import type { HttpDeps } from './deps.ts';
 import { pageHeaders } from './pages.ts';
 import { apiDocument } from './openapi.ts';
-import { consolePage, docsPage } from './pages.ts';
+import { docsPage } from './pages.ts';
 import { prefers } from './prefers.ts';
 import { v2Entry } from '../v2/discovery.ts';
 
@@ -26,8 +26,6 @@ export function registerDiscovery(app: FastifyInstance, deps: Pick<HttpDeps, 'pu
     };
   });
   app.get('/v3', async (request) => ({ version: v3Entry(baseUrl(deps, request)) }));
-  app.get('/console/', (_request, reply) => reply.headers(pageHeaders).send(consolePage));
-  app.get('/console', (_request, reply) => reply.redirect('/console/', 302));
   app.get('/v3/openapi.json', (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(apiDocument()),
   );

@@ -38,11 +38,11 @@ ${body}
 `;
 }
 
-export const consolePage = page(
+export const noConsolePage = page(
   'Cyborg',
   `<h1>Cyborg</h1>
-<p>This release has no web console. Use the command line, <code>cyborg --help</code>, or the
-<a href="/v3/docs">v3 API</a>.</p>`,
+<p>This server has no built console: run <code>npm run build:console</code> where it was started from, or use the
+command line, <code>cyborg --help</code>, or the <a href="/v3/docs">v3 API</a>.</p>`,
 );
 
 /** The OpenAPI document for reading: one fold per operation and per schema. */

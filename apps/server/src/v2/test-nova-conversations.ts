@@ -142,3 +142,20 @@ export const novaConversations: readonly NovaConversation[] = [
     after: 'nothing',
   },
 ];
+
+/** What a request is when Nova reads it; nothing else of the conversation depends on it. */
+export type ReadState = 'BindStarted' | 'Bound';
+
+export type SlowStep =
+  | { readonly call: NovaCall; readonly state?: ReadState }
+  /** The event that Nova gets of each request, and takes. */
+  | { readonly event: 'completed' };
+
+/** Recorded as `boot-async-bind-and-delete`: the bind goes on after the answer of its PATCH; then the server is deleted. */
+export const bootWithSlowBind: readonly SlowStep[] = [
+  ...boot.map((call) => ({ call })),
+  { call: read('nova-compute'), state: 'BindStarted' },
+  { event: 'completed' },
+  { call: read('nova-compute'), state: 'Bound' },
+  { call: deleteOfInstance('nova-compute') },
+];

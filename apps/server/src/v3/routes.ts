@@ -9,6 +9,9 @@ import { isAllowed } from '@cyborg/model/policy';
 import type { Action } from '@cyborg/model/policy';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
+import { consoleChallenge } from '../console/routes.ts';
+import { consoleHeader } from '../console/sessions.ts';
+import type { Sessions } from '../console/sessions.ts';
 import type { HttpDeps } from '../http/deps.ts';
 import { makeEventStreams } from '../http/event-stream.ts';
 import type { EventStreams } from '../http/event-stream.ts';
@@ -17,6 +20,7 @@ import { followEvents, followOperation } from './follow.ts';
 import type { Follow } from './follow.ts';
 
 export interface V3Deps extends HttpDeps {
+  readonly sessions: Sessions;
   readonly closing: AbortSignal;
 }
 
@@ -97,7 +101,8 @@ async function admit(
   const caller = await identify(deps, request);
   if (caller === undefined) {
     const { challenge, advice } = deps.authenticator;
-    reply.header('www-authenticate', challenge);
+    const isConsole = request.headers[consoleHeader] !== undefined;
+    reply.header('www-authenticate', isConsole ? consoleChallenge : challenge);
     throw new ServiceError('not-authenticated', `Credentials are missing or wrong. ${advice}`);
   }
   if (action !== null && !isAllowed(caller, action)) {
@@ -110,8 +115,8 @@ async function admit(
   callers.set(request, caller);
 }
 
-function identify({ authenticator }: V3Deps, request: FastifyRequest): Promise<Caller | undefined> {
-  return authenticator.authenticate({ headers: request.headers, address: request.ip });
+function identify({ sessions }: V3Deps, request: FastifyRequest): Promise<Caller | undefined> {
+  return sessions.identify(request);
 }
 
 function toInput({

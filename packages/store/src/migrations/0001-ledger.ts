@@ -4,6 +4,7 @@
  */
 import { sql, type Kysely } from 'kysely';
 
+import { driverTables } from './driver-tables.ts';
 import { novaTables } from './nova-tables.ts';
 import { programTables } from './program-tables.ts';
 
@@ -14,6 +15,12 @@ const statements = [
     incarnation integer not null check (incarnation between 1 and 2097151),
     created_at timestamptz not null,
     updated_at timestamptz
+  )`,
+  // Seals the session cookies of the console, which every replica can open.
+  `create table console_key (
+    only_row boolean primary key default true check (only_row),
+    key text not null,
+    created_at timestamptz not null
   )`,
   // Server processes; a row that is not renewed within its lease is a dead replica.
   `create table replica (
@@ -59,22 +66,7 @@ const statements = [
     created_by text not null,
     created_at timestamptz not null
   )`,
-  `create table driver (
-    id text primary key,
-    title text not null,
-    created_at timestamptz not null
-  )`,
-  `create table driver_version (
-    driver_id text not null references driver,
-    version text not null,
-    state text not null check (state in ('uploaded', 'approved')),
-    is_builtin boolean not null,
-    digest text,
-    manifest jsonb not null,
-    approved_by text,
-    created_at timestamptz not null,
-    primary key (driver_id, version)
-  )`,
+  ...driverTables,
   `create table deployment (
     id uuid primary key,
     driver_id text not null unique references driver,

@@ -1,8 +1,6 @@
 /** X-Auth-Token and X-Service-Token, as services of OpenStack take them: Keystone says whose they are. */
 import type { IncomingHttpHeaders } from 'node:http';
 
-import { isRole, resolveRoles } from '@cyborg/model/caller';
-import type { Caller } from '@cyborg/model/caller';
 import { CallerToken } from '@cyborg/model/caller-token';
 import { ServiceError } from '@cyborg/model/errors';
 import { OpenStackError } from '@cyborg/openstack/errors';
@@ -14,6 +12,9 @@ import type { Logger } from '@cyborg/service/logging';
 import type { Rng } from '@cyborg/service/rng';
 
 import type { Authenticator } from '../authenticator.ts';
+import { makeFailedLogins } from '../failed-logins.ts';
+import { makeKeystoneSignIns } from './sign-ins.ts';
+import { toCaller } from './to-caller.ts';
 import { makeValidatedTokens } from './validated-tokens.ts';
 import type { TokenQuestion } from './validated-tokens.ts';
 
@@ -50,7 +51,9 @@ export function makeKeystone(options: KeystoneOptions): Authenticator {
     }
   };
   const tokens = makeValidatedTokens({ clock, rng, validSeconds, ask });
+  const failures = makeFailedLogins(clock);
   return {
+    signIns: makeKeystoneSignIns({ session, failures, tokens, log }),
     challenge: `Keystone uri="${publicUrl}"`,
     advice: `Send a token of Keystone at ${publicUrl} as X-Auth-Token ('openstack token issue' shows one).`,
     async authenticate({ headers }) {
@@ -76,29 +79,6 @@ function tokenOf(headers: IncomingHttpHeaders, name: string): string | undefined
   const value = [headers[name]].flat()[0]?.trim();
   if (value === undefined || value.length > keystoneLimits.tokenCharsMax) return undefined;
   return /^[\x21-\x7e]+$/.test(value) ? value : undefined;
-}
-
-/** @throws {ServiceError} `forbidden` for a token that is not of a project. */
-export function toCaller(
-  { user, project, scope, roles }: Token,
-  isServiceRequest: boolean,
-): Caller {
-  if (project === undefined) {
-    const what = scope === 'none' ? 'of no project' : `of the ${scope}`;
-    throw new ServiceError(
-      'forbidden',
-      `This token is ${what}: ask Keystone for one of a project (set OS_PROJECT_NAME, unset OS_SYSTEM_SCOPE).`,
-    );
-  }
-  return {
-    userId: user.id,
-    userName: user.name,
-    projectId: project.id,
-    projectName: project.name,
-    roles: resolveRoles(roles.map((role) => role.toLowerCase()).filter(isRole)),
-    roleNames: new Set(roles),
-    isServiceRequest,
-  };
 }
 
 /** Not 401: the token may be good, and a client would throw it away. */
