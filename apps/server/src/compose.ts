@@ -12,6 +12,8 @@ import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { makeDeviceHandlers } from '@cyborg/conductor/devices/handlers';
 import { makeDiscoveryHandlers } from '@cyborg/conductor/discoveries/handlers';
 import { makeDriverHandlers } from '@cyborg/conductor/drivers/handlers';
+import { openPackageOfHost } from '@cyborg/conductor/drivers/open-package';
+import { makeDriverVersionHandlers } from '@cyborg/conductor/drivers/version-handlers';
 import { makeEventHandlers } from '@cyborg/conductor/events/handlers';
 import { makeGrantHandlers } from '@cyborg/conductor/grants/handlers';
 import { makeHostHandlers } from '@cyborg/conductor/hosts/handlers';
@@ -28,6 +30,7 @@ import type { Reconciler } from '@cyborg/conductor/reconciler';
 import { attachmentReconcilers } from '@cyborg/conductor/reconcilers/attachment-reconcilers';
 import { fleetReconcilers } from '@cyborg/conductor/reconcilers/fleet';
 import { makeServiceHandlers } from '@cyborg/conductor/services/handlers';
+import { makeSummaryHandlers } from '@cyborg/conductor/summary/handlers';
 import { makeUnclaimedHandlers } from '@cyborg/conductor/unclaimed/handlers';
 import { makeV2Handlers } from '@cyborg/conductor/v2/handlers';
 import type { V2Handlers } from '@cyborg/conductor/v2/handlers';
@@ -59,6 +62,7 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeDeviceHandlers(deps),
       ...makeDiscoveryHandlers(deps),
       ...makeDriverHandlers(deps),
+      ...makeDriverVersionHandlers(deps),
       ...makeEventHandlers(deps),
       ...makeGrantHandlers(deps),
       ...makeHostHandlers(deps, () => authenticator.forget()),
@@ -67,11 +71,13 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeProfileHandlers(deps),
       ...makeQuotaHandlers(deps),
       ...makeServiceHandlers(deps),
+      ...makeSummaryHandlers(deps),
       ...makeUnclaimedHandlers(deps),
     },
     agent: {
       authenticate: (credential) => authenticator.authenticateAgent(credential),
       findImage: (host, sha256) => openOrderedImage(deps.db, { hostId: host.id, sha256 }),
+      findPackage: (host, digest) => openPackageOfHost(deps.db, { hostId: host.id, digest }),
       handlers: makeAgentHandlers(deps),
     },
     reconcilers: [

@@ -4,7 +4,13 @@
  */
 export const v3Routes = {
   listDrivers: { method: 'GET', url: '/v3/drivers' },
+  uploadDriver: { method: 'POST', url: '/v3/drivers' },
   showDriver: { method: 'GET', url: '/v3/drivers/:driver_id' },
+  approveDriverVersion: {
+    method: 'POST',
+    url: '/v3/drivers/:driver_id/versions/:version/approve',
+  },
+  deleteDriverVersion: { method: 'DELETE', url: '/v3/drivers/:driver_id/versions/:version' },
   showDeployment: { method: 'GET', url: '/v3/drivers/:driver_id/deployment' },
   installDriver: { method: 'PUT', url: '/v3/drivers/:driver_id/deployment' },
   updateDriver: { method: 'PATCH', url: '/v3/drivers/:driver_id/deployment' },
@@ -26,6 +32,7 @@ export const v3Routes = {
   showDevice: { method: 'GET', url: '/v3/devices/:id' },
   listAccelerators: { method: 'GET', url: '/v3/accelerators' },
   showAccelerator: { method: 'GET', url: '/v3/accelerators/:id' },
+  listAcceleratorAttachments: { method: 'GET', url: '/v3/accelerators/:id/attachments' },
   createAccelerator: { method: 'POST', url: '/v3/accelerators' },
   updateAccelerator: { method: 'PATCH', url: '/v3/accelerators/:id' },
   deleteAccelerator: { method: 'DELETE', url: '/v3/accelerators/:id' },
@@ -51,6 +58,7 @@ export const v3Routes = {
   showOperation: { method: 'GET', url: '/v3/operations/:id' },
   cancelOperation: { method: 'POST', url: '/v3/operations/:id/cancel' },
   listEvents: { method: 'GET', url: '/v3/events' },
+  showSummary: { method: 'GET', url: '/v3/summary' },
   showCaller: { method: 'GET', url: '/v3/caller' },
 } as const;
 
@@ -76,5 +84,11 @@ export const agentRoutes = {
 
 /** Bytes, no JSON: the program image of this digest, for the host that is to write it now. */
 export const agentImageUrl = '/agent/v1/images/:sha256';
+
+/** Bytes, no JSON: the driver package of this digest (in hexadecimal), for a host that is to run it. */
+export const agentPackageUrl = '/agent/v1/driver-packages/:sha512';
+
+/** What the body of `uploadDriver` is sent as. */
+export const packageMediaTypes = ['application/gzip', 'application/octet-stream'] as const;
 
 export type AgentOperationName = keyof typeof agentRoutes;

@@ -57,6 +57,14 @@ export function idFromMarker(marker: string | undefined): string | undefined {
   return id;
 }
 
+/** Reads a marker that is one number. */
+export function numberFromMarker(marker: string | undefined): number | undefined {
+  const text = fromMarker(marker, 1)?.[0];
+  if (marker === undefined) return undefined;
+  if (text === undefined || !/^\d{1,9}$/.test(text)) throw badMarker(marker);
+  return Number(text);
+}
+
 export function badMarker(marker: string): ServiceError {
   return new ServiceError(
     'invalid-input',

@@ -1,7 +1,7 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { AcceleratorRow } from './holdings.ts';
-import { isOnPage, type PageOfIds } from './page-of-ids.ts';
+import { isOnPage, orderOf, type PageOfIds } from './page-of-ids.ts';
 import type { BackendState, Database } from './schema.ts';
 
 /** With what its host, backend and device say. */
@@ -13,7 +13,7 @@ export type ListedAcceleratorRow = AcceleratorRow & {
   readonly address: string | null;
 };
 
-/** In id order. */
+/** In the page's order. */
 export async function listAccelerators(
   db: Kysely<Database>,
   page: PageOfIds,
@@ -25,7 +25,9 @@ export async function listAccelerators(
     join backend on backend.id = accelerator.backend_id
     join host on host.id = accelerator.host_id
     join device on device.id = accelerator.device_id
-    where ${isOnPage('accelerator', page)} order by accelerator.id`.execute(db);
+    where ${isOnPage('accelerator', page)} order by ${orderOf('accelerator', page.order)}`.execute(
+    db,
+  );
   return rows;
 }
 

@@ -29,6 +29,29 @@ export async function listInstanceAttachments(
   return rows;
 }
 
+/** All that held it, ended ones too, newest first; of one project alone when it is given. */
+export async function listAcceleratorAttachments(
+  db: Kysely<Database>,
+  {
+    acceleratorId,
+    projectId,
+    before,
+    limit,
+  }: {
+    readonly acceleratorId: string;
+    readonly projectId: string | undefined;
+    readonly before: number | undefined;
+    readonly limit: number;
+  },
+): Promise<ListedAttachmentRow[]> {
+  const ofProject = projectId === undefined ? sql`` : sql`and t.project_id = ${projectId}`;
+  const isBefore = before === undefined ? sql`` : sql`and t.number < ${before}`;
+  const { rows } = await sql<ListedAttachmentRow>`${listed}
+    where t.accelerator_id = ${acceleratorId} ${ofProject} ${isBefore}
+    order by t.number desc limit ${pageLimit(limit)}`.execute(db);
+  return rows;
+}
+
 export async function findListedAttachment(
   db: Kysely<Database>,
   id: string,

@@ -20,6 +20,8 @@ export interface EventRow {
 
 export interface EventFilter {
   readonly after: number;
+  /** Newest first, from this number (exclusive) down, or from the newest. */
+  readonly before?: number | 'newest' | undefined;
   readonly kind?: string | undefined;
   readonly subjectId?: string | undefined;
   readonly limit: number;
@@ -73,13 +75,17 @@ export async function listEvents(db: Kysely<Database>, filter: EventFilter): Pro
     ])
     .where('event.number', '>', filter.after)
     .limit(pageLimit(filter.limit));
+  const direction = filter.before === undefined ? 'asc' : 'desc';
+  if (typeof filter.before === 'number') query = query.where('event.number', '<', filter.before);
   if (filter.kind !== undefined) query = query.where('event.kind', '=', filter.kind);
   if (filter.subjectId !== undefined)
     query = query.where('event.subject_id', '=', filter.subjectId);
   if (filter.projectId !== undefined) {
-    query = query.where(isOfProject('event', filter.projectId)).orderBy('event.project_id');
+    query = query
+      .where(isOfProject('event', filter.projectId))
+      .orderBy('event.project_id', direction);
   }
-  const rows = await query.orderBy('event.number').execute();
+  const rows = await query.orderBy('event.number', direction).execute();
   return rows.map((row) => ({ ...row, number: row.number ?? 0 }));
 }
 

@@ -19,14 +19,27 @@ export interface PageOfIds {
   readonly conditions: readonly RawBuilder<SqlBool>[];
   readonly after?: string | undefined;
   readonly limit: number;
+  /** Unless given, the order is the ids'. */
+  readonly order?: PageOrder | undefined;
+}
+
+export interface PageOrder {
+  /** Of the table, not null, with an index on it and the id. */
+  readonly column: RawBuilder<string>;
+  readonly isDescending: boolean;
+  /** What the column has in the row `after`. */
+  readonly afterKey?: string | undefined;
 }
 
 /** A condition on the table: that a row is of this page, in id order. */
 export function isOnPage(
   table: 'accelerator' | 'device',
-  { anyOf, conditions, after, limit }: PageOfIds,
+  { anyOf, conditions, after, limit, order }: PageOfIds,
 ): RawBuilder<SqlBool> {
   const id = sql.ref(`${table}.id`);
+  if (order !== undefined) {
+    return isOnOrderedPage(table, { anyOf, conditions, after, limit, order });
+  }
   const all = after === undefined ? conditions : [...conditions, sql`${id} > ${after}::uuid`];
   const found = anyOf.map(
     (alternative) => sql`(select ${id} from ${sql.table(table)}
@@ -34,6 +47,37 @@ export function isOnPage(
   );
   return sql<SqlBool>`${id} in (
     select id from (${sql.join(found, sql` union `)}) as found order by id limit ${pageLimit(limit)})`;
+}
+
+/** What the rows of such a page are then to be sorted by. */
+export function orderOf(table: 'accelerator', order: PageOrder | undefined): RawBuilder<unknown> {
+  const id = sql.ref(`${table}.id`);
+  if (order === undefined) return id;
+  const direction = order.isDescending ? sql`desc` : sql`asc`;
+  return sql`${order.column} ${direction}, ${id} ${direction}`;
+}
+
+function isOnOrderedPage(
+  table: 'accelerator' | 'device',
+  page: PageOfIds & { readonly order: PageOrder },
+): RawBuilder<SqlBool> {
+  const { anyOf, conditions, after, limit, order } = page;
+  const { column, isDescending, afterKey } = order;
+  const id = sql.ref(`${table}.id`);
+  const direction = isDescending ? sql`desc` : sql`asc`;
+  const beyond = isDescending ? sql`<` : sql`>`;
+  const all =
+    after === undefined || afterKey === undefined
+      ? conditions
+      : [...conditions, sql`(${column}, ${id}) ${beyond} (${afterKey}, ${after}::uuid)`];
+  const found = anyOf.map(
+    (alternative) => sql`(select ${id}, ${column} as key from ${sql.table(table)}
+      where ${sql.join([alternative, ...all], sql` and `)}
+      order by ${column} ${direction}, ${id} ${direction} limit ${pageLimit(limit)})`,
+  );
+  return sql<SqlBool>`${id} in (
+    select id from (${sql.join(found, sql` union `)}) as found
+    order by key ${direction}, id ${direction} limit ${pageLimit(limit)})`;
 }
 
 /**

@@ -154,6 +154,10 @@ export const acceleratorOperations = {
           state: Type.Optional(oneOf(Object.keys(acceleratorLifecycle.rules))),
           type: Type.Optional(AcceleratorTypeSchema),
           trait: Type.Optional(Type.String({ maxLength: 255 })),
+          name: Type.Optional(
+            Type.String({ maxLength: 255, description: 'What its name begins with.' }),
+          ),
+          sort: Type.Optional(oneOf(['name', '-name', 'type', '-type', 'state', '-state'])),
           ...pageQuery,
         },
         closed,
@@ -168,6 +172,17 @@ export const acceleratorOperations = {
       summary: 'Show an accelerator',
       params: idParams,
       response: { 200: AcceleratorSchema, ...problems },
+    },
+  },
+  listAcceleratorAttachments: {
+    ...v3Routes.listAcceleratorAttachments,
+    action: 'attachment:list',
+    schema: {
+      summary: 'Who has held an accelerator and when, newest first',
+      description: 'Ended attachments too; those of other projects only for admins.',
+      params: idParams,
+      querystring: Type.Object(pageQuery, closed),
+      response: { 200: PageOf(AttachmentSchema), ...problems },
     },
   },
   createAccelerator: {
@@ -303,7 +318,7 @@ export const acceleratorOperations = {
     schema: {
       summary: 'Attach accelerators to an instance',
       description:
-        'All of `count`, or none. Without a choice: one of the only kind that is free on its host, else `choice-needed` with the choices.',
+        'All of `count` (1 unless said), or none; `subject.chosen` of the operation says why these. Without a choice: one of the only kind that is free on its host, else `choice-needed` with the choices.',
       params: instanceParams,
       querystring: Type.Object(dryRunQuery, closed),
       headers: IdempotencyHeaders,
@@ -312,8 +327,32 @@ export const acceleratorOperations = {
           accelerator: Type.Optional(AcceleratorKeySchema),
           profile: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
           driver: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-          count: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: limits.attachCountMax, default: 1 }),
+          accelerators: Type.Optional(
+            Type.Array(AcceleratorKeySchema, {
+              minItems: 1,
+              maxItems: limits.attachCountMax,
+              description:
+                'Several by name: those of one IOMMU group go to one instance, all or none.',
+            }),
+          ),
+          count: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.attachCountMax })),
+          traits: Type.Optional(
+            Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+              minItems: 1,
+              maxItems: limits.attachTraitsMax,
+              description: 'What each of them must have.',
+            }),
+          ),
+          numa_node: Type.Optional(
+            Type.Integer({
+              minimum: 0,
+              maximum: 65_535,
+              description:
+                "The host's node that they must be on; without it those of the instance's are preferred.",
+            }),
+          ),
+          same_root: Type.Optional(
+            Type.Boolean({ description: 'All of them under one PCIe root port.' }),
           ),
         },
         closed,

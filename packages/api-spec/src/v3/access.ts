@@ -13,6 +13,7 @@ import {
   UuidSchema,
   closed,
   dryRunQuery,
+  oneOf,
   pageQuery,
   problems,
 } from '../common.ts';
@@ -86,6 +87,26 @@ export const CallerSchema = Type.Object({
   roles: Type.Array(Type.String()),
 });
 export type CallerView = Static<typeof CallerSchema>;
+
+export const SummarySchema = Type.Object({
+  accelerators: Type.Array(
+    Type.Object({ type: Type.String(), state: Type.String(), count: Type.Integer() }),
+  ),
+  hosts: Type.Object({ up: Type.Integer(), down: Type.Integer() }),
+  instances_total: Type.Integer(),
+  /** What needs a person, the worst first; a few of each kind. */
+  attention: Type.Array(
+    Type.Object({
+      problem: Type.String(),
+      subject_kind: Type.String(),
+      subject_id: Type.String(),
+      name: Type.String(),
+      host: Nullable(Type.String()),
+      reason: Nullable(Type.String()),
+    }),
+  ),
+});
+export type Summary = Static<typeof SummarySchema>;
 
 const idParams = Type.Object({ id: UuidSchema }, closed);
 const profileParams = Type.Object(
@@ -234,11 +255,20 @@ export const accessOperations = {
           ),
           kind: Type.Optional(Type.String({ maxLength: 64 })),
           subject_id: Type.Optional(Type.String({ maxLength: 255 })),
+          order: Type.Optional(oneOf(['oldest', 'newest'])),
           ...pageQuery,
         },
         closed,
       ),
       response: { 200: PageOf(EventSchema), ...problems },
+    },
+  },
+  showSummary: {
+    ...v3Routes.showSummary,
+    action: 'accelerator:list',
+    schema: {
+      summary: 'The fleet at a glance, as far as the caller sees it',
+      response: { 200: SummarySchema, ...problems },
     },
   },
   showCaller: {

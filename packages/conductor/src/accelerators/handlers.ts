@@ -7,9 +7,10 @@ import { matchesBackend } from '../backends/find-backend.ts';
 import type { ConductorDeps } from '../deps.ts';
 import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
-import { idFromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
+import { rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { acceleratorsInScopeAnyOf, scopeOf } from '../scope.ts';
 import { updateAccelerator, type UpdateAcceleratorInput } from './update-accelerator.ts';
+import { beginsWith, readOrder } from './order.ts';
 import { readAccelerator, toAcceleratorView, type AcceleratorView } from './view.ts';
 
 export interface AcceleratorQuery extends PageQuery {
@@ -21,6 +22,9 @@ export interface AcceleratorQuery extends PageQuery {
   readonly state?: string;
   readonly type?: string;
   readonly trait?: string;
+  /** What its name begins with. */
+  readonly name?: string;
+  readonly sort?: string;
 }
 
 export interface AcceleratorHandlers {
@@ -34,14 +38,15 @@ export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandler
     async listAccelerators(caller, { query }) {
       const found = await checkFilters(deps.db, caller, query);
       const scope = scopeOf(caller);
+      const order = readOrder(query);
       const rows = await listAccelerators(deps.db, {
         anyOf: acceleratorsInScopeAnyOf(scope),
         conditions: conditionsOf(caller, { ...query, ...found }),
-        after: idFromMarker(query.marker),
         limit: rowsWanted(query),
+        ...order.page,
       });
       return toPage(rows, query, {
-        keyOf: (row) => [row.id],
+        keyOf: order.keyOf,
         toItem: (row) => toAcceleratorView(row, scope),
       });
     },
@@ -67,6 +72,7 @@ function conditionsOf(caller: Caller, query: AcceleratorQuery & Found): RawBuild
     // Who else holds what is not to be found out by asking for it.
     conditions.push(sql`accelerator.project_id = ${caller.projectId}`);
   }
+  if (query.name !== undefined) conditions.push(beginsWith(query.name));
   const { hostId, backendId, backend } = query;
   if (hostId !== undefined) conditions.push(sql`accelerator.host_id = ${hostId}`);
   if (backendId !== undefined) conditions.push(sql`accelerator.backend_id = ${backendId}`);

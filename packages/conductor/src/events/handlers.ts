@@ -19,6 +19,7 @@ type ListInput = Input<
     readonly after?: number;
     readonly kind?: string;
     readonly subject_id?: string;
+    readonly order?: string;
     readonly limit?: number;
     readonly marker?: string;
   }
@@ -33,10 +34,13 @@ export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandl
     async listEvents(caller, { query }) {
       const limit = query.limit ?? pageItemsDefault;
       if (query.kind !== undefined) checkKind(query.kind);
-      const after = eventNumberOf(query.marker) ?? query.after;
+      const marker = eventNumberOf(query.marker);
+      const isNewestFirst = query.order === 'newest';
+      const after = isNewestFirst ? query.after : (marker ?? query.after);
       if (after !== undefined) await checkEventNumber(db, after);
       const events = await readEvents(db, caller, {
         after,
+        before: isNewestFirst ? (marker ?? 'newest') : undefined,
         kind: query.kind,
         subjectId: query.subject_id,
         limit: limit + 1,

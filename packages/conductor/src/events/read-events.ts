@@ -15,14 +15,17 @@ export interface EventQuery {
   readonly kind?: string | undefined;
   readonly subjectId?: string | undefined;
   readonly limit?: number | undefined;
+  /** Newest first, from this number down. */
+  readonly before?: number | 'newest' | undefined;
 }
 
-/** Events with a higher number than `after` (0 = from the first), at most `limit`, lowest first. */
+/** Events with a higher number than `after` (0 = from the first), at most `limit`, lowest first unless told. */
 export function readEvents(db: Db, caller: Caller, query: EventQuery): Promise<EventView[]> {
   return listEvents(db, {
     after: query.after ?? 0,
     kind: query.kind,
     subjectId: query.subjectId,
+    before: query.before,
     limit: query.limit ?? pageItemsDefault,
     projectId: projectOf(scopeOf(caller)),
   });

@@ -277,6 +277,8 @@ const statements = [
   `create index accelerator_host on accelerator (host_id, id)`,
   `create index accelerator_state on accelerator (state, id)`,
   `create index accelerator_type on accelerator (type, id)`,
+  // Byte by byte, so that the beginning of a name is a range of it.
+  `create index accelerator_name on accelerator (name collate "C", id)`,
   // With what the counts of a page's backends and devices read, so that they stay within the index.
   `create index accelerator_backend on accelerator (backend_id, id) include (type, state)`,
   `create index accelerator_cleaning on accelerator (host_id, id) where state = 'cleaning'`,
@@ -391,6 +393,8 @@ const statements = [
   // Promise 1: an accelerator has at most one live attachment.
   `create unique index attachment_live on attachment (accelerator_id)
     where state in ('reserved', 'attaching', 'attached', 'failed', 'detaching')`,
+  // Who held it when.
+  `create index attachment_accelerator on attachment (accelerator_id, number)`,
   `create index attachment_work on attachment (host_id, id) where state in ('reserved', 'attaching', 'detaching')`,
   `create index attachment_held on attachment (host_id, id) where state in ('attached', 'failed')`,
   `create index attachment_instance on attachment (instance_id) where state <> 'released'`,
