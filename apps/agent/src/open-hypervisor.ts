@@ -37,6 +37,8 @@ export async function openHypervisor(
   { clock, rng }: { clock: Clock; rng: Rng },
 ): Promise<Hypervisor | null> {
   const { stateDir } = options;
+  // A recorded function may have the address of a real one.
+  const vfioFile = options.simulated ? null : join(options.devRoot, 'vfio/vfio');
   if (options.hypervisor === 'none') return null;
   if (options.hypervisor === 'qemu') {
     const { openQemuHypervisor } = await import('./hypervisors/qemu/qemu.ts');
@@ -45,6 +47,8 @@ export async function openHypervisor(
       clock,
       memoryFile: join(stateDir, 'qemu-instances.json'),
       procRoot: options.procRoot === '/proc' || !options.simulated ? options.procRoot : '/proc',
+      sysfsRoot: options.simulated ? '/sys' : options.sysfsRoot,
+      vfioFile,
     });
   }
   if (options.hypervisor === 'libvirt') {
@@ -55,6 +59,8 @@ export async function openHypervisor(
       rng,
       directory: join(stateDir, 'libvirt'),
       procRoot: options.procRoot,
+      sysfsRoot: options.simulated ? '/sys' : options.sysfsRoot,
+      vfioFile,
     });
   }
   const { openSimulatedHypervisor } = await import('./hypervisors/simulated/simulated.ts');

@@ -27,6 +27,8 @@ export interface ObservedInstance {
   readonly devices: readonly PluggedDevice[];
   /** PCI functions of the host that it has, whoever plugged them (Nova, at boot): `dddd:bb:dd.f`. */
   readonly functions?: readonly string[];
+  /** NUMA nodes of the host that its memory and CPUs are on; absent: not known, or all. */
+  readonly numaNodes?: readonly number[];
 }
 
 /** A trustworthy look at the hypervisor: what is not in `instances` was not there. */
@@ -57,7 +59,7 @@ export interface UnplugOrder {
 
 export interface Hypervisor extends AsyncDisposable {
   readonly kind: HypervisorKind;
-  /** Kinds of plan that this adapter can plug at all. */
+  /** Kinds of plan that this adapter can plug on this host at all, by the last look. */
   readonly plugs: readonly PlanKind[];
   /**
    * Lists instances and our devices in them.

@@ -13,6 +13,8 @@ export interface ProcessTarget {
 export interface QemuProcesses {
   /** Whether a QEMU runs whose command line names this socket or this instance. */
   holds(target: ProcessTarget): boolean;
+  /** Its process; undefined unless exactly one is found. */
+  pidOf(target: ProcessTarget): number | undefined;
   /** Machines by the `-uuid` of their command line, as libvirt starts them. */
   readonly uuids: readonly string[];
 }
@@ -45,16 +47,24 @@ export function processLooker(options: ProcessOptions): () => Promise<QemuProces
 }
 
 async function look(procRoot: string): Promise<QemuProcesses> {
-  const commands: string[][] = [];
+  const commands: { readonly pid: number; readonly words: readonly string[] }[] = [];
   for (const pid of await readdir(procRoot)) {
     if (!/^\d+$/.test(pid)) continue;
     const text = await readFile(join(procRoot, pid, 'cmdline'), 'utf8').catch(() => ''); // it ended
     const words = text.split('\0');
-    if (qemuPattern.test(basename(words[0] ?? ''))) commands.push(words);
+    if (qemuPattern.test(basename(words[0] ?? ''))) {
+      commands.push({ pid: Number(pid), words });
+    }
   }
+  const find = (target: ProcessTarget): readonly number[] =>
+    commands.filter(({ words }) => words.some((word) => names(word, target))).map(({ pid }) => pid);
   return {
-    uuids: commands.flatMap(uuidIn),
-    holds: (target) => commands.some((words) => words.some((word) => names(word, target))),
+    uuids: commands.flatMap(({ words }) => uuidIn(words)),
+    holds: (target) => find(target).length > 0,
+    pidOf: (target) => {
+      const pids = find(target);
+      return pids.length === 1 ? pids[0] : undefined;
+    },
   };
 }
 

@@ -66,12 +66,13 @@ export class Observer {
     const { clock, reporter } = this.#deps;
     const report: ListingReport = {
       hypervisor,
-      instances: listing.instances.map(({ id, name, projectId, state, plugs }) => ({
+      instances: listing.instances.map(({ id, name, projectId, state, plugs, numaNodes }) => ({
         id,
         name: name.slice(0, 255),
         project_id: projectId,
         state,
         plugs: [...plugs],
+        ...(numaNodes === undefined ? {} : { numa_nodes: [...numaNodes] }),
       })),
       unknown_ids: [...listing.unknownIds],
       unknown_count: listing.unknownCount,

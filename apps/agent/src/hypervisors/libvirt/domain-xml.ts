@@ -5,6 +5,8 @@ import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
 import { deviceNamePrefix } from '../device-name.ts';
 import { checkEntropySource } from '../entropy-sources.ts';
 import { HypervisorError } from '../hypervisor.ts';
+import { parseCpuList } from '../numa.ts';
+import { checkVfioPlan, isVfioPlan, type VfioPlan } from '../vfio.ts';
 
 const parser = new XMLParser({
   ignoreAttributes: false,
@@ -27,6 +29,12 @@ export interface DomainDescription {
   readonly deviceNames: readonly string[];
   /** Addresses of the host's PCI functions that it has, whoever gave them. */
   readonly functions: readonly string[];
+  /** Whether its machine has a place for devices that come while it runs; they may all be in use. */
+  readonly hasHotplug: boolean;
+  /** The host's NUMA nodes that its memory is tied to. */
+  readonly memoryNodes: readonly number[];
+  /** The host's CPUs that its virtual ones are tied to; empty when one of them may run anywhere. */
+  readonly cpus: ReadonlySet<number>;
 }
 
 /** @returns undefined when the text is no domain. */
@@ -43,15 +51,37 @@ export function readDomain(xml: string): DomainDescription | undefined {
       alias.startsWith(deviceNamePrefix),
     ),
     functions: functionsIn(child(domain, 'devices')),
+    hasHotplug: listOf(child(domain, 'devices'), 'controller').some(takesHotplug),
+    memoryNodes: memoryNodesIn(child(domain, 'numatune')),
+    cpus: cpusIn(domain),
   };
+}
+
+function takesHotplug(controller: unknown): boolean {
+  if (textOf(child(controller, '@type')) !== 'pci') return false;
+  const model = textOf(child(controller, '@model')) ?? '';
+  return ['pcie-root-port', 'pcie-switch-downstream-port', 'pci-root'].includes(model);
+}
+
+function memoryNodesIn(numatune: unknown): number[] {
+  const elements = [...listOf(numatune, 'memory'), ...listOf(numatune, 'memnode')];
+  return elements.flatMap((element) => [...parseCpuList(textOf(child(element, '@nodeset')) ?? '')]);
+}
+
+function cpusIn(domain: unknown): ReadonlySet<number> {
+  const count = Number(textOf(child(domain, 'vcpu')) ?? '1');
+  const anywhere = textOf(child(child(domain, 'vcpu'), '@cpuset'));
+  const pins = listOf(child(domain, 'cputune'), 'vcpupin').map(
+    (pin) => textOf(child(pin, '@cpuset')) ?? '',
+  );
+  if (pins.length < count && anywhere === undefined) return new Set();
+  const lists = pins.length < count ? [...pins, anywhere ?? ''] : pins;
+  return new Set(lists.flatMap((list) => [...parseCpuList(list)]));
 }
 
 /** `<hostdev type="pci"><source><address domain="0x0000" …/>`, and `<interface type="hostdev">` alike. */
 function functionsIn(devices: unknown): string[] {
-  const found = ['hostdev', 'interface'].flatMap((name) => {
-    const elements = child(devices, name);
-    return Array.isArray(elements) ? elements : [elements];
-  });
+  const found = ['hostdev', 'interface'].flatMap((name) => listOf(devices, name));
   return found.flatMap((device) => {
     const address = child(child(device, 'source'), 'address');
     const [domain, bus, slot, fn] = ['domain', 'bus', 'slot', 'function'].map((part) =>
@@ -67,6 +97,10 @@ function functionsIn(devices: unknown): string[] {
 
 /** @throws HypervisorError `unsupported-plan` */
 export function deviceXml(plan: AttachPlan, deviceName: string): string {
+  if (isVfioPlan(plan)) {
+    checkVfioPlan(plan);
+    return builder.build({ hostdev: { ...hostdevOf(plan), alias: { '@name': deviceName } } });
+  }
   if (plan.kind !== 'virtio-rng') {
     throw new HypervisorError('unsupported-plan', `The libvirt adapter cannot plug ${plan.kind}.`);
   }
@@ -79,6 +113,22 @@ export function deviceXml(plan: AttachPlan, deviceName: string): string {
       alias: { '@name': deviceName },
     },
   });
+}
+
+/** `managed='no'`: which driver a function is bound to is the agent's business, and libvirt leaves it alone. */
+function hostdevOf(plan: VfioPlan): Record<string, unknown> {
+  if (plan.kind === 'mdev') {
+    const source = { address: { '@uuid': plan.uuid } };
+    return { '@mode': 'subsystem', '@type': 'mdev', '@model': 'vfio-pci', source };
+  }
+  const [domain, bus, slot, fn] = plan.address.split(/[:.]/);
+  const address = {
+    '@domain': `0x${domain}`,
+    '@bus': `0x${bus}`,
+    '@slot': `0x${slot}`,
+    '@function': `0x${fn}`,
+  };
+  return { '@mode': 'subsystem', '@type': 'pci', '@managed': 'no', source: { address } };
 }
 
 function rateOf(bytes: number, periodMs: number | undefined): Record<string, string> {
@@ -101,6 +151,13 @@ function child(node: unknown, key: string): unknown {
   const one: unknown = Array.isArray(node) ? node[0] : node;
   if (typeof one !== 'object' || one === null) return undefined;
   return Object.getOwnPropertyDescriptor(one, key)?.value;
+}
+
+/** All elements of one name. */
+function listOf(node: unknown, key: string): unknown[] {
+  const found = child(node, key);
+  if (found === undefined) return [];
+  return Array.isArray(found) ? found : [found];
 }
 
 /** Text of an element with or without attributes, or of an attribute. */

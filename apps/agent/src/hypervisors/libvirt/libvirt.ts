@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 
@@ -13,9 +14,18 @@ import {
   type PlugOrder,
   type UnplugOrder,
 } from '../hypervisor.ts';
+import { HostNuma } from '../numa.ts';
+import {
+  checkVfio,
+  isVfioPlan,
+  vfioFailure,
+  vfioFileDefault,
+  vfioKindsOf,
+  type VfioPlan,
+} from '../vfio.ts';
 import { processLooker, type QemuProcesses } from '../processes.ts';
 import { deviceXml, readDomain } from './domain-xml.ts';
-import { libvirtPlugs, lookAtDomains } from './look.ts';
+import { lookAtDomains, virtualPlugs } from './look.ts';
 import { Virsh } from './virsh.ts';
 import { watchLibvirt } from './watch.ts';
 
@@ -34,6 +44,9 @@ export interface LibvirtHypervisorOptions {
   /** Folder for the descriptions of devices while they are plugged; only this process reads it. */
   readonly directory: string;
   readonly procRoot?: string;
+  readonly sysfsRoot?: string;
+  /** Other than /dev/vfio/vfio in tests; null where the hardware is a recorded tree. */
+  readonly vfioFile?: string | null;
   readonly unplugMsMax?: number;
   readonly answerMsMax?: number;
 }
@@ -43,7 +56,9 @@ export async function openLibvirtHypervisor(
 ): Promise<Hypervisor> {
   await rm(options.directory, { recursive: true, force: true }); // of acts that were killed
   await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  return new LibvirtHypervisor(options);
+  const hypervisor = new LibvirtHypervisor(options);
+  await hypervisor.lookAtHost();
+  return hypervisor;
 }
 
 /** Where a device of ours is: in the running machine, and in what the next start makes of it. */
@@ -55,32 +70,53 @@ interface Places {
 
 class LibvirtHypervisor implements Hypervisor {
   readonly kind = 'libvirt';
-  readonly plugs = libvirtPlugs;
+  plugs: readonly PlanKind[] = virtualPlugs;
   readonly #options: LibvirtHypervisorOptions;
   readonly #clock: Clock;
   readonly #virsh: Virsh;
   readonly #lookAtProcesses: () => Promise<QemuProcesses | null>;
+  readonly #numa: HostNuma;
+  readonly #vfioFile: string | null;
 
   constructor(options: LibvirtHypervisorOptions) {
-    const { uri, clock, procRoot = '/proc', answerMsMax } = options;
+    const { uri, clock, procRoot = '/proc', sysfsRoot = '/sys', answerMsMax } = options;
+    const { vfioFile = vfioFileDefault } = options;
+    this.#vfioFile = vfioFile;
+    this.#numa = new HostNuma({ sysfsRoot, procRoot, clock });
     this.#options = options;
     this.#clock = clock;
     this.#virsh = new Virsh({ uri, ...(answerMsMax === undefined ? {} : { answerMsMax }) });
     this.#lookAtProcesses = processLooker({ procRoot, clock });
   }
 
+  /** The module vfio may be loaded, or taken away, while the agent runs. */
+  async lookAtHost(): Promise<void> {
+    this.plugs = [...virtualPlugs, ...(await vfioKindsOf(this.#vfioFile))];
+  }
+
   async list(signal: AbortSignal): Promise<InstanceListing> {
-    const { rng } = this.#options;
-    const options = { virsh: this.#virsh, rng, lookAtProcesses: this.#lookAtProcesses };
+    await this.lookAtHost();
+    const options = {
+      virsh: this.#virsh,
+      rng: this.#options.rng,
+      lookAtProcesses: this.#lookAtProcesses,
+      numa: this.#numa,
+      plugs: this.plugs,
+    };
     return await lookAtDomains(options, signal);
   }
 
   async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
     checkNames(instanceId, deviceName);
     const xml = deviceXml(plan, deviceName);
+    if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
     const places = await this.#placesOf(instanceId, deviceName, signal);
     const wanted = await this.#placesToFill(instanceId, places, signal);
-    if (wanted.length > 0) await this.#attach(instanceId, { xml, flags: wanted }, signal);
+    try {
+      if (wanted.length > 0) await this.#attach(instanceId, { xml, flags: wanted }, signal);
+    } catch (error) {
+      throw isVfioPlan(plan) ? explained(plan, error) : error;
+    }
     const after = await this.#placesOf(instanceId, deviceName, signal);
     if (after.isRunning ? after.live : after.config) return;
     throw new HypervisorError('refused', `libvirt took ${deviceName}, but ${instanceId} lacks it.`);
@@ -135,7 +171,7 @@ class LibvirtHypervisor implements Hypervisor {
     try {
       const file = join(folder, 'device.xml');
       await writeFile(file, xml, { mode: 0o600 });
-      await this.#virsh.run(['attach-device', id, file, ...flags], signal);
+      await this.#virsh.run(['attach-device', id, file, ...flags], signal, { isAct: true });
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -186,6 +222,11 @@ class LibvirtHypervisor implements Hypervisor {
     const xml = await this.#virsh.run(command, signal);
     return readDomain(xml)?.deviceNames.includes(name) ?? false;
   }
+}
+
+function explained(plan: VfioPlan, error: unknown): unknown {
+  if (!(error instanceof HypervisorError) || error.code !== 'refused') return error;
+  return vfioFailure(plan, error.message, error);
 }
 
 /** The guest was asked before and has not decided (libvirt passes QEMU's sentence on), or the device just went. */

@@ -5,8 +5,9 @@ import type { Rng } from '@cyborg/service/rng';
 
 import { isInstanceId } from '../device-name.ts';
 import type { InstanceListing, InstanceState, ObservedInstance } from '../hypervisor.ts';
+import { toNodes, type HostNuma } from '../numa.ts';
 import type { QemuProcesses } from '../processes.ts';
-import { readDomain } from './domain-xml.ts';
+import { readDomain, type DomainDescription } from './domain-xml.ts';
 import type { Virsh } from './virsh.ts';
 
 export const lookLimits = {
@@ -15,7 +16,8 @@ export const lookLimits = {
   domainsMax: 2_000,
 } as const;
 
-export const libvirtPlugs: readonly PlanKind[] = ['virtio-rng'];
+/** Kinds that need no hardware of the host. */
+export const virtualPlugs: readonly PlanKind[] = ['virtio-rng'];
 
 /** What `virsh domstate` says, by libvirt's virDomainState. */
 const states: ReadonlyMap<string, InstanceState> = new Map([
@@ -32,6 +34,9 @@ export interface LookOptions {
   readonly virsh: Virsh;
   readonly rng: Rng;
   readonly lookAtProcesses: () => Promise<QemuProcesses | null>;
+  readonly numa: HostNuma;
+  /** What this host can plug into any machine. */
+  readonly plugs: readonly PlanKind[];
 }
 
 /**
@@ -79,11 +84,12 @@ function warningsOf(domains: number, processes: QemuProcesses | null): readonly 
 
 /** A domain that goes between list and look is left out. */
 async function describe(
-  { virsh, rng }: LookOptions,
+  options: LookOptions,
   ids: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly ObservedInstance[]> {
   // Tenants choose names that are in the XML: what parts the answers, nobody can guess.
+  const { virsh, rng } = options;
   const nonce = rng.bytes(16).toString('hex');
   const marked = ids.map((id) => ({ id, mark: `@${nonce}@${id}@` }));
   const commands = marked.flatMap(({ id, mark }) => [
@@ -92,28 +98,46 @@ async function describe(
     `dumpxml ${id}`,
   ]);
   const text = await virsh.script(commands, signal);
-  return marked.flatMap(({ id, mark }, index) => {
+  const instances: ObservedInstance[] = [];
+  for (const [index, { id, mark }] of marked.entries()) {
     const begin = text.indexOf(mark);
     const next = marked[index + 1];
     const end = next === undefined ? -1 : text.indexOf(next.mark);
     const section = text.slice(begin + mark.length, end < 0 ? undefined : end);
-    return begin < 0 ? [] : (toInstance(id, section) ?? []);
-  });
+    const instance = begin < 0 ? undefined : await toInstance(options, id, section);
+    if (instance !== undefined) instances.push(instance);
+  }
+  return instances;
 }
 
-function toInstance(id: string, section: string): ObservedInstance | undefined {
+async function toInstance(
+  { plugs, numa }: LookOptions,
+  id: string,
+  section: string,
+): Promise<ObservedInstance | undefined> {
   const at = section.indexOf('<domain');
   if (at < 0) return undefined;
   const domain = readDomain(section.slice(at));
   if (domain === undefined) return undefined;
-  const { name, projectId, deviceNames, functions } = domain;
+  const { name, projectId, deviceNames, functions, hasHotplug } = domain;
+  const numaNodes = await numaNodesOf(domain, numa);
   return {
     id,
     name,
     projectId,
     state: states.get(section.slice(0, at).trim()) ?? 'UNKNOWN',
-    plugs: libvirtPlugs,
+    plugs: plugs.filter((kind) => hasHotplug || virtualPlugs.includes(kind)),
     devices: deviceNames.map((deviceName) => ({ name: deviceName })),
     functions,
+    ...(numaNodes === undefined ? {} : { numaNodes }),
   };
+}
+
+async function numaNodesOf(
+  { memoryNodes, cpus }: DomainDescription,
+  numa: HostNuma,
+): Promise<readonly number[] | undefined> {
+  if (memoryNodes.length === 0 && cpus.size === 0) return undefined;
+  if (!(await numa.hasNodes())) return undefined;
+  return toNodes([...memoryNodes, ...((await numa.nodesOfCpus(cpus)) ?? [])]);
 }

@@ -6,6 +6,8 @@ import { hasCode } from '../node-error.ts';
 
 export const virshLimits = {
   answerMsMax: 20_000,
+  /** For handing a device over: all of the guest's memory may have to be locked for it. */
+  actMsMax: 60_000,
   answerBytesMax: 64 * 1024 * 1024,
 } as const;
 
@@ -36,8 +38,13 @@ export class Virsh {
   }
 
   /** One command. @throws HypervisorError */
-  async run(command: readonly string[], signal: AbortSignal): Promise<string> {
-    const answer = await this.#ask(command, signal);
+  async run(
+    command: readonly string[],
+    signal: AbortSignal,
+    { isAct = false } = {},
+  ): Promise<string> {
+    const ms = isAct ? virshLimits.actMsMax : undefined;
+    const answer = await this.#ask(command, signal, ms);
     if (answer.failure === null) return answer.stdout;
     throw this.#toError(answer, `virsh ${command[0]}`);
   }
@@ -60,7 +67,7 @@ export class Virsh {
     return spawn('virsh', command, { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
-  async #ask(command: readonly string[], signal: AbortSignal): Promise<Answer> {
+  async #ask(command: readonly string[], signal: AbortSignal, actMsMax?: number): Promise<Answer> {
     const asked = Promise.withResolvers<Answer>();
     const child = execFile(
       'virsh',
@@ -69,7 +76,7 @@ export class Virsh {
         env: environment,
         signal,
         killSignal: 'SIGKILL',
-        timeout: this.#options.answerMsMax ?? virshLimits.answerMsMax,
+        timeout: actMsMax ?? this.#options.answerMsMax ?? virshLimits.answerMsMax,
         maxBuffer: virshLimits.answerBytesMax,
       },
       (failure, stdout, stderr) => asked.resolve({ failure, stdout, stderr }),

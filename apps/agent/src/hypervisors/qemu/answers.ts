@@ -9,6 +9,15 @@ export const NameSchema = Type.Object({ name: Type.Optional(Type.String()) });
 export const PropertiesSchema = Type.Array(
   Type.Object({ name: Type.String(), type: Type.String() }),
 );
+export const MemoryBackendsSchema = Type.Array(
+  Type.Object({ policy: Type.String(), 'host-nodes': Type.Array(Type.Integer({ minimum: 0 })) }),
+);
+export const CpusSchema = Type.Array(
+  Type.Object({
+    'thread-id': Type.Integer(),
+    props: Type.Optional(Type.Object({ 'node-id': Type.Optional(Type.Integer()) })),
+  }),
+);
 
 export interface Query<T extends TSchema> {
   readonly command: string;

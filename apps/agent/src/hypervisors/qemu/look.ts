@@ -5,7 +5,8 @@ import { isInstanceId } from '../device-name.ts';
 import type { ObservedInstance } from '../hypervisor.ts';
 import { hasCode } from '../node-error.ts';
 import type { QmpDoor } from './door.ts';
-import { nameOf, ourDevices, plugsOf, runStateOf, uuidOf } from './machine.ts';
+import type { GuestFacts } from './facts.ts';
+import { devicesOf, nameOf, runStateOf, uuidOf } from './machine.ts';
 import { readProjectFile } from './project-file.ts';
 import { QmpError, type QmpConnection } from './qmp.ts';
 
@@ -26,21 +27,9 @@ export interface LookOptions {
   readonly socket: string;
   readonly door: QmpDoor;
   readonly isWatching: boolean;
-  readonly plugsCache: PlugsCache;
-}
-
-/** What a QEMU was built with does not change while it runs, and each QEMU makes its socket anew. */
-export class PlugsCache {
-  readonly #plugs = new Map<string, readonly PlanKind[]>();
-
-  async of(socketIdentity: string, qmp: QmpConnection): Promise<readonly PlanKind[]> {
-    const found = this.#plugs.get(socketIdentity);
-    if (found !== undefined) return found;
-    const plugs = await plugsOf(qmp);
-    if (this.#plugs.size >= 1024) this.#plugs.clear();
-    this.#plugs.set(socketIdentity, plugs);
-    return plugs;
-  }
+  readonly facts: GuestFacts;
+  /** What this host can plug into any machine. */
+  readonly plugs: readonly PlanKind[];
 }
 
 /** @throws the signal's reason. */
@@ -50,10 +39,10 @@ export async function lookAt(options: LookOptions, signal: AbortSignal): Promise
     const found = await stat(socket, { bigint: true });
     if (!found.isSocket()) return { kind: 'ignored', warning: `${socket} is not a socket.` };
     const identity = `${found.dev}:${found.ino}:${found.ctimeNs}`;
-    return await options.door.use(
-      async (qmp) => await observe(socket, qmp, await options.plugsCache.of(identity, qmp)),
-      { signal, listen: options.isWatching },
-    );
+    return await options.door.use(async (qmp) => await observe(options, qmp, identity), {
+      signal,
+      listen: options.isWatching,
+    });
   } catch (error) {
     return toLook(error);
   }
@@ -68,9 +57,9 @@ function toLook(error: unknown): Look {
 }
 
 async function observe(
-  socket: string,
+  { socket, facts, plugs: hostPlugs }: LookOptions,
   qmp: QmpConnection,
-  plugs: readonly PlanKind[],
+  identity: string,
 ): Promise<Look> {
   const id = await uuidOf(qmp);
   if (!isInstanceId(id) || /^[0-]*$/.test(id)) {
@@ -80,6 +69,17 @@ async function observe(
   const { projectId, warning } = await readProjectFile(socket);
   const name = (await nameOf(qmp)) ?? id;
   const state = await runStateOf(qmp);
-  const devices = await ourDevices(qmp);
-  return { kind: 'answers', instance: { id, name, projectId, state, plugs, devices }, warning };
+  const { ours, functions } = await devicesOf(qmp);
+  const { plugs, numaNodes } = await facts.of({ identity, socket, id }, qmp);
+  const instance: ObservedInstance = {
+    id,
+    name,
+    projectId,
+    state,
+    plugs: plugs.filter((kind) => hostPlugs.includes(kind)),
+    devices: ours.map((device) => ({ name: device })),
+    functions,
+    ...(numaNodes === undefined ? {} : { numaNodes }),
+  };
+  return { kind: 'answers', instance, warning };
 }

@@ -2,12 +2,15 @@
 import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
 import { checkEntropySource } from '../entropy-sources.ts';
 import { HypervisorError } from '../hypervisor.ts';
-import { findSlot, hasDevice, hasObject, isPlugged, plugsOf } from './machine.ts';
+import { checkVfioPlan, isVfioPlan, nameOfPlan, vfioFailure, type VfioPlan } from '../vfio.ts';
+import { hasDevice, hasObject, isBuiltFor, isPlugged } from './machine.ts';
 import { QmpError, type QmpConnection } from './qmp.ts';
+import { findSlot, type Slot } from './slots.ts';
 
 export interface QemuPlug {
   readonly device: Readonly<Record<string, unknown>>;
-  readonly backend: Readonly<Record<string, unknown>>;
+  /** Null for hardware of the host, which needs none. */
+  readonly backend: Readonly<Record<string, unknown>> | null;
 }
 
 /** The backend of a device of ours. */
@@ -23,6 +26,10 @@ export function toQemu(plan: AttachPlan, deviceName: string): QemuPlug {
       backend: { 'qom-type': 'cryptodev-backend-builtin', id, queues: plan.queues },
       device: { driver: 'virtio-crypto-pci', id: deviceName, cryptodev: id },
     };
+  }
+  if (isVfioPlan(plan)) {
+    checkVfioPlan(plan);
+    return { backend: null, device: { driver: 'vfio-pci', id: deviceName, ...sourceOf(plan) } };
   }
   if (plan.kind !== 'virtio-rng') {
     throw new HypervisorError('unsupported-plan', `The QEMU adapter cannot plug ${plan.kind}.`);
@@ -40,31 +47,58 @@ export function toQemu(plan: AttachPlan, deviceName: string): QemuPlug {
   };
 }
 
+function sourceOf(plan: VfioPlan): Readonly<Record<string, string>> {
+  if (plan.kind === 'pci') return { host: plan.address };
+  return { sysfsdev: `/sys/bus/mdev/devices/${plan.uuid}` };
+}
+
+export interface QemuPlugOrder {
+  readonly plan: AttachPlan;
+  readonly deviceName: string;
+  /** NUMA nodes of the guest that the device should be near, by what is known. */
+  readonly guestNodes: () => Promise<ReadonlySet<number>>;
+}
+
 /** @throws HypervisorError, QmpError */
-export async function plugDevice(
-  qmp: QmpConnection,
-  plan: AttachPlan,
-  deviceName: string,
-): Promise<void> {
-  const { device, backend } = toQemu(plan, deviceName);
+export async function plugDevice(qmp: QmpConnection, order: QemuPlugOrder): Promise<void> {
+  const { plan, deviceName, guestNodes } = order;
   if (!(await hasDevice(qmp, deviceName))) {
     await checkBuilt(qmp, plan);
-    const slot = await findSlot(qmp);
+    const slot = await findSlot(qmp, await guestNodes());
     await removeBackend(qmp, deviceName); // of an earlier try that ended half-way
-    await qmp.execute('object-add', backend);
-    try {
-      await qmp.execute('device_add', { ...device, ...slot });
-    } catch (error) {
-      if (qmp.isOpen) await removeBackend(qmp, deviceName).catch(() => {}); // the first error counts
-      throw error;
-    }
+    await addDevice(qmp, order, slot);
   }
   if (await isPlugged(qmp, deviceName)) return;
   throw new HypervisorError('refused', `QEMU has ${deviceName}, but on no bus.`);
 }
 
+async function addDevice(
+  qmp: QmpConnection,
+  { plan, deviceName }: QemuPlugOrder,
+  slot: Slot,
+): Promise<void> {
+  const { device, backend } = toQemu(plan, deviceName);
+  if (backend !== null) await qmp.execute('object-add', backend);
+  try {
+    await qmp.execute('device_add', { ...device, ...slot });
+  } catch (error) {
+    if (qmp.isOpen && backend !== null) {
+      await removeBackend(qmp, deviceName).catch(() => {}); // the first error counts
+    }
+    throw isVfioPlan(plan) && error instanceof QmpError ? refusalOf(plan, error) : error;
+  }
+}
+
+/** (All of the guest's memory is locked for the device: with much of it QEMU says nothing for a while.) */
+function refusalOf(plan: VfioPlan, error: QmpError): Error {
+  if (error.failure === 'refused') return vfioFailure(plan, error.message, error);
+  if (error.failure !== 'silent') return error;
+  const message = `QEMU is still taking ${nameOfPlan(plan)} in: it is looked at again (${error.message})`;
+  return new HypervisorError('unavailable', message, { cause: error });
+}
+
 async function checkBuilt(qmp: QmpConnection, { kind }: AttachPlan): Promise<void> {
-  if ((await plugsOf(qmp)).includes(kind)) return;
+  if (await isBuiltFor(qmp, kind)) return;
   const message = `This QEMU was built without ${kind}: install a QEMU that has it.`;
   throw new HypervisorError('unsupported-plan', message);
 }

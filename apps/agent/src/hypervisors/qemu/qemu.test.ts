@@ -178,10 +178,11 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     const hypervisor = await open();
     const { warnings, ...listing } = await hypervisor.list(never);
     const plugs = ['virtio-crypto', 'virtio-rng'];
+    const none = { devices: [], functions: [] };
     expect(listing).toEqual({
       instances: [
-        { id: uuidOf(2), name: 'db', projectId: null, state: 'PAUSED', plugs, devices: [] },
-        { id: uuidOf(1), name: 'web', projectId: 'p1', state: 'PAUSED', plugs, devices: [] },
+        { id: uuidOf(2), name: 'db', projectId: null, state: 'PAUSED', plugs, ...none },
+        { id: uuidOf(1), name: 'web', projectId: 'p1', state: 'PAUSED', plugs, ...none },
       ],
       unknownIds: [],
       unknownCount: 0,

@@ -1,4 +1,5 @@
 /** Instances that are QEMU processes, managed through their QMP sockets in one folder. */
+import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import { checkDeviceName } from '../device-name.ts';
 import {
@@ -9,10 +10,12 @@ import {
   type UnplugOrder,
 } from '../hypervisor.ts';
 import { doorLimits, QmpDoor } from './door.ts';
-import { qemuPlugs, uuidOf } from './machine.ts';
-import { PlugsCache } from './look.ts';
+import { GuestFacts } from './facts.ts';
+import { uuidOf, virtualPlugs } from './machine.ts';
 import { InstanceMemory } from './memory.ts';
 import { plugDevice, toQemu, tryUnplug } from './plug.ts';
+import { HostNuma } from '../numa.ts';
+import { checkVfio, isVfioPlan, vfioFileDefault, vfioKindsOf } from '../vfio.ts';
 import { processLooker, type QemuProcesses } from '../processes.ts';
 import { QmpError, qmpLimits, type QmpConnection } from './qmp.ts';
 import { survey, type SurveyContext } from './survey.ts';
@@ -32,17 +35,24 @@ export interface QemuHypervisorOptions {
   readonly clock: Clock;
   /** A file of the agent's state folder in which sockets seen are remembered; only in memory unless told. */
   readonly memoryFile?: string;
-  /** Other than /proc in tests. */
+  /** Other than /proc and /sys in tests. */
   readonly procRoot?: string;
+  readonly sysfsRoot?: string;
+  /** Other than /dev/vfio/vfio in tests; null where the hardware is a recorded tree. */
+  readonly vfioFile?: string | null;
   readonly answerMsMax?: number;
   readonly unplugMsMax?: number;
 }
 
 export async function openQemuHypervisor(options: QemuHypervisorOptions): Promise<Hypervisor> {
   const procRoot = options.procRoot ?? '/proc';
-  const { directory, memoryFile } = options;
+  const { directory, memoryFile, clock, sysfsRoot = '/sys' } = options;
   const memory = await InstanceMemory.open({ directory, procRoot, file: memoryFile ?? null });
-  return new QemuHypervisor(options, memory, processLooker({ procRoot, clock: options.clock }));
+  const numa = new HostNuma({ sysfsRoot, procRoot, clock });
+  const lookAtProcesses = processLooker({ procRoot, clock });
+  const hypervisor = new QemuHypervisor(options, { memory, numa, lookAtProcesses });
+  await hypervisor.lookAtHost();
+  return hypervisor;
 }
 
 /** Events after which a listing may say something else. */
@@ -59,10 +69,10 @@ const tellingEvents: ReadonlySet<string> = new Set([
 
 class QemuHypervisor implements Hypervisor, SurveyContext {
   readonly kind = 'qemu';
-  readonly plugs = qemuPlugs;
+  plugs: readonly PlanKind[] = virtualPlugs;
   readonly directory: string;
   readonly memory: InstanceMemory;
-  readonly plugsCache = new PlugsCache();
+  readonly facts: GuestFacts;
   readonly lookAtProcesses: () => Promise<QemuProcesses | null>;
   readonly #options: QemuHypervisorOptions;
   readonly #clock: Clock;
@@ -71,14 +81,32 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
 
   constructor(
     options: QemuHypervisorOptions,
-    memory: InstanceMemory,
-    lookAtProcesses: () => Promise<QemuProcesses | null>,
+    {
+      memory,
+      numa,
+      lookAtProcesses,
+    }: {
+      memory: InstanceMemory;
+      numa: HostNuma;
+      lookAtProcesses: () => Promise<QemuProcesses | null>;
+    },
   ) {
     this.#options = options;
     this.#clock = options.clock;
     this.directory = options.directory;
     this.memory = memory;
     this.lookAtProcesses = lookAtProcesses;
+    this.facts = new GuestFacts({ clock: options.clock, numa, lookAtProcesses });
+  }
+
+  /** The module vfio may be loaded, or taken away, while the agent runs. */
+  async lookAtHost(): Promise<void> {
+    this.plugs = [...virtualPlugs, ...(await vfioKindsOf(this.#vfioFile))];
+  }
+
+  get #vfioFile(): string | null {
+    const { vfioFile = vfioFileDefault } = this.#options;
+    return vfioFile;
   }
 
   get isWatching(): boolean {
@@ -86,6 +114,7 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
   }
 
   async list(signal: AbortSignal): Promise<InstanceListing> {
+    await this.lookAtHost();
     const { instances, unknownIds, unknownCount, warnings } = await survey(this, signal);
     return { instances, unknownIds, unknownCount, warnings };
   }
@@ -93,7 +122,13 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
   async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
     checkDeviceName(deviceName);
     toQemu(plan, deviceName); // refuse what we cannot do before looking for the instance
-    const act = (qmp: QmpConnection): Promise<void> => plugDevice(qmp, plan, deviceName);
+    if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
+    const act = (qmp: QmpConnection): Promise<void> =>
+      plugDevice(qmp, {
+        plan,
+        deviceName,
+        guestNodes: () => this.facts.guestNodesNear(qmp, { id: instanceId, plan }),
+      });
     if ((await this.#inInstance(instanceId, signal, act)) !== 'gone') return;
     throw new HypervisorError('instance-gone', `There is no instance ${instanceId} on this host.`);
   }

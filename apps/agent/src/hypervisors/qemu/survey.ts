@@ -1,10 +1,12 @@
 /** One look at all QMP sockets of a folder: who answers, who may be there, who is gone. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import { HypervisorError, type InstanceListing, type ObservedInstance } from '../hypervisor.ts';
 import { messageOf } from '../node-error.ts';
 import type { QmpDoor } from './door.ts';
-import { lookAt, type Look, type PlugsCache } from './look.ts';
+import type { GuestFacts } from './facts.ts';
+import { lookAt, type Look } from './look.ts';
 import type { InstanceMemory } from './memory.ts';
 import type { ProcessTarget, QemuProcesses } from '../processes.ts';
 
@@ -13,7 +15,8 @@ export const surveyLimits = { socketsMax: 512, socketsAtOnce: 16, warningsMax: 1
 export interface SurveyContext {
   readonly directory: string;
   readonly memory: InstanceMemory;
-  readonly plugsCache: PlugsCache;
+  readonly facts: GuestFacts;
+  readonly plugs: readonly PlanKind[];
   readonly lookAtProcesses: () => Promise<QemuProcesses | null>;
   readonly isWatching: boolean;
   doorOf(socket: string): QmpDoor;
@@ -75,7 +78,7 @@ async function lookAtAll(
   sockets: readonly string[],
   signal: AbortSignal,
 ): Promise<Looks> {
-  const { isWatching, plugsCache } = context;
+  const { isWatching, facts, plugs } = context;
   const looks = new Map<string, Look>(
     sockets.map((socket) => [socket, { kind: 'silent', warning: null }]),
   );
@@ -83,7 +86,7 @@ async function lookAtAll(
   const worker = async (): Promise<void> => {
     for (const socket of queue) {
       const door = context.doorOf(socket);
-      looks.set(socket, await lookAt({ socket, door, isWatching, plugsCache }, signal));
+      looks.set(socket, await lookAt({ socket, door, isWatching, facts, plugs }, signal));
     }
   };
   await Promise.all(Array.from({ length: surveyLimits.socketsAtOnce }, worker));
