@@ -9,6 +9,7 @@ export const limits = {
   pageItemsDefault: 100,
   nameLengthMax: 255,
   attachCountMax: 64,
+  attachTraitsMax: 64,
   labelsMax: 64,
 } as const;
 

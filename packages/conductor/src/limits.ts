@@ -50,6 +50,8 @@ export const defaultLimits = {
   /** Dispatch and the sequencer wait so long after a wake-up: many requests at once are one pass. */
   gatherMs: 5,
   nearestMissesMax: 8,
+  /** Of one host, that an attach chooses from when it cannot take them one by one. */
+  candidatesMax: 512,
   deadlockRetriesMax: 5,
 } as const satisfies Record<string, number>;
 

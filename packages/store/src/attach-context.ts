@@ -10,6 +10,7 @@ export interface AttachContextRow {
   readonly state: string;
   readonly hypervisor: string;
   readonly plugs: readonly string[];
+  readonly numa_nodes: readonly number[];
   readonly project_id: string | null;
   readonly is_present: boolean;
   readonly is_vanished: boolean;
@@ -58,7 +59,7 @@ export async function readAttachContext(
       select type, accelerators_max from quota
       where project_id in (select coalesce(project_id, ${projectId}) from found)
       order by type ${lock ? sql`for update` : sql``})
-    select f.id, f.name, f.state, f.hypervisor, f.plugs, f.project_id, f.is_present, f.is_vanished, f.host_id,
+    select f.id, f.name, f.state, f.hypervisor, f.plugs, f.numa_nodes, f.project_id, f.is_present, f.is_vanished, f.host_id,
       h.name as host, h.node_name as host_node_name, h.service_host as host_service_host, ${server} as server,
       h.status as host_status, h.status_reason as host_status_reason,
       h.conditions as host_conditions, h.plugs as host_plugs, h.lease_expires_at, h.revoked_at,

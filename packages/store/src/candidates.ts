@@ -18,6 +18,8 @@ export interface CandidateQuery {
   readonly fits: RawBuilder<SqlBool>;
   readonly limit: number;
   readonly locking: Locking;
+  /** NUMA nodes that it had better be on; empty or absent: whatever comes first. */
+  readonly nodes?: readonly number[] | undefined;
 }
 
 const lockings: Readonly<Record<Locking, RawBuilder<unknown>>> = {
@@ -29,18 +31,26 @@ const lockings: Readonly<Record<Locking, RawBuilder<unknown>>> = {
 /**
  * The limit is in the text: as a parameter it keeps PostgreSQL from ever settling on one plan.
  *
- * In id order, locked. With `wait`, rows that others hold are waited for, at most the transaction's lock timeout, and
+ * The nearest first, in id order, locked. With `wait`, rows that others hold are waited for, at most the transaction's lock timeout, and
  * left out when they no longer fit.
  */
 export async function pickCandidates(
   tx: Kysely<Database>,
-  { fits, limit, locking }: CandidateQuery,
+  { fits, limit, locking, nodes = [] }: CandidateQuery,
 ): Promise<CandidateRow[]> {
   const { rows } = await sql<CandidateRow>`
     select a.*, b.state as backend_state, b.status as backend_status, b.name as backend, h.name as host
     from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
-    where ${fits} order by a.id limit ${sql.lit(limit)} ${lockings[locking]}`.execute(tx);
+    where ${fits} order by ${nearestFirst(nodes)} a.id limit ${sql.lit(limit)} ${lockings[locking]}`.execute(
+    tx,
+  );
   return rows;
+}
+
+/** Where the instance's nodes are not known, the index gives the order. */
+function nearestFirst(nodes: readonly number[]): RawBuilder<unknown> {
+  if (nodes.length === 0) return sql``;
+  return sql`case when a.numa_node is null then 1 when a.numa_node = any(${nodes}::integer[]) then 0 else 2 end,`;
 }
 
 /** From here on the transaction waits at most so long for a lock; then PostgreSQL says 55P03. */

@@ -2,6 +2,7 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { CandidateRow } from './candidates.ts';
+import { groupMates, type GroupMate } from './iommu-groups.ts';
 import { heldRelative, type HeldRelative } from './relatives.ts';
 import type { Database } from './schema.ts';
 import { disabledService } from './services.ts';
@@ -10,6 +11,8 @@ export type NeighbourRow = CandidateRow & {
   /** Name of a disabled service that it belongs to. */
   readonly disabled_service: string | null;
   readonly held_relative: HeldRelative | null;
+  /** The others of its IOMMU group. */
+  readonly group_mates: readonly GroupMate[];
 };
 
 const neighboursMax = 500;
@@ -21,7 +24,8 @@ export async function listNeighbours(
 ): Promise<NeighbourRow[]> {
   const { rows } = await sql<NeighbourRow>`
     select a.*, b.state as backend_state, b.status as backend_status, b.name as backend, h.name as host,
-      ${disabledService} as disabled_service, ${heldRelative} as held_relative
+      ${disabledService} as disabled_service, ${heldRelative} as held_relative,
+      ${groupMates} as group_mates
     from accelerator a join backend b on b.id = a.backend_id join host h on h.id = a.host_id
     where ${where} order by a.id limit ${sql.lit(neighboursMax)}`.execute(db);
   return rows;

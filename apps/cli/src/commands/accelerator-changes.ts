@@ -84,6 +84,12 @@ export const acceleratorUpdate = defineCommand({
       help: 'offer it, or withhold it (admins)',
     },
     reason: { type: 'string', placeholder: 'TEXT', help: 'why' },
+    resetlessReason: {
+      type: 'string',
+      placeholder: 'TEXT',
+      help: 'why it may be given out although it has no reset (admins; kept as evidence)',
+      nullable: 'cleaning fails again where there is no reset (admins)',
+    },
     reservedFor: {
       type: 'string',
       placeholder: 'PROJECT',
@@ -107,9 +113,13 @@ export const acceleratorUpdate = defineCommand({
       labels: flags.clearLabels ? {} : toLabels(flags.label),
       state: flags.state,
       reason: flags.reason,
+      resetless_reason: flags.resetlessReason,
       reserved_for: flags.reservedFor,
     };
-    requireChange(body, '--name, --description, --label, --state, --reserved-for');
+    requireChange(
+      body,
+      '--name, --description, --label, --state, --resetless-reason, --reserved-for',
+    );
     const answer = await context.api.updateAccelerator({
       params: { id: await accelerator(context.api, args.id) },
       body,

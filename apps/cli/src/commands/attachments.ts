@@ -4,6 +4,7 @@ import { defineCommand, type Context } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
 import type { Operation } from '../operations/wait.ts';
+import { cellText } from '../output/cells.ts';
 import { limitFlag, take } from './arguments.ts';
 import { simulatedColumn } from './columns.ts';
 
@@ -17,10 +18,19 @@ export const attachInstance = defineCommand({
   changes: true,
   args: instanceArg,
   flags: {
-    accelerator: { type: 'string', placeholder: 'ID', help: 'this accelerator (or its name)' },
+    accelerator: { type: 'strings', placeholder: 'ID', help: 'this accelerator (or its name)' },
     profile: { type: 'string', placeholder: 'NAME', help: 'what this device profile asks for' },
     driver: { type: 'string', placeholder: 'ID', help: 'any accelerator of this driver' },
     count: { type: 'integer', placeholder: 'N', min: 1, max: 64, help: 'so many, or none' },
+    trait: { type: 'strings', placeholder: 'TRAIT', help: 'only what has this trait' },
+    numaNode: {
+      type: 'integer',
+      placeholder: 'N',
+      min: 0,
+      max: 65_535,
+      help: "only on this NUMA node of the host; the instance's own are preferred anyway",
+    },
+    sameRoot: { type: 'boolean', help: 'all of them under one PCIe root port' },
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
@@ -30,11 +40,16 @@ export const attachInstance = defineCommand({
       help: 'one of the only kind that is free on its host',
     },
     { command: 'cyborg attach-instance vm-1 --driver generic --count 2', help: 'two, or none' },
+    {
+      command: 'cyborg attach-instance vm-1 --driver generic --count 2 --same-root',
+      help: 'two that reach each other without leaving their PCIe root port',
+    },
     { command: 'cyborg attach-instance vm-1 --dry-run', help: 'what would happen, or why not' },
   ],
   async run({ args, flags }, context) {
     const { profile, driver } = flags;
-    const choices = [flags.accelerator, profile, driver].filter((it) => it !== undefined);
+    const [accelerator, ...more] = flags.accelerator;
+    const choices = [accelerator, profile, driver].filter((it) => it !== undefined);
     if (choices.length > 1) {
       throw new UsageError(
         'Choose with one of --accelerator, --profile and --driver, not several.',
@@ -42,7 +57,15 @@ export const attachInstance = defineCommand({
     }
     const answer = await context.api.createAttachments({
       params: { instance_id: args.instance_id },
-      body: { accelerator: flags.accelerator, profile, driver, count: flags.count },
+      body: {
+        ...(more.length > 0 ? { accelerators: [...flags.accelerator] } : { accelerator }),
+        profile,
+        driver,
+        count: flags.count,
+        traits: flags.trait.length > 0 ? [...flags.trait] : undefined,
+        numa_node: flags.numaNode,
+        same_root: flags.sameRoot ? true : undefined,
+      },
       ...actArgs(context, flags.dryRun),
     });
     await finishOperation(answer, context, {
@@ -61,6 +84,8 @@ async function showAttached(operation: Operation, { api, out }: Context): Promis
   );
   if (out.format === 'json' || out.format === 'yaml')
     return out.show({ ...operation, accelerators });
+  const { chosen } = operation.subject;
+  for (const why of Array.isArray(chosen) ? chosen : []) out.say(`Chosen: ${cellText(why, '')}.`);
   await out.list<Accelerator>(
     accelerators,
     ['id', 'name', 'type', 'state', 'instance_id', 'host', 'backend', simulatedColumn],

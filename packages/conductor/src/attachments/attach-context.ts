@@ -68,6 +68,7 @@ export async function readInstance(
     instance: row,
     scope,
     projectId: row.project_id ?? caller.projectId,
+    instanceId: row.id,
     hostId: row.host_id,
     host: row.host,
     hypervisor: row.hypervisor,

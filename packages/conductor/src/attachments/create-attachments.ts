@@ -21,22 +21,17 @@ import { newOperation } from '../orders/new-operation.ts';
 import { lookUpServer } from '../nova/look-up.ts';
 import { countedInPlacement } from '../placement/allocations.ts';
 import { act, type Act } from '../transaction.ts';
-import { checkReady, readInstance, type AttachContext } from './attach-context.ts';
+import { checkReady, readInstance } from './attach-context.ts';
 import { byType } from './one-type.ts';
 import { pick, Shortage, type Picked } from './pick.ts';
-import { readWishes, type AttachBody, type Wishes } from './wishes.ts';
+import { whyChosen, type Chosen } from './why-chosen.ts';
+import { readWishes, type AttachBody } from './wishes.ts';
 
 export type CreateAttachmentsInput = Input<
   { readonly instance_id: string },
   DryRunQuery,
   AttachBody
 >;
-
-interface Plan {
-  readonly context: AttachContext;
-  readonly wishes: Wishes;
-  readonly picks: readonly Picked[];
-}
 
 /** PostgreSQL's lock_not_available. */
 const lockTimeoutCode = '55P03';
@@ -49,10 +44,11 @@ export async function createAttachments(
   if (input.query.dry_run === true) {
     return dryRun(deps, async (current) => {
       const plan = await planAttach(current, deps, { caller, input, locking: 'none' });
-      return plan.picks.map(({ row }) => ({
+      const { name, id } = plan.context.instance;
+      return plan.picks.map((one) => ({
         subject_kind: 'accelerator',
-        subject_id: row.id,
-        change: `attach ${row.name} (${row.type}) to instance ${plan.context.instance.name} (${plan.context.instance.id})`,
+        subject_id: one.row.id,
+        change: `attach ${one.row.name} (${one.row.type}) to instance ${name} (${id}): ${whyChosen(one, plan)}`,
       }));
     });
   }
@@ -115,7 +111,7 @@ async function planAttach(
   current: Act,
   deps: ConductorDeps,
   { caller, input, shown, locking }: PlanOptions,
-): Promise<Plan> {
+): Promise<Chosen> {
   const context = await readInstance(current.tx, caller, {
     instance: shown ?? input.params.instance_id,
     lock: locking !== 'none',
@@ -151,7 +147,7 @@ async function reserve(
     keep,
   }: {
     readonly caller: Caller;
-    readonly plan: Plan;
+    readonly plan: Chosen;
     readonly keep: KeepAnswer<OperationView>;
   },
 ): Promise<OperationView> {
@@ -178,7 +174,7 @@ function attachOperation(
   deps: ConductorDeps,
   made: {
     readonly caller: Caller;
-    readonly plan: Plan;
+    readonly plan: Chosen;
     readonly operationId: string;
     readonly given: readonly Given[];
   },
@@ -193,6 +189,7 @@ function attachOperation(
       accelerator_ids: made.given.map((one) => one.row.id),
       // What was chosen, where the request left it open.
       types: [...new Set(made.given.map((one) => one.row.type))],
+      chosen: made.given.map((one) => `${one.row.name}: ${whyChosen(one, made.plan)}`),
     },
     host: { id: context.hostId, name: context.host },
     acceleratorIds: made.given.map((one) => one.row.id),
@@ -205,7 +202,7 @@ function attachOperation(
 function giveOne(
   draft: Draft,
   { row, attachmentId, profileGroup, isCounted }: Given,
-  { caller, plan, operationId }: { caller: Caller; plan: Plan; operationId: string },
+  { caller, plan, operationId }: { caller: Caller; plan: Chosen; operationId: string },
 ): void {
   const { context, wishes } = plan;
   const epoch = nextEpoch(row.epoch, draft.ledger.incarnation);

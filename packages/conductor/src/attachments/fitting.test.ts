@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { pickCandidates } from '@cyborg/store/candidates';
 import { listNeighbours } from '@cyborg/store/neighbours';
 import { toJson } from '@cyborg/store/json';
@@ -14,6 +16,9 @@ const types = ['CRYPTO', 'ENTROPY', 'GPU', 'FPGA'];
 const classes = ['FPGA', 'GPU', 'VGPU', 'CUSTOM_QAT', 'CUSTOM_CYBORG_CRYPTO', 'CUSTOM_OTHER'];
 const traits = ['CUSTOM_A', 'CUSTOM_B'];
 const plans = ['pci', 'virtio-crypto', 'virtio-rng'];
+const roots = [null, '0000:00:01.0'];
+const instance = randomUUID();
+const another = randomUUID();
 
 const accelerator = fc.record({
   type: fc.constantFrom(...types),
@@ -28,6 +33,10 @@ const accelerator = fc.record({
   ),
   presence: fc.constantFrom('present' as const, 'present' as const, 'absent' as const),
   reserved_for: fc.constantFrom(null, null, 'alpha', 'beta'),
+  numa_node: fc.constantFrom(null, 0, 1),
+  iommu_group: fc.constantFrom(null, null, 1, 2),
+  pcie_root: fc.constantFrom(...roots),
+  instance_id: fc.constantFrom(null, null, null, instance, another),
   at: fc.nat(3),
 });
 const wish: fc.Arbitrary<Wish> = fc.record(
@@ -37,6 +46,8 @@ const wish: fc.Arbitrary<Wish> = fc.record(
     type: fc.constantFrom(...types),
     resourceClass: fc.constantFrom(...classes),
     traits: fc.record({ required: fc.subarray(traits), forbidden: fc.subarray(traits) }),
+    numaNode: fc.constantFrom(0, 1),
+    needsRoot: fc.boolean(),
   },
   { requiredKeys: ['count'] },
 );
@@ -50,6 +61,10 @@ const fitsAll = {
   state: 'available' as const,
   presence: 'present' as const,
   reserved_for: null,
+  numa_node: null,
+  iommu_group: null,
+  pcie_root: null,
+  instance_id: null,
   at: 0,
 };
 const wishesAll: Wish[] = Array.from({ length: 8 }, () => ({ count: 1 }));
@@ -69,6 +84,7 @@ describe('whether an accelerator fits', () => {
     ];
     const context: FitContext = {
       projectId: 'alpha',
+      instanceId: instance,
       hostId: hosts[0]!.id,
       host: hosts[0]!.name,
       hypervisor: 'qemu',
@@ -86,6 +102,7 @@ describe('whether an accelerator fits', () => {
             await addAccelerators(db, backends[at]!, {
               count: 1,
               ...row,
+              ...(row.instance_id !== null && { state: 'attached' }),
               traits: toJson(row.traits),
               plans: toJson(row.plans),
             });

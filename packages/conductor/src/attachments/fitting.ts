@@ -3,6 +3,7 @@
  * not. A property test compares the two.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
+import { mayHaveGroup, type GroupMate } from '@cyborg/store/iommu-groups';
 import type { NeighbourRow } from '@cyborg/store/neighbours';
 import { noRelativeHeld } from '@cyborg/store/relatives';
 import { noServiceDisabled } from '@cyborg/store/services';
@@ -10,6 +11,7 @@ import { noServiceDisabled } from '@cyborg/store/services';
 /** What the instance's host allows, and whose request it is. */
 export interface FitContext {
   readonly projectId: string;
+  readonly instanceId: string;
   readonly hostId: string;
   readonly host: string;
   readonly hypervisor: string;
@@ -27,6 +29,10 @@ export interface Wish {
   readonly type?: string;
   readonly resourceClass?: string;
   readonly traits?: { readonly required: readonly string[]; readonly forbidden: readonly string[] };
+  /** The one that it must be on. */
+  readonly numaNode?: number;
+  /** Its PCIe root must be known, to be compared. */
+  readonly needsRoot?: boolean;
   /** Index of the profile's group. */
   readonly profileGroup?: number;
 }
@@ -60,8 +66,7 @@ const conditions = {
   },
   reservedFor: {
     sql: (_wish, { projectId }) => sql`(a.reserved_for is null or a.reserved_for = ${projectId})`,
-    whyNot: ({ reserved_for: project }, _wish, { projectId }) =>
-      project === null || project === projectId ? undefined : 'reserved for another project',
+    whyNot: (row, _wish, context) => whyNotReserved(row, context),
   },
   presence: {
     sql: () => sql`a.presence = 'present'`,
@@ -87,6 +92,10 @@ const conditions = {
       const what = other.is_whole ? 'the function that it is a part of' : 'a part of it';
       return `${other.name}, ${what}, is ${other.state.replace('_', ' ')}`;
     },
+  },
+  group: {
+    sql: (_wish, context) => mayHaveGroup(context),
+    whyNot: (row, _wish, context) => whyNotGroup(row, context),
   },
   plugs: {
     sql: (_wish, { plugs }) => sql`a.plans ?| ${plugs}::text[]`,
@@ -148,6 +157,18 @@ const conditions = {
       return unwanted.length === 0 ? undefined : `has forbidden trait ${unwanted.join(', ')}`;
     },
   },
+  numaNode: {
+    sql: ({ numaNode }) => (numaNode === undefined ? undefined : sql`a.numa_node = ${numaNode}`),
+    whyNot: ({ numa_node: node }, { numaNode }) => {
+      if (numaNode === undefined || node === numaNode) return undefined;
+      return node === null ? 'its NUMA node is not known' : `on NUMA node ${node}, not ${numaNode}`;
+    },
+  },
+  pcieRoot: {
+    sql: ({ needsRoot }) => (needsRoot === true ? sql`a.pcie_root is not null` : undefined),
+    whyNot: (row, { needsRoot }) =>
+      needsRoot === true && row.pcie_root === null ? 'its PCIe root is not known' : undefined,
+  },
 } as const satisfies Record<string, Condition>;
 
 /** For a query on `accelerator a join backend b`. */
@@ -177,7 +198,31 @@ export function isOfClass(row: NeighbourRow, wish: Wish): boolean {
   return conditions.resourceClass.whyNot(row, wish) === undefined;
 }
 
-function whyNotFree(row: NeighbourRow, { mayName }: FitContext): string | undefined {
+/** The others of its group that the instance does not have. */
+export function matesToTake(row: NeighbourRow, { instanceId }: FitContext): readonly GroupMate[] {
+  return row.group_mates.filter((mate) => mate.instance_id !== instanceId);
+}
+
+/** As far as the ledger knows, the hardware cannot keep them apart. */
+function whyNotGroup(row: NeighbourRow, context: FitContext): string | undefined {
+  const taken = matesToTake(row, context).flatMap((mate) => {
+    const why = whyNotFree(mate, context) ?? whyNotReserved(mate, context);
+    return why === undefined ? [] : `${mate.name}, which is ${why}`;
+  });
+  const [first] = taken;
+  return first === undefined ? undefined : `shares IOMMU group ${row.iommu_group} with ${first}`;
+}
+
+function whyNotReserved(
+  { reserved_for: project }: Pick<NeighbourRow, 'reserved_for'>,
+  { projectId }: FitContext,
+): string | undefined {
+  return project === null || project === projectId ? undefined : 'reserved for another project';
+}
+
+type HeldRow = Pick<NeighbourRow, 'state' | 'reason' | 'instance_id' | 'project_id'>;
+
+function whyNotFree(row: HeldRow, { mayName }: FitContext): string | undefined {
   switch (row.state) {
     case 'available':
       return undefined;

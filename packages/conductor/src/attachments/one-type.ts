@@ -41,7 +41,7 @@ function ofType(wishes: Wishes, wish: Wish, type: string): Wishes {
   return {
     ...wishes,
     wishes: [{ ...wish, type }],
-    asked: `${wish.count} of driver ${wish.driverId ?? ''}, type ${type}`,
+    asked: `${wishes.asked}, type ${type}`,
   };
 }
 

@@ -7,17 +7,18 @@ import {
   type CandidateRow,
   type Locking,
 } from '@cyborg/store/candidates';
-import { listNeighbours, type NeighbourRow } from '@cyborg/store/neighbours';
+import { hasRestOfGroup, listMatesToTake } from '@cyborg/store/iommu-groups';
 import { listInTheWay } from '@cyborg/store/relatives';
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { ConductorDeps } from '../deps.ts';
-import type { NearestMiss } from '../dry-run.ts';
 import type { Act } from '../transaction.ts';
 import type { AttachContext } from './attach-context.ts';
-import { fits, isOfClass, isOtherKind, whyNot, type Wish } from './fitting.ts';
+import { choose, type Choosable } from './choose.ts';
+import { fits } from './fitting.ts';
 import { match } from './match.ts';
-import { checkDriverExists, type Wishes } from './wishes.ts';
+import { refusal } from './refusal.ts';
+import type { Wishes } from './wishes.ts';
 
 export interface Picked {
   readonly row: CandidateRow;
@@ -36,6 +37,8 @@ export interface PickOptions {
   readonly locking: Locking;
 }
 
+type PickDeps = { readonly limits: ConductorDeps['limits'] };
+
 /**
  * @throws Shortage with `skip-locked`; otherwise ServiceError `no-accelerator-left` or `already-attached`, with the
  *   nearest misses; `quota-exceeded`.
@@ -47,16 +50,17 @@ export async function pick(
 ): Promise<Picked[]> {
   if (locking === 'wait') await setLockTimeout(tx, deps.limits.reserveLockWaitMs);
   const total = wishes.wishes.reduce((sum, wish) => sum + wish.count, 0);
-  const picks = await pickApart(tx, { wishes, context, locking, total });
+  const candidatesMax = deps.limits.candidatesMax;
+  const picks = await pickApart(tx, { wishes, context, locking, total, candidatesMax });
   if (picks.length < total) {
     if (locking === 'skip-locked') throw new Shortage();
-    throw await refusal(tx, deps, { wishes, context, found: picks.length, total });
+    throw await refusal(tx, deps, { wishes, context, total });
   }
   await checkQuota(tx, context, picks);
   return picks;
 }
 
-type Picking = PickOptions & { readonly total: number };
+type Picking = PickOptions & { readonly total: number; readonly candidatesMax: number };
 
 /** Leaves out what turns out to be a part, or the whole, of what somebody else takes at this moment. */
 async function pickApart(tx: Act['tx'], picking: Picking): Promise<Picked[]> {
@@ -71,7 +75,20 @@ async function pickApart(tx: Act['tx'], picking: Picking): Promise<Picked[]> {
   }
 }
 
+/** What can be taken one by one is; only when that does not do is the host looked at as a whole. */
 async function pickOnce(
+  tx: Act['tx'],
+  picking: Picking,
+  without: ReadonlySet<string>,
+): Promise<Picked[]> {
+  if (!picking.wishes.isSameRoot) {
+    const picks = await pickSingly(tx, picking, without);
+    if (picks.length === picking.total && isAllNear(picks, picking)) return picks;
+  }
+  return pickTogether(tx, picking, without);
+}
+
+async function pickSingly(
   tx: Act['tx'],
   { wishes, context, locking, total }: Picking,
   without: ReadonlySet<string>,
@@ -80,20 +97,98 @@ async function pickOnce(
   for (const wish of wishes.wishes) {
     // With several wishes, any may need another one's first choice: as many candidates as there are places.
     const limit = wishes.wishes.length === 1 ? wish.count : total;
-    const where = leavingOut(fits(wish, context), without);
-    const candidates = await pickCandidates(tx, { fits: where, limit, locking });
+    const isAlone = hasRestOfGroup(context.instanceId);
+    const where = leavingOut(sql<SqlBool>`${fits(wish, context)} and ${isAlone}`, without);
+    const nodes = context.instance.numa_nodes;
+    const candidates = await pickCandidates(tx, { fits: where, limit, locking, nodes });
     demands.push({ count: wish.count, candidates });
   }
-  return match(demands, (row) => row.id).flatMap((rows, index) =>
-    rows.map((row) => ({ row, profileGroup: wishes.wishes[index]?.profileGroup ?? null })),
-  );
+  return match(demands, (row) => row.id).flatMap((rows, index) => toPicked(rows, wishes, index));
+}
+
+function toPicked(rows: readonly CandidateRow[], wishes: Wishes, index: number): Picked[] {
+  return rows.map((row) => ({ row, profileGroup: wishes.wishes[index]?.profileGroup ?? null }));
 }
 
 function leavingOut(where: RawBuilder<SqlBool>, ids: ReadonlySet<string>): RawBuilder<SqlBool> {
   return ids.size === 0 ? where : sql<SqlBool>`${where} and a.id <> all(${[...ids]}::uuid[])`;
 }
 
-type PickDeps = { readonly limits: ConductorDeps['limits'] };
+function isAllNear(picks: readonly Picked[], { context }: Picking): boolean {
+  const { numa_nodes: nodes } = context.instance;
+  return picks.every(({ row }) => distanceTo(nodes, row) === 0);
+}
+
+/** 0: near, or nobody knows what is near. */
+function distanceTo(nodes: readonly number[], { numa_node: node }: CandidateRow): number {
+  if (nodes.length === 0) return 0;
+  if (node === null) return 1;
+  return nodes.includes(node) ? 0 : 2;
+}
+
+/**
+ * Chooses from all that fits, then locks what it chose. What cannot be locked, or fits no longer, is left out of another
+ * choice: each round leaves out more.
+ */
+async function pickTogether(
+  tx: Act['tx'],
+  picking: Picking,
+  without: ReadonlySet<string>,
+): Promise<Picked[]> {
+  const lost = new Set(without);
+  for (;;) {
+    const chosen = await chooseUnlocked(tx, picking, lost);
+    if (chosen === undefined) return [];
+    const picks = await lockChosen(tx, picking, chosen);
+    if (picks.length === picking.total) return picks;
+    const held = new Set(picks.map(({ row }) => row.id));
+    for (const id of chosen.flat()) if (!held.has(id)) lost.add(id);
+  }
+}
+
+async function chooseUnlocked(
+  tx: Act['tx'],
+  { wishes, context, candidatesMax }: Picking,
+  without: ReadonlySet<string>,
+): Promise<string[][] | undefined> {
+  const nodes = context.instance.numa_nodes;
+  const found = new Map<string, { row: CandidateRow; wishes: number[] }>();
+  for (const [index, wish] of wishes.wishes.entries()) {
+    const where = leavingOut(fits(wish, context), without);
+    const options = { fits: where, limit: candidatesMax, locking: 'none', nodes } as const;
+    for (const row of await pickCandidates(tx, options)) {
+      const known = found.get(row.id);
+      if (known === undefined) found.set(row.id, { row, wishes: [index] });
+      else known.wishes.push(index);
+    }
+  }
+  const { instanceId } = context;
+  const mates = await listMatesToTake(tx, { ids: [...found.keys()], instanceId });
+  const items = [...found.values()].map((one): Choosable => ({
+    id: one.row.id,
+    wishes: one.wishes,
+    mates: mates.get(one.row.id) ?? [],
+    root: one.row.pcie_root,
+    distance: distanceTo(nodes, one.row),
+  }));
+  const counts = wishes.wishes.map(({ count }) => count);
+  return choose({ counts, items, isSameRoot: wishes.isSameRoot });
+}
+
+async function lockChosen(
+  tx: Act['tx'],
+  { wishes, context, locking }: Picking,
+  chosen: readonly string[][],
+): Promise<Picked[]> {
+  const picks: Picked[] = [];
+  for (const [index, wish] of wishes.wishes.entries()) {
+    const ids = chosen[index] ?? [];
+    const where = sql<SqlBool>`${fits(wish, context)} and a.id = any(${ids}::uuid[])`;
+    const rows = await pickCandidates(tx, { fits: where, limit: wish.count, locking });
+    picks.push(...toPicked(rows, wishes, index));
+  }
+  return picks;
+}
 
 async function checkQuota(
   tx: Act['tx'],
@@ -114,116 +209,4 @@ async function checkQuota(
       );
     }
   }
-}
-
-interface Shortfall {
-  readonly wishes: Wishes;
-  readonly context: AttachContext;
-  readonly found: number;
-  readonly total: number;
-}
-
-async function refusal(tx: Act['tx'], deps: PickDeps, shortfall: Shortfall): Promise<ServiceError> {
-  const { wishes, context, found, total } = shortfall;
-  const only = wishes.wishes.length === 1 ? wishes.wishes[0]?.acceleratorId : undefined;
-  if (only !== undefined) return refuseOne(tx, only, { wishes, context });
-  const driverId = wishes.wishes[0]?.driverId;
-  if (driverId !== undefined) await checkDriverExists(tx, driverId);
-  const neighbours = await listNeighbours(tx, sql<SqlBool>`a.host_id = ${context.hostId}`);
-  const nearest = neighbours
-    .flatMap((row) => nearestMiss(row, wishes.wishes, context) ?? [])
-    .toSorted(byNearness)
-    .slice(0, deps.limits.nearestMissesMax)
-    .map(({ miss }) => miss);
-  const [first] = nearest;
-  const hint =
-    first === undefined
-      ? 'the host has no other accelerators'
-      : (wrongClass(wishes.wishes, neighbours) ??
-        `the nearest miss is ${first.name}: ${first.why_not.join('; ')}`);
-  return new ServiceError(
-    'no-accelerator-left',
-    `For ${wishes.asked}, ${total} are needed and ${found} are free on host ${context.host}; ${hint}.`,
-    { extra: { nearest_misses: nearest } },
-  );
-}
-
-/** A class that nothing of the host is of may be written wrong. */
-function wrongClass(
-  wishes: readonly Wish[],
-  neighbours: readonly NeighbourRow[],
-): string | undefined {
-  const wrong = wishes.find((wish) => !neighbours.some((row) => isOfClass(row, wish)));
-  if (wrong?.resourceClass === undefined) return undefined;
-  const classes = [...new Set(neighbours.map((row) => row.resource_class))].toSorted();
-  return `nothing there is of class ${wrong.resourceClass}: the classes are ${classes.join(', ')}`;
-}
-
-interface Miss {
-  readonly miss: NearestMiss;
-  readonly isOther: boolean;
-}
-
-/** What is wished and cannot be had now comes before what is something else. */
-function byNearness(a: Miss, b: Miss): number {
-  return (
-    Number(a.isOther) - Number(b.isOther) ||
-    a.miss.why_not.length - b.miss.why_not.length ||
-    a.miss.name.localeCompare(b.miss.name)
-  );
-}
-
-/** Against the wish that it comes nearest to; undefined for one that fits. */
-function nearestMiss(
-  row: NeighbourRow,
-  wishes: readonly Wish[],
-  context: AttachContext,
-): Miss | undefined {
-  const misses = wishes.map((wish) => ({
-    miss: { accelerator_id: row.id, name: row.name, why_not: whyNot(row, wish, context) },
-    isOther: isOtherKind(row, wish, context),
-  }));
-  const [least] = misses.toSorted(byNearness);
-  return least === undefined || least.miss.why_not.length === 0 ? undefined : least;
-}
-
-async function refuseOne(
-  tx: Act['tx'],
-  acceleratorId: string,
-  { wishes, context }: Omit<PickOptions, 'locking'>,
-): Promise<ServiceError> {
-  const [row] = await listNeighbours(tx, sql<SqlBool>`a.id = ${acceleratorId}::uuid`);
-  const isVisible =
-    row !== undefined && (row.host_id === context.hostId || context.mayName(row.project_id));
-  if (!isVisible) {
-    return new ServiceError(
-      'accelerator-not-found',
-      `There is no accelerator ${acceleratorId}; "cyborg accelerator-list" shows those you may see.`,
-      { extra: { nearest: [] } },
-    );
-  }
-  if (row.instance_id !== null) return alreadyAttached(row, context);
-  const why = wishes.wishes.flatMap((wish) => whyNot(row, wish, context));
-  return new ServiceError(
-    'no-accelerator-left',
-    `Accelerator ${row.name} cannot be attached to ${context.instance.name}: ${why.join('; ')}.`,
-    { extra: { nearest_misses: [{ accelerator_id: row.id, name: row.name, why_not: why }] } },
-  );
-}
-
-function alreadyAttached(row: NeighbourRow, context: AttachContext): ServiceError {
-  const who =
-    row.instance_id === context.instance.id
-      ? 'this instance'
-      : context.mayName(row.project_id)
-        ? `instance ${row.instance_id ?? 'unknown'}`
-        : 'another project';
-  const user = context.mayName(row.project_id)
-    ? { instance_id: row.instance_id, accelerator_id: row.id, project_id: row.project_id }
-    : { accelerator_id: row.id };
-  return new ServiceError(
-    'already-attached',
-    `Accelerator ${row.name} is held by ${who} already; choose another, or detach it there first.`,
-    { extra: { users: [user] } },
-  );
 }

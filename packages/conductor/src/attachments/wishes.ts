@@ -15,12 +15,21 @@ export interface AttachBody {
   readonly accelerator?: string | undefined;
   readonly profile?: string | undefined;
   readonly driver?: string | undefined;
+  /** Several by name, for what goes only together. */
+  readonly accelerators?: readonly string[] | undefined;
   readonly count?: number | undefined;
+  /** What each of them must have. */
+  readonly traits?: readonly string[] | undefined;
+  readonly numa_node?: number | undefined;
+  /** All under one PCIe root port. */
+  readonly same_root?: boolean | undefined;
 }
 
 export interface Wishes {
   readonly wishes: readonly Wish[];
   readonly profileId: string | null;
+  /** All are to be under one PCIe root. */
+  readonly isSameRoot: boolean;
   /** The request in words, for refusals. */
   readonly asked: string;
 }
@@ -34,43 +43,90 @@ export async function readWishes(
   body: AttachBody,
   context: AttachContext,
 ): Promise<Wishes> {
-  const { accelerator, profile, driver, count = 1 } = body;
-  const chosen = Object.entries({ accelerator, profile, driver }).filter(
+  const { accelerator, accelerators, profile, driver } = body;
+  const chosen = Object.entries({ accelerator, accelerators, profile, driver }).filter(
     ([, value]) => value !== undefined,
   );
   if (chosen.length > 1) {
     throw new ServiceError(
       'invalid-input',
-      `Give one of accelerator, profile and driver, not ${chosen.map(([name]) => name).join(' and ')}.`,
+      `Give one of accelerator, accelerators, profile and driver, not ${chosen.map(([name]) => name).join(' and ')}.`,
     );
   }
-  if (accelerator !== undefined) return byAccelerator(db, { accelerator, count }, context);
+  const asked = await readChoice(db, body, context);
+  const total = asked.wishes.reduce((sum, { count }) => sum + count, 0);
+  // One is always under one root.
+  const isSameRoot = body.same_root === true && total > 1;
+  return {
+    ...asked,
+    isSameRoot,
+    wishes: asked.wishes.map((wish) => narrowed(wish, body, isSameRoot)),
+    asked: [asked.asked, ...narrowings(body, isSameRoot)].join(', '),
+  };
+}
+
+type Choice = Omit<Wishes, 'isSameRoot'>;
+
+function readChoice(db: Db, body: AttachBody, context: AttachContext): Promise<Choice> {
+  const { accelerator, accelerators, profile, driver, count = 1 } = body;
+  const named = accelerators ?? (accelerator === undefined ? undefined : [accelerator]);
+  if (named !== undefined) return byAccelerator(db, { named, count: body.count }, context);
   if (profile !== undefined) return byProfile(db, profile, count);
-  if (driver !== undefined) return byDriver(driver, count);
-  return byOnlyKind(db, count, context);
+  if (driver !== undefined) return Promise.resolve(byDriver(driver, count));
+  return byOnlyKind(db, { count, body }, context);
+}
+
+/** The same wish of what also has these traits, this node, a known root. */
+function narrowed(wish: Wish, { traits = [], numa_node }: AttachBody, needsRoot: boolean): Wish {
+  const { required = [], forbidden = [] } = wish.traits ?? {};
+  return {
+    ...wish,
+    ...(traits.length > 0 && {
+      traits: { required: [...new Set([...required, ...traits])], forbidden },
+    }),
+    ...(numa_node !== undefined && { numaNode: numa_node }),
+    ...(needsRoot && { needsRoot }),
+  };
+}
+
+function narrowings({ traits = [], numa_node }: AttachBody, isSameRoot: boolean): string[] {
+  return [
+    ...(traits.length > 0 ? [`with ${traits.join(' and ')}`] : []),
+    ...(numa_node === undefined ? [] : [`on NUMA node ${numa_node}`]),
+    ...(isSameRoot ? ['under one PCIe root'] : []),
+  ];
 }
 
 async function byAccelerator(
   db: Db,
-  { accelerator, count }: { readonly accelerator: string; readonly count: number },
+  { named, count }: { readonly named: readonly string[]; readonly count: number | undefined },
   context: AttachContext,
-): Promise<Wishes> {
-  if (count !== 1) {
+): Promise<Choice> {
+  if (count !== undefined && count !== named.length) {
     throw new ServiceError(
       'invalid-input',
-      `count: ${count} of one accelerator is not possible; leave count out.`,
+      named.length === 1
+        ? `count: ${count} of one accelerator is not possible; leave count out.`
+        : `count: ${named.length} accelerators are named, not ${count}; leave count out.`,
     );
   }
-  const acceleratorId = await findAcceleratorForAttach(db, accelerator, context);
-  return {
-    wishes: [{ count, acceleratorId }],
-    profileId: null,
-    asked: `accelerator ${accelerator}`,
-  };
+  const wishes: Wish[] = [];
+  for (const name of named) {
+    const acceleratorId = await findAcceleratorForAttach(db, name, context);
+    if (wishes.some((wish) => wish.acceleratorId === acceleratorId)) {
+      throw new ServiceError(
+        'invalid-input',
+        `accelerators: ${name} is named twice; once is enough.`,
+      );
+    }
+    wishes.push({ count: 1, acceleratorId });
+  }
+  const asked = named.length === 1 ? `accelerator ${named[0]}` : `accelerators ${named.join(', ')}`;
+  return { wishes, profileId: null, asked };
 }
 
 /** Whether the driver exists is asked only when nothing of it is free. */
-function byDriver(driverId: string, count: number): Wishes {
+function byDriver(driverId: string, count: number): Choice {
   return {
     wishes: [{ count, driverId }],
     profileId: null,
@@ -88,7 +144,7 @@ export async function checkDriverExists(db: Db, driverId: string): Promise<void>
   });
 }
 
-async function byProfile(db: Db, idOrName: string, count: number): Promise<Wishes> {
+async function byProfile(db: Db, idOrName: string, count: number): Promise<Choice> {
   const profile = await findProfile(db, idOrName);
   const wishes = profile.groups.flatMap((group, profileGroup) => {
     const request = readGroup(group);
@@ -123,8 +179,12 @@ function refuseProgramming(name: string, accel: Readonly<Record<string, string>>
 }
 
 /** Bare: one of the only kind that is free on the host. */
-async function byOnlyKind(db: Db, count: number, context: AttachContext): Promise<Wishes> {
-  const kinds = await listKinds(db, fits({ count }, context));
+async function byOnlyKind(
+  db: Db,
+  { count, body }: { readonly count: number; readonly body: AttachBody },
+  context: AttachContext,
+): Promise<Choice> {
+  const kinds = await listKinds(db, fits(narrowed({ count }, body, false), context));
   const names = [...new Set(kinds.map(kindName))];
   if (names.length > 1) throw choiceNeeded(kinds, names);
   const [kind] = kinds;

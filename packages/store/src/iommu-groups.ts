@@ -1,0 +1,65 @@
+/**
+ * Accelerators whose functions share an IOMMU group: the hardware cannot keep them apart, so one instance gets them all, or
+ * nobody any of them.
+ */
+import type { AcceleratorState } from '@cyborg/model/accelerator-lifecycle';
+import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
+
+import type { Database } from './schema.ts';
+
+/** Of the accelerator `a`. The groups of what is gone are others' by now. */
+const mates =
+  sql.raw(`from accelerator g where g.host_id = a.host_id and g.iommu_group = a.iommu_group
+  and g.id <> a.id and g.presence = 'present'`);
+
+/** For a query on `accelerator a`: the instance has the rest of its group, if there is one. */
+export function hasRestOfGroup(instanceId: string | null): RawBuilder<SqlBool> {
+  return sql`(a.iommu_group is null or not exists (
+    select ${mates} and g.instance_id is distinct from ${instanceId}::uuid))`;
+}
+
+/** For a query on `accelerator a`: the rest of its group could go to the instance, or is there. */
+export function mayHaveGroup({
+  instanceId,
+  projectId,
+}: {
+  readonly instanceId: string;
+  readonly projectId: string;
+}): RawBuilder<SqlBool> {
+  return sql`(a.iommu_group is null or not exists (
+    select ${mates} and g.instance_id is distinct from ${instanceId}::uuid
+      and not (g.state = 'available' and (g.reserved_for is null or g.reserved_for = ${projectId}))))`;
+}
+
+export interface GroupMate {
+  readonly id: string;
+  readonly name: string;
+  /** Of its PCI function. */
+  readonly address: string;
+  readonly state: AcceleratorState;
+  readonly reason: string | null;
+  readonly reserved_for: string | null;
+  readonly instance_id: string | null;
+  readonly project_id: string | null;
+}
+
+/** For a query on `accelerator a`: the others of its group, by name; empty for one that is in none. */
+export const groupMates: RawBuilder<readonly GroupMate[]> = sql`
+  coalesce((select jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name, 'address',
+      concat(g.attach_info ->> 'domain', ':', g.attach_info ->> 'bus', ':', g.attach_info ->> 'device', '.',
+        g.attach_info ->> 'function'),
+      'state', g.state, 'reason', g.reason, 'reserved_for', g.reserved_for, 'instance_id', g.instance_id,
+      'project_id', g.project_id) order by g.name, g.id)
+    ${mates}), '[]')`;
+
+/** Who else is in the groups of these, and is not the instance's already: ids by id. */
+export async function listMatesToTake(
+  db: Kysely<Database>,
+  { ids, instanceId }: { readonly ids: readonly string[]; readonly instanceId: string },
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const { rows } = await sql<{ id: string; mates: readonly string[] }>`
+    select a.id, array(select g.id ${mates} and g.instance_id is distinct from ${instanceId}::uuid
+      order by g.id)::text[] as mates
+    from accelerator a where a.id = any(${ids}::uuid[]) and a.iommu_group is not null`.execute(db);
+  return new Map(rows.map((row) => [row.id, row.mates]));
+}
