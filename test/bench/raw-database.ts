@@ -19,8 +19,8 @@ export interface RawDatabase extends AsyncDisposable {
 export async function openRawDatabase(
   fleetUrl: string,
   accelerators: number,
+  name = 'bench_raw',
 ): Promise<RawDatabase> {
-  const name = 'bench_raw';
   const admin = new pg.Client({ connectionString: fleetUrl });
   await admin.connect();
   await admin.query(`create database ${name}`);
