@@ -4,7 +4,12 @@ import { OptionError } from '@cyborg/service/option-error';
 import { EmbeddedPostgresError } from '@cyborg/store/embedded/failure';
 import { DowngradeRefused } from '@cyborg/store/migrate';
 
-const expected = [OptionError, EmbeddedPostgresError, DowngradeRefused] as const;
+/** The database was made by another build of this program; the message says what to do. */
+export class ForeignSchema extends Error {
+  override readonly name = 'ForeignSchema';
+}
+
+const expected = [OptionError, EmbeddedPostgresError, DowngradeRefused, ForeignSchema] as const;
 const ownWords = /^Cannot (listen|read|write) /;
 const databaseCodes = new Set([
   'ECONNREFUSED',

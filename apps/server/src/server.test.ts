@@ -10,10 +10,14 @@ import { recordEvents } from '@cyborg/conductor/record-event';
 import { act } from '@cyborg/conductor/transaction';
 import { systemClock } from '@cyborg/service/clock';
 import { connect } from '@cyborg/store/connect';
+import { startEmbeddedPostgres } from '@cyborg/store/embedded/start';
+import { migrateToLatest } from '@cyborg/store/migrate';
 import { openEmptyDatabase, openTestDatabase } from '@cyborg/testing/database';
+import { makeTempFolder } from '@cyborg/testing/embedded';
 import { quietLog } from '@cyborg/testing/log';
 import { eventually, startProgram } from '@cyborg/testing/processes';
 import type { RunningProgram } from '@cyborg/testing/processes';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { basicAuth, writeTestUsers } from './test-app.ts';
@@ -181,6 +185,46 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
     );
     expect(second.status).toBe(1);
   });
+
+  it(
+    'says in one line that its database is of another build, and what to do',
+    {
+      timeout: 90_000,
+    },
+    async ({ expect }) => {
+      await using database = await openTestDatabase();
+      const start = ['--auth', 'none', '--database-url', database.url];
+      for (const found of ['0123456789ab', 'none']) {
+        await database.pool.query(
+          found === 'none'
+            ? 'drop table schema_fingerprint'
+            : `update schema_fingerprint set fingerprint = '${found}'`,
+        );
+        const { output, status } = await refusal(...start);
+        expect(output).toMatch(
+          new RegExp(
+            `^cyborg-server: The database of --database-url cannot be used: .*fingerprint ${found}, this build's is [0-9a-f]{12}.* begin anew: give an empty one\\.\n$`,
+          ),
+        );
+        expect(status).toBe(1);
+      }
+      using own = makeTempFolder();
+      const directory = join(own.path, 'postgres');
+      const surroundings = { log: quietLog, clock: systemClock };
+      const old = await startEmbeddedPostgres({ directory, ...surroundings });
+      const { db } = connect({ url: old.url, log: quietLog });
+      await migrateToLatest(db);
+      await sql`drop table schema_fingerprint`.execute(db);
+      await db.destroy();
+      await old.stop();
+      const { output, status } = await refusal('--auth', 'none', '--state-dir', own.path);
+      const lines = output.split('\n').filter((line) => line.startsWith('cyborg-server:'));
+      expect(lines).toEqual([expect.stringContaining(`The database in ${own.path} cannot be`)]);
+      expect(lines[0]).toContain('give another --state-dir, or move this one away.');
+      expect(output).not.toMatch(/^\s+at /m);
+      expect(status).toBe(1);
+    },
+  );
 
   it('answers what is no request with a problem, too', async ({ expect }) => {
     await using database = await openTestDatabase();

@@ -52,6 +52,25 @@ describe('migrateToLatest', () => {
     });
   });
 
+  it('refuses a database whose migration was another one, and leaves it alone', async ({
+    expect,
+  }) => {
+    await withDatabase(async (db) => {
+      const made = (fingerprint: string) => ({ a: { ...makeTable('a'), fingerprint } });
+      await migrateToLatest(db, made('one'));
+      expect(await migrateToLatest(db, made('one'))).toEqual({ applied: [] });
+      const changed = { ...made('two'), b: makeTable('b') };
+      await expect(migrateToLatest(db, changed)).rejects.toMatchObject({
+        name: 'SchemaDiffers',
+        found: 'one',
+        wanted: 'two',
+      });
+      await sql`drop table schema_fingerprint`.execute(db);
+      await expect(migrateToLatest(db, changed)).rejects.toMatchObject({ found: null });
+      await expect(sql`select from b`.execute(db)).rejects.toThrow('does not exist');
+    });
+  });
+
   it('names a migration that fails, and leaves nothing of it', async ({ expect }) => {
     await withDatabase(async (db) => {
       const broken: Migration = {

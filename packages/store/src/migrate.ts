@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import type { Migration } from 'kysely/migration';
 
 import { migrations as releaseMigrations } from './migrations/index.ts';
+import { checkFingerprints, withFingerprint, type ReleaseMigration } from './schema-fingerprint.ts';
 
 /** Any number, the same in every release: two servers that start together take turns. */
 const migrationLockKey = 7_267_331_905;
@@ -31,11 +31,12 @@ export interface MigrateResult {
  * Applies every migration of this release that the database lacks, each once, one server at a time.
  *
  * @throws {DowngradeRefused} the database has migrations that this release does not know.
+ * @throws {SchemaDiffers} one of its migrations was another one when it was applied.
  * @throws {Error} a migration failed: all of this call's are rolled back; the cause is the database's error.
  */
 export async function migrateToLatest<Schema>(
   db: Kysely<Schema>,
-  migrations: Record<string, Migration> = releaseMigrations,
+  migrations: Record<string, ReleaseMigration> = releaseMigrations,
 ): Promise<MigrateResult> {
   return db.connection().execute(async (connection) => {
     await sql`select pg_advisory_lock(${sql.lit(migrationLockKey)})`.execute(connection);
@@ -49,12 +50,17 @@ export async function migrateToLatest<Schema>(
 
 async function applyMigrations<Schema>(
   db: Kysely<Schema>,
-  migrations: Record<string, Migration>,
+  migrations: Record<string, ReleaseMigration>,
 ): Promise<MigrateResult> {
-  const unknown = (await appliedMigrations(db)).filter((name) => !Object.hasOwn(migrations, name));
+  const known = await appliedMigrations(db);
+  const unknown = known.filter((name) => !Object.hasOwn(migrations, name));
   if (unknown.length > 0) throw new DowngradeRefused(unknown);
+  await checkFingerprints(db, known, migrations);
   if (Object.keys(migrations).length === 0) return { applied: [] };
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const provided = Object.fromEntries(
+    Object.entries(migrations).map(([name, each]) => [name, withFingerprint(name, each)]),
+  );
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => provided } });
   const { error, results = [] } = await migrator.migrateToLatest();
   const failed = results.find((result) => result.status === 'Error');
   if (failed !== undefined) {

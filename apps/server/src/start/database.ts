@@ -9,7 +9,9 @@ import type { Connection } from '@cyborg/store/connect';
 import { openDatabaseClock } from '@cyborg/store/database-clock';
 import { startEmbeddedPostgres } from '@cyborg/store/embedded/start';
 import { migrateToLatest } from '@cyborg/store/migrate';
+import { SchemaDiffers } from '@cyborg/store/schema-fingerprint';
 
+import { ForeignSchema } from '../failure.ts';
 import type { ServerOptions } from '../options.ts';
 
 export interface OpenDatabase {
@@ -49,7 +51,9 @@ export async function openDatabase(
   });
   stack.defer(() => connection.db.destroy());
   await checkVersion(connection);
-  const { applied } = await migrateToLatest(connection.db);
+  const { applied } = await migrateToLatest(connection.db).catch((error: unknown) => {
+    throw error instanceof SchemaDiffers ? foreignSchema(options, error) : error;
+  });
   if (applied.length > 0) log.info({ applied }, 'the database was migrated');
   const databaseClock = await openDatabaseClock(connection.db, () => clock.monotonicMs());
   return {
@@ -59,6 +63,18 @@ export async function openDatabase(
     clock: { ...clock, now: () => databaseClock.now() },
     refreshClock: () => databaseClock.refresh(),
   };
+}
+
+/** Nobody's data is migrated by guessing. */
+function foreignSchema({ databaseUrl, stateDir }: DatabaseOptions, cause: SchemaDiffers): Error {
+  const [where, other] =
+    databaseUrl === undefined
+      ? [`The database in ${stateDir}`, 'give another --state-dir, or move this one away']
+      : ['The database of --database-url', 'give an empty one'];
+  return new ForeignSchema(
+    `${where} cannot be used: ${cause.message}, and nothing in it was changed. Start the build that made it, or begin anew: ${other}.`,
+    { cause },
+  );
 }
 
 async function startEmbedded(

@@ -4,6 +4,7 @@
  */
 import { sql, type Kysely } from 'kysely';
 
+import { fingerprintOf } from '../schema-fingerprint.ts';
 import { driverTables } from './driver-tables.ts';
 import { novaTables } from './nova-tables.ts';
 import { programTables } from './program-tables.ts';
@@ -494,6 +495,7 @@ const statements = [
 ];
 
 export const firstLedger = {
+  fingerprint: fingerprintOf(statements),
   async up(db: Kysely<unknown>): Promise<void> {
     for (const statement of statements) await sql.raw(statement).execute(db);
   },
