@@ -12,6 +12,9 @@ const mates =
   sql.raw(`from accelerator g where g.host_id = a.host_id and g.iommu_group = a.iommu_group
   and g.id <> a.id and g.presence = 'present'`);
 
+/** For a query on `accelerator a`: it is the only one of its group, and may be given by itself to anybody. */
+export const isAlone: RawBuilder<SqlBool> = sql`(a.iommu_group is null or not exists (select ${mates}))`;
+
 /** For a query on `accelerator a`: the instance has the rest of its group, if there is one. */
 export function hasRestOfGroup(instanceId: string | null): RawBuilder<SqlBool> {
   return sql`(a.iommu_group is null or not exists (

@@ -4,6 +4,7 @@ import { sql, type Kysely, type RawBuilder, type Selectable, type SqlBool } from
 
 import { insertMany } from './bulk.ts';
 import { toJson } from './json.ts';
+import { isAlone } from './iommu-groups.ts';
 import { noRelativeHeld } from './relatives.ts';
 import type { Database, PlacementProviderTable, ProviderContent } from './schema.ts';
 import { noServiceDisabled } from './services.ts';
@@ -36,7 +37,7 @@ const novaPlugs = sql<SqlBool>`a.plans ?| ${sql.lit(`{${v2Plans.join(',')}}`)}::
 
 const mayBeGiven = sql<SqlBool>`(a.presence = 'present' and a.reserved_for is null
   and e.status = 'enabled' and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
-  and h.status = 'enabled' and h.revoked_at is null and ${noServiceDisabled} and ${noRelativeHeld})`;
+  and h.status = 'enabled' and h.revoked_at is null and ${noServiceDisabled} and ${noRelativeHeld} and ${isAlone})`;
 
 /** Nova allocates before it binds, and takes its allocation back after it has let go: what it holds is counted there. */
 const isReserved = sql<SqlBool>`case a.state

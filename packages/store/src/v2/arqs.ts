@@ -5,6 +5,7 @@ import type { AttachmentOrigin, AttachmentState } from '@cyborg/model/attachment
 
 import type { Locking } from '../candidates.ts';
 import type { AcceleratorRow, AttachmentRow } from '../holdings.ts';
+import { isAlone } from '../iommu-groups.ts';
 import { noRelativeHeld } from '../relatives.ts';
 import type { Database } from '../schema.ts';
 import { noServiceDisabled } from '../services.ts';
@@ -164,7 +165,7 @@ function givable(projectId: string): RawBuilder<SqlBool> {
     and (a.reserved_for is null or a.reserved_for = ${projectId})
     and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
     and h.status = 'enabled' and h.revoked_at is null
-    and ${noServiceDisabled} and ${noRelativeHeld})`;
+    and ${noServiceDisabled} and ${noRelativeHeld} and ${isAlone})`;
 }
 
 /** What can be bound of a resource provider now, in id order, locked. */
@@ -190,6 +191,8 @@ export interface ProviderState {
   readonly number: number;
   /** Whatever its state. */
   readonly bindable: number;
+  /** Of these: what shares no IOMMU group with another one. */
+  readonly alone: number;
   readonly available: number;
   /** Or being programmed. */
   readonly cleaning: number;
@@ -203,6 +206,7 @@ export async function readProvider(
   const isGivable = givable(projectId);
   const { rows } = await sql<ProviderState>`
     select d.number, count(a.id) filter (where ${bindable}) as bindable,
+      count(a.id) filter (where ${bindable} and ${isAlone}) as alone,
       count(a.id) filter (where a.state = 'available' and ${isGivable}) as available,
       count(a.id) filter (where a.state in ('cleaning', 'updating') and ${isGivable}) as cleaning
     from deployable d left join accelerator a on a.deployable_id = d.id

@@ -1,4 +1,5 @@
 import { toJson } from '@cyborg/store/json';
+import { listOffered } from '@cyborg/store/placement';
 import { addProvider, type Provider } from '@cyborg/testing/providers';
 import { describe, it } from 'vitest';
 
@@ -43,6 +44,29 @@ describe('a bind', () => {
       bind({ ...bench, provider: whole }, [second]),
     ]);
     expect((await states(bench)).toSorted()).toEqual(['attached', 'available', 'available']);
+  });
+
+  it('gives no part of an IOMMU group, and Placement hears of none', async ({ expect }) => {
+    await using bench = await openBench(1);
+    const { db, backend, provider } = bench;
+    const another = await addProvider(db, backend, { count: 1, plans });
+    const free = async (): Promise<string[]> => {
+      const offered = await listOffered(db, { withHotplug: false });
+      return offered.filter((row) => row.reserved === 0).map((row) => row.deployable_id);
+    };
+    expect(await free()).toHaveLength(2);
+    await db.updateTable('accelerator').set({ iommu_group: 12 }).execute();
+    expect(await free()).toEqual([]);
+    const [id = ''] = await make(bench);
+    await expect(bind(bench, [id])).rejects.toMatchObject({
+      status: 400,
+      message: expect.stringContaining('shares an IOMMU group with other accelerators'),
+    });
+    const ids = another.accelerators.map((row) => row.id);
+    await db.updateTable('accelerator').set({ iommu_group: 13 }).where('id', 'in', ids).execute();
+    expect(await free()).toContain(provider.deployableId);
+    await bind(bench, [id]);
+    expect((await states(bench)).toSorted()).toEqual(['attached', 'available']);
   });
 
   it('gives nothing of a service that is disabled', async ({ expect }) => {

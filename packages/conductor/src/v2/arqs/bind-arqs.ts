@@ -95,6 +95,12 @@ async function pick(
       `Resource provider ${first.rpUuid} has nothing that Nova can plug: attach it to the running instance with "cyborg attach-instance".`,
     );
   }
+  if (provider.alone === 0) {
+    throw new V2Fault(
+      400,
+      `Resource provider ${first.rpUuid} shares an IOMMU group with other accelerators, and they go to one instance, all or none: attach them to the running instance with "cyborg attach-instance --accelerator A --accelerator B".`,
+    );
+  }
   const fault = notFound('AttachHandle', `Matching deployable_id ${provider.number}`);
   throw new BindShortage(fault, provider.available + provider.cleaning >= steps.length);
 }
