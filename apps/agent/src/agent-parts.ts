@@ -1,6 +1,7 @@
 /** The parts of an agent, joined: those that speak with the server, and those that act on the host. */
 import type { Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
 import type { Roots } from '@cyborg/driver-sdk/protocol';
+import type { DriverTrust } from '@cyborg/driver-package/signature';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { Acts } from './attachments/acts.ts';
@@ -10,6 +11,7 @@ import { OrderBook } from './attachments/order-book.ts';
 import { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { Installations } from './driver-host/installations.ts';
+import { Packages, packagesFolder } from './driver-host/packages.ts';
 import type { Launched } from '@cyborg/driver-host/launch';
 import { driverLimits, type DriverLimits } from '@cyborg/driver-host/limits';
 import type { Hypervisor } from './hypervisors/hypervisor.ts';
@@ -49,6 +51,7 @@ export interface AgentSettings {
   readonly instanceIntervalMs: number;
   readonly attachDeadlineMs: number;
   readonly stopGraceMs: number;
+  readonly driverTrust: DriverTrust;
   readonly driverLimits?: DriverLimits;
 }
 
@@ -120,7 +123,14 @@ export function makeHostParts(
   const { clock, rng, log } = settings;
   const { lease, reporter, held, refreshHeld, isOutdated, onSettled } = hooks;
   const permits = new Permits();
-  const drivers = makeDrivers(settings, { launch, permits, ...hooks });
+  const packages = new Packages({
+    clock,
+    log,
+    folder: packagesFolder(settings.stateDir),
+    trust: settings.driverTrust,
+    download: (sha512, signal) => hooks.link.downloadPackage(sha512, signal),
+  });
+  const drivers = makeDrivers(settings, { launch, packages, permits, ...hooks });
   const hypervisor = new WatchedHypervisor({
     clock,
     log,
@@ -174,17 +184,19 @@ function makeDrivers(
   settings: AgentSettings,
   parts: Pick<ServerParts, 'lease' | 'reporter' | 'publisher'> & {
     readonly launch: Opened['launch'];
+    readonly packages: Packages;
     readonly permits: Permits;
   },
 ): Installations {
   const { clock, rng, log, simulated, driversDirs, stateDir, host } = settings;
-  const { launch, permits, lease, publisher, reporter } = parts;
+  const { launch, packages, permits, lease, publisher, reporter } = parts;
   const privileged = new PrivilegedActs({ ...settings, permits, lease });
   return new Installations({
     clock,
     rng,
     log,
     launch,
+    packages,
     publisher,
     simulated,
     driversDirs,

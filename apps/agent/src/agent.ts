@@ -3,6 +3,7 @@ import type { DesiredState, Held, Order, OrderOutcome } from '@cyborg/api-spec/a
 import { makeHostParts, makeServerParts, type AgentSettings, type Opened } from './agent-parts.ts';
 import { Fence } from './attachments/fence.ts';
 import { openImagesFolder } from './attachments/images.ts';
+import { openPackagesFolder } from './driver-host/packages.ts';
 import type { OrderBook } from './attachments/order-book.ts';
 import { toOutcome } from './attachments/outcome.ts';
 import type { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
@@ -59,6 +60,7 @@ class Agent {
     const predecessors = await Predecessors.open(settings.stateDir, instance);
     const fence = await Fence.open(settings.stateDir);
     const imagesDir = await openImagesFolder(settings.stateDir);
+    await openPackagesFolder(settings.stateDir);
     const wall = await probeWall(settings.uid, settings.log);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
       launchDriver(pkg, { ...settings, wall, imagesDir });

@@ -23,6 +23,8 @@ export const agentDefaults = {
   progressReportMs: 1_000,
   /** A program image that stops coming for so long is fetched again. */
   imageIdleMs: 30_000,
+  /** Driver packages that are kept although no driver of them was started since the agent was. */
+  packagesKeptMax: 8,
   heldRefreshMs: 300_000,
   /** A first look at the hypervisor must come within this of a start before orders are taken. */
   hypervisorTimeoutMs: 30_000,
@@ -36,5 +38,5 @@ export const agentDefaults = {
   listingAgeMsMax: 10_000,
   inventoryBatchMs: 100,
   inventoryChangedGapMs: 500,
-  privilegedActTimeoutMs: 30_000,
+  privilegedActTimeoutMs: 40_000,
 } as const;

@@ -1,4 +1,5 @@
 /** Every option of the agent: flag, `CYBORG_AGENT_*` variable and key of the configuration file, from one schema. */
+import { signaturePolicies } from '@cyborg/driver-package/signature';
 import { logLevels } from '@cyborg/service/logging';
 import { tracingOptions } from '@cyborg/service/tracing-options';
 import { defineProgram, type OptionsOf } from '@cyborg/service/option-schema';
@@ -84,6 +85,18 @@ export const agentProgram = defineProgram({
       default: [],
       placeholder: 'DIR',
       help: 'folders with drivers that need no download, besides the built-in ones',
+    },
+    driverKey: {
+      type: 'list',
+      default: [],
+      placeholder: 'FILE',
+      help: 'public keys (PEM, ed25519) whose driver packages may be started; read at start',
+    },
+    driverSignatures: {
+      type: 'enum',
+      values: signaturePolicies,
+      default: 'require',
+      help: 'require: start no driver package that none of these keys has signed; warn: others too, with a warning in the log',
     },
     inventoryInterval: {
       type: 'duration',

@@ -4,6 +4,7 @@ import { hostname, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import process from 'node:process';
 import { escaped } from '@cyborg/model/plain-text';
+import { readTrust } from '@cyborg/driver-package/read-trust';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { OptionError } from '@cyborg/service/option-error';
@@ -83,6 +84,7 @@ async function run(options: AgentOptions): Promise<number> {
     driversDirs: [builtInDrivers(), ...options.driversDir],
     uid: process.getuid?.() ?? 0,
     execPath: process.execPath,
+    driverTrust: readTrust(options),
     inventoryIntervalMs: options.inventoryInterval * 1000,
     instanceIntervalMs: options.instanceInterval * 1000,
     attachDeadlineMs: options.attachDeadline * 1000,

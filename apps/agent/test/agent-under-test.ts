@@ -64,6 +64,7 @@ export class TestHost implements AsyncDisposable {
       simulated: true,
       roots: { sysfs: '/sys', proc: '/proc', dev: '/dev' },
       driversDirs: [testDrivers],
+      driverTrust: { policy: 'require', keys: [] },
       uid: process.getuid?.() ?? 0,
       execPath: process.execPath,
       inventoryIntervalMs: 60_000,

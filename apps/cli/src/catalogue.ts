@@ -28,6 +28,31 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Show a driver, its versions and kinds of backend',
     load: async () => (await import('./commands/drivers.ts')).driverShow,
   },
+  'driver-upload': {
+    group: 'Drivers',
+    summary: 'Upload a driver package',
+    load: async () => (await import('./commands/driver-packages.ts')).driverUpload,
+  },
+  'driver-approve': {
+    group: 'Drivers',
+    summary: 'Approve a version of a driver, so that it can be installed',
+    load: async () => (await import('./commands/driver-packages.ts')).driverApprove,
+  },
+  'driver-delete': {
+    group: 'Drivers',
+    summary: 'Delete an uploaded version of a driver',
+    load: async () => (await import('./commands/driver-packages.ts')).driverDelete,
+  },
+  'driver-pack': {
+    group: 'Drivers',
+    summary: 'Make a package of the folder of a driver',
+    load: async () => (await import('./commands/driver-packages.ts')).driverPack,
+  },
+  'driver-sign': {
+    group: 'Drivers',
+    summary: 'Sign a driver package',
+    load: async () => (await import('./commands/driver-packages.ts')).driverSign,
+  },
   'install-driver': {
     group: 'Drivers',
     summary: 'Install a driver, or add a backend to an installed one',

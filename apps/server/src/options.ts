@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { defaultLimits } from '@cyborg/conductor/limits';
 import type { ConductorLimits } from '@cyborg/conductor/limits';
+import { signaturePolicies } from '@cyborg/driver-package/signature';
 import { logLevels } from '@cyborg/service/logging';
 import { tracingOptions } from '@cyborg/service/tracing-options';
 import { OptionError } from '@cyborg/service/option-error';
@@ -153,6 +154,18 @@ export const serverProgram = defineProgram({
       default: hostname(),
       placeholder: 'NAME',
       help: 'what this process is called among the services',
+    },
+    driverKey: {
+      type: 'list',
+      default: [],
+      placeholder: 'FILE',
+      help: 'public keys (PEM, ed25519) whose driver packages are taken; read at start',
+    },
+    driverSignatures: {
+      type: 'enum',
+      values: signaturePolicies,
+      default: 'require',
+      help: 'require: no driver package that none of these keys has signed; warn: others too, shown as unsigned',
     },
     ...tracingOptions,
     logLevel: {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 
 import type { ConductorDeps } from '@cyborg/conductor/deps';
+import type { DriverTrust } from '@cyborg/driver-package/signature';
 import { registerBuiltinDrivers } from '@cyborg/conductor/ledger/builtin-drivers';
 import { openLedger } from '@cyborg/conductor/ledger/open-ledger';
 import { startReconcilers } from '@cyborg/conductor/runner';
@@ -36,6 +37,7 @@ import {
   placementCheck,
   readOpenStackOptions,
 } from './start/openstack.ts';
+import { readDriverTrust } from './start/driver-trust.ts';
 import type { OpenStack, OpenStackSettings } from './start/openstack.ts';
 import { startNovaNotifications } from './start/nova-notifications.ts';
 import { readPolicyFile } from './start/policy-file.ts';
@@ -74,14 +76,17 @@ export async function startServer(
   options: ServerOptions,
   { clock, rng, log, alsoReady = [] }: ServerSurroundings,
 ): Promise<RunningServer> {
-  const { addresses, tls, openStack: settings, policy } = checkOptions(options);
+  const { addresses, tls, openStack: settings, policy, driverTrust } = checkOptions(options);
   await using stack = new AsyncDisposableStack();
   stack.use(await trace(options, { log, rng }));
   const openStack =
     settings === undefined ? undefined : stack.use(openOpenStack(settings, { clock, rng }));
   const authenticator = await openAuthenticator(options, { clock, rng, log, openStack });
   const database = await openDatabase(options, { clock, log, stack });
-  const deps = await openConductor({ options, database, rng, openStack }, { clock, log, stack });
+  const deps: ConductorDeps = {
+    ...(await openConductor({ options, database, rng, openStack }, { clock, log, stack })),
+    driverTrust,
+  };
   await registerBuiltinDrivers(deps, readBuiltinDrivers());
   const isAlone = database.isEmbedded && options.role !== 'api';
   stack.use(await startReplica({ deps, log, options, isAlone }));
@@ -143,12 +148,14 @@ export function checkOptions(options: ServerOptions): {
   readonly tls: TlsPair | undefined;
   readonly openStack: OpenStackSettings | undefined;
   readonly policy: V2Policy;
+  readonly driverTrust: DriverTrust;
 } {
   return {
     addresses: checkListenRules(options),
     tls: readTlsPair(options),
     openStack: readOpenStackOptions(options),
     policy: readPolicyFile(options.policyFile),
+    driverTrust: readDriverTrust(options),
   };
 }
 

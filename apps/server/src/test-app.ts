@@ -77,7 +77,10 @@ export async function openTestApp(
   const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
   const usersFile = join(folder, 'users.yaml');
   await writeTestUsers(usersFile);
-  const deps = makeTestDeps({ db: database.db, clock: systemClock });
+  const deps: ConductorDeps = {
+    ...makeTestDeps({ db: database.db, clock: systemClock }),
+    driverTrust: { policy: 'warn', keys: [] },
+  };
   const composed = composeConductor(deps);
   const surroundings = { clock: systemClock, rng: systemRng, log: silentLog };
   const app = makeHttpApp({

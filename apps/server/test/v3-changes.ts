@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { V3OperationName, v3Routes } from '@cyborg/api-spec/routes';
 import { v3Operations } from '@cyborg/api-spec/v3';
 import { deviceName, firstEpoch } from '@cyborg/model/epoch';
+import { tarballOf, testEntries } from '@cyborg/driver-package/test-package';
 import { toJson } from '@cyborg/store/json';
 import {
   addAccelerators,
@@ -44,9 +45,9 @@ export interface World {
 
 export interface Change {
   readonly params?: Readonly<Record<string, string>>;
-  readonly body?: object;
+  readonly body?: object | Buffer;
   /** Another body that the schema takes. */
-  readonly otherBody?: object;
+  readonly otherBody?: object | Buffer;
   /** Where the ETag of what is changed is read. */
   readonly read?: string;
   /** For what is only listed: the one that its creation was answered with. */
@@ -67,6 +68,21 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
     body: { backends: [{ name: 'virtual', config: { crypto: 7 } }] },
     read: `/v3/drivers/${driver}/deployment`,
   }),
+  uploadDriver: async () => {
+    const id = `acme-${randomUUID().slice(0, 8)}`;
+    return {
+      body: await tarballOf(testEntries({ id })),
+      otherBody: await tarballOf(testEntries({ id, version: '2.0.0' })),
+    };
+  },
+  approveDriverVersion: async (world) => {
+    const { params, digest } = await uploaded(world);
+    return { params, body: { digest }, otherBody: {} };
+  },
+  deleteDriverVersion: async (world) => {
+    const { params, etag } = await uploaded(world);
+    return { params, etag };
+  },
   uninstallDriver: ({ driver }) => ({
     params: { driver_id: driver },
     read: `/v3/drivers/${driver}/deployment`,
@@ -227,6 +243,23 @@ async function addUnclaimed({
   return id;
 }
 
+async function uploaded({ server }: World): Promise<{
+  readonly params: { readonly driver_id: string; readonly version: string };
+  readonly digest: string;
+  readonly etag: string;
+}> {
+  const id = `acme-${randomUUID().slice(0, 8)}`;
+  const answer = await server.app.inject({
+    method: 'POST',
+    url: '/v3/drivers',
+    headers: { authorization: basicAuth('admin'), 'content-type': 'application/gzip' },
+    payload: await tarballOf(testEntries({ id })),
+  });
+  if (answer.statusCode !== 201) throw new Error(answer.body);
+  const { version, digest } = answer.json<{ version: string; digest: string }>();
+  return { params: { driver_id: id, version }, digest, etag: String(answer.headers.etag) };
+}
+
 /** @returns the operation. */
 async function attach({ server, instance }: World): Promise<string> {
   return (await post(server, `/v3/instances/${instance}/attachments`, {})).id;
@@ -247,7 +280,7 @@ export interface Answer {
 export interface SendOptions {
   readonly query?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: object | undefined;
+  readonly body?: object | Buffer | undefined;
 }
 
 /** As an admin. */
@@ -261,7 +294,11 @@ export async function send(
   const answer = await app.inject({
     method,
     url: `${path}${query}`,
-    headers: { authorization: basicAuth('admin'), ...headers },
+    headers: {
+      authorization: basicAuth('admin'),
+      ...(body instanceof Buffer ? { 'content-type': 'application/gzip' } : {}),
+      ...headers,
+    },
     ...(body === undefined ? {} : { payload: body }),
   });
   return { status: answer.statusCode, body: answer.body === '' ? null : answer.json() };

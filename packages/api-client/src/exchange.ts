@@ -1,6 +1,9 @@
 /** One request and its answer over node:http(s). */
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { pipeline } from 'node:stream/promises';
+
+import { packageMediaTypes } from '@cyborg/api-spec/routes';
 
 import { ApiError, ConnectionError, type ConnectionFailure } from './errors.ts';
 import type { Headers, HttpRequest, HttpResponse } from './transport.ts';
@@ -24,7 +27,9 @@ export interface Opened {
 /** Sends the request and resolves with the head of the answer; its body has not been read. */
 export async function open(peer: Peer, request: HttpRequest, signal: AbortSignal): Promise<Opened> {
   const credentials = await peer.credentials();
-  const payload = request.body === undefined ? undefined : JSON.stringify(request.body);
+  const bytes = toBytes(request.body);
+  const payload =
+    request.body === undefined || bytes !== undefined ? undefined : JSON.stringify(request.body);
   const { base } = peer;
   return new Promise((resolve, reject) => {
     const sent = (base.protocol === 'https:' ? https : http).request({
@@ -34,13 +39,35 @@ export async function open(peer: Peer, request: HttpRequest, signal: AbortSignal
       method: request.method,
       path: base.pathname.replace(/\/+$/, '') + request.path + toQueryString(request.query),
       agent: peer.agent,
-      headers: { ...requestHeaders(peer, request, payload), ...credentials },
+      headers: {
+        ...(bytes === undefined
+          ? requestHeaders(peer, request, payload)
+          : bytesHeaders(peer, request)),
+        ...credentials,
+      },
       signal,
     });
     sent.once('response', (message) => resolve({ message, headers: plainHeaders(message) }));
     sent.once('error', (error) => reject(toConnectionError(error, base, signal)));
-    sent.end(payload);
+    if (bytes === undefined) sent.end(payload);
+    else void pipeline(bytes, sent).catch(reject); // an answer that came first has been heard
   });
+}
+
+function toBytes(body: unknown): AsyncIterable<Uint8Array> | undefined {
+  const isIterable = typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
+  // Of bytes: the types of the operations say so.
+  return isIterable ? (body as AsyncIterable<Uint8Array>) : undefined;
+}
+
+function bytesHeaders(peer: Peer, request: HttpRequest): http.OutgoingHttpHeaders {
+  return {
+    accept: 'application/json, application/problem+json',
+    'user-agent': peer.userAgent,
+    'content-type': packageMediaTypes[0],
+    ...peer.headers(),
+    ...request.headers,
+  };
 }
 
 function requestHeaders(

@@ -9,7 +9,7 @@ export interface HttpRequest {
   readonly path: string;
   readonly query?: Query | undefined;
   readonly headers?: Headers | undefined;
-  /** Sent as JSON; absent = no body. */
+  /** Sent as JSON, or, when it can be iterated asynchronously, as the bytes it gives; absent = no body. */
   readonly body?: unknown;
   readonly signal?: AbortSignal | undefined;
   /** For one attempt, answer included; absent = the client's. */

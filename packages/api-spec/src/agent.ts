@@ -61,11 +61,26 @@ export const DesiredBackendSchema = Type.Object(
 );
 export type DesiredBackend = Static<typeof DesiredBackendSchema>;
 
+/** A driver that was uploaded: fetched from `agentPackageUrl`, and checked before each start. */
+export const DesiredPackageSchema = Type.Object(
+  {
+    /** `sha512-…`, of the tarball. */
+    digest: Type.String({ pattern: '^sha512-[A-Za-z0-9+/]{86}==$' }),
+    size_bytes: Type.Integer({ minimum: 1 }),
+    /** ed25519, in base64. */
+    signature: Nullable(Type.String({ maxLength: 255 })),
+  },
+  closed,
+);
+export type DesiredPackage = Static<typeof DesiredPackageSchema>;
+
 export const DesiredInstallationSchema = Type.Object(
   {
     id: UuidSchema,
     driver_id: Key,
     version: Key,
+    /** Absent or null: it comes with the agent. */
+    package: Type.Optional(Nullable(DesiredPackageSchema)),
     generation: Type.Integer(),
     /** `present`: run it with these backends. `removed`: stop it and undo what it prepared, then report `removed`. */
     wanted: Type.Union([Type.Literal('present'), Type.Literal('removed')]),

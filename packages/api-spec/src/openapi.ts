@@ -8,7 +8,7 @@ import {
   UnclaimedSchema,
 } from './v3/accelerators.ts';
 import { CallerSchema, EventSchema, GrantSchema, ProfileSchema, QuotaSchema } from './v3/access.ts';
-import { DeploymentSchema, DriverSchema } from './v3/drivers.ts';
+import { DeploymentSchema, DriverSchema, DriverVersionSchema } from './v3/drivers.ts';
 import {
   BackendSchema,
   DeviceSchema,
@@ -27,6 +27,7 @@ const named = {
   Deployment: DeploymentSchema,
   Device: DeviceSchema,
   Driver: DriverSchema,
+  DriverVersion: DriverVersionSchema,
   DryRun: DryRunSchema,
   Event: EventSchema,
   Grant: GrantSchema,
@@ -131,6 +132,9 @@ function toOperation(name: string, { url, action, schema }: OperationSource): Op
 }
 
 function bodyOf(schema: object): object {
+  if ('contentMediaType' in schema) {
+    return { required: true, content: { [String(schema.contentMediaType)]: {} } };
+  }
   const isRequired = 'required' in schema;
   return { required: isRequired, content: { 'application/json': { schema: toPlain(schema) } } };
 }

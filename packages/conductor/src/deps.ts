@@ -1,4 +1,5 @@
 /** What the domain is given from outside. Nothing here is a global. */
+import type { DriverTrust } from '@cyborg/driver-package/signature';
 import type { LedgerId } from '@cyborg/model/ids';
 import type { OpenStackServices } from '@cyborg/openstack/services';
 import type { Clock } from '@cyborg/service/clock';
@@ -38,4 +39,6 @@ export interface ConductorDeps {
   readonly replicaId: string;
   /** What else there is of OpenStack. */
   readonly openstack?: OpenStackServices;
+  /** Whose driver packages are taken; without it, nobody's. */
+  readonly driverTrust?: DriverTrust;
 }

@@ -6,12 +6,12 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { existsSync } from 'node:fs';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { messageOf } from '@cyborg/service/node-error';
 import type { Logger } from '@cyborg/service/logging';
 
-export type DriverRuntime = 'node' | 'program';
+export type DriverRuntime = 'node' | 'python3' | 'program';
 
 export interface DriverPackage {
   readonly id: string;
@@ -20,11 +20,26 @@ export interface DriverPackage {
   readonly folder: string;
   /** The program, an absolute path. */
   readonly main: string;
-  /** `program`: an executable file, started as it is. */
+  /** `program`: an executable file, started as it is. `python3`: run by the host's. */
   readonly runtime: DriverRuntime;
   /** For Node the folder above it that has `node_modules`: what a driver's imports resolve in. Else the package's own. */
   readonly codeRoot: string;
+  /** It asked for it, and an admin approved it. */
+  readonly mayUseNetwork?: boolean;
 }
+
+const RuntimeSchema = Type.Union([
+  Type.Literal('node'),
+  Type.Literal('python3'),
+  Type.Literal('program'),
+]);
+
+/** The part of a package's manifest.json that says how it is started. */
+const OwnManifestSchema = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 255 }),
+  entry: Type.String({ pattern: '^[A-Za-z0-9._@+/-]+$' }),
+  runtime: RuntimeSchema,
+});
 
 const ManifestSchema = Type.Object({
   version: Type.String({ minLength: 1, maxLength: 255 }),
@@ -32,7 +47,7 @@ const ManifestSchema = Type.Object({
     Type.Object({
       driver_id: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
       main: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._/-]+$' })),
-      runtime: Type.Optional(Type.Union([Type.Literal('node'), Type.Literal('program')])),
+      runtime: Type.Optional(RuntimeSchema),
     }),
   ),
 });
@@ -63,13 +78,26 @@ export async function findDrivers(
 
 export async function readPackage(folder: string): Promise<DriverPackage> {
   const text = await readFile(join(folder, 'package.json'), 'utf8');
-  const { version, cyborg } = Value.Parse(ManifestSchema, JSON.parse(text));
+  const { version, cyborg = await readOwnManifest(folder) } = Value.Parse(
+    ManifestSchema,
+    JSON.parse(text),
+  );
   const main = await realpath(join(folder, cyborg?.main ?? join('src', 'main.ts')));
   if (!main.startsWith(`${folder}/`)) throw new Error(`${main} lies outside the package`);
   const id = cyborg?.driver_id ?? basename(folder);
   const runtime = cyborg?.runtime ?? 'node';
   const codeRoot = runtime === 'node' ? codeRootOf(folder) : folder;
   return { id, version, folder, main, runtime, codeRoot };
+}
+
+type Start = NonNullable<Static<typeof ManifestSchema>['cyborg']>;
+
+/** A package that could be uploaded says it there, a built-in driver in package.json. */
+async function readOwnManifest(folder: string): Promise<Start | undefined> {
+  const text = await readFile(join(folder, 'manifest.json'), 'utf8').catch(() => '{}');
+  const content: unknown = JSON.parse(text);
+  if (!Value.Check(OwnManifestSchema, content)) return undefined;
+  return { driver_id: content.id, main: content.entry, runtime: content.runtime };
 }
 
 function codeRootOf(folder: string): string {

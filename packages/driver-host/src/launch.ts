@@ -175,7 +175,8 @@ export async function launchDriver(
   const shownImages = imagesDir === undefined ? null : await view.showLive(imagesDir, 'images');
   const trees = [...Object.values(shownRoots), shownState, shownImages ?? []].flat();
   const readable = [...code.readable, ...trees, ...pciIdsPaths];
-  const how = pkg.runtime === 'node' ? runNode(code, readable, shownState) : runProgram(code);
+  const how =
+    pkg.runtime === 'node' ? runNode(code, readable, shownState) : runProgram(code, pkg.runtime);
   const program = [
     ...wall.user,
     'prlimit',
@@ -185,7 +186,7 @@ export async function launchDriver(
     ...how,
   ];
   return {
-    child: start(behind(wall, view.exposures, program)),
+    child: start(behind(wallFor(pkg, wall), view.exposures, program)),
     roots: shownRoots,
     stateDir: shownState,
     imagesDir: shownImages,
@@ -209,8 +210,10 @@ function runNode(code: Code, readable: readonly string[], state: string): string
 }
 
 /** What prlimit can still bound, then the file itself. */
-function runProgram(code: Code): string[] {
-  return [`--data=${streamLimits.programDataMiBMax * 1024 * 1024}`, '--', code.main];
+function runProgram(code: Code, runtime: 'python3' | 'program'): string[] {
+  const limit = `--data=${streamLimits.programDataMiBMax * 1024 * 1024}`;
+  // -B: its folder is read-only, and must stay as it was checked.
+  return [limit, '--', ...(runtime === 'python3' ? ['python3', '-B'] : []), code.main];
 }
 
 /**
@@ -229,6 +232,11 @@ async function processLimit(wall: Wall): Promise<string[]> {
 async function showState(view: View, own: string): Promise<string> {
   if (await isReachable(join(own, '..'))) return own;
   return await view.show(own, 'state', true);
+}
+
+function wallFor({ mayUseNetwork }: DriverPackage, wall: Wall): Wall {
+  if (mayUseNetwork !== true) return wall;
+  return { ...wall, namespace: wall.namespace.filter((word) => word !== '-n') };
 }
 
 function behind(wall: Wall, exposures: readonly Exposure[], program: string[]): string[] {

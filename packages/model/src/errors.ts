@@ -31,6 +31,8 @@ export const errorCodes = {
   'method-not-allowed': { kind: 'wrong-method', title: 'The path does not know this method' },
   'driver-not-found': { kind: 'not-found', title: 'No such driver' },
   'driver-version-not-found': { kind: 'not-found', title: 'No such driver version' },
+  'package-refused': { kind: 'invalid', title: 'The driver package is wrong' },
+  'signature-refused': { kind: 'forbidden', title: 'No trusted key has signed the package' },
   'deployment-not-found': { kind: 'not-found', title: 'The driver is not installed' },
   'host-not-found': { kind: 'not-found', title: 'No such host' },
   'backend-not-found': { kind: 'not-found', title: 'No such backend' },

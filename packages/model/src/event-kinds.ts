@@ -10,6 +10,7 @@ import type { OperationState } from './operation-lifecycle.ts';
 
 const others = [
   'accelerator.changed',
+  'accelerator.cleaned',
   'accelerator.cleaning-waits',
   'accelerator.created',
   'accelerator.deleted',
@@ -49,12 +50,15 @@ const others = [
   'device.enabled',
   'device.removed',
   'device.returned',
+  'driver.approved',
+  'driver.deleted',
   'driver.forced-uninstall',
   'driver.forced-update',
   'driver.installed',
   'driver.registered',
   'driver.uninstalled',
   'driver.updated',
+  'driver.uploaded',
   'grant.created',
   'grant.deleted',
   'host.changed',

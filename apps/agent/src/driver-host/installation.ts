@@ -16,15 +16,21 @@ import { contentHash } from '../inventory/content-hash.ts';
 import type { InventoryPublisher } from '../inventory/publisher.ts';
 import { Waker } from '../server-link/waker.ts';
 import { agentSpans } from '../spans.ts';
+import { agentDefaults } from '../limits.ts';
 import { Backend } from './backend.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
+import { FetchPostponed, isPackaged } from './packages.ts';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
 
 export interface InstallationDeps extends DriverDeps {
   readonly publisher: InventoryPublisher;
   readonly reportInstallation: (report: InstallationReport) => void;
   readonly reportBackend: (report: BackendReport) => void;
-  readonly findPackage: (id: string, version: string) => Promise<DriverPackage | string>;
+  /** @throws FetchPostponed */
+  readonly findPackage: (
+    wanted: DesiredInstallation,
+    signal: AbortSignal,
+  ) => Promise<DriverPackage | string>;
   /** Whether this driver was ever started here, by this run of the agent or an earlier one. */
   readonly wasStarted: (driverId: string) => boolean;
   readonly privileged: (
@@ -51,6 +57,7 @@ export class Installation {
   #cause: string | undefined;
   #driver: SupervisedDriver | undefined;
   #failures = 0;
+  #postponed = 0;
   #failedGeneration: number | undefined;
   #lastReport: InstallationReport | undefined;
   #isRemoved = false;
@@ -139,6 +146,11 @@ export class Installation {
         this.#failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        if (error instanceof FetchPostponed) {
+          pauseMs = this.#pauseAfterPostponing(error);
+          await this.#wake.wait(clock, pauseMs, signal);
+          continue;
+        }
         this.#failures += 1;
         log.warn(
           { driver: this.#wanted.driver_id, reason: messageOf(error) },
@@ -149,6 +161,16 @@ export class Installation {
       }
       if (!this.#isRemoved) await this.#wake.wait(clock, pauseMs, signal);
     }
+  }
+
+  #pauseAfterPostponing(error: FetchPostponed): number {
+    this.#postponed += 1;
+    this.#tell(this.#driver === undefined ? 'fetching' : 'updating', `postponed: ${error.message}`);
+    const bounds = {
+      firstMs: agentDefaults.serverRetryFirstMs,
+      maxMs: agentDefaults.serverRetryMaxMs,
+    };
+    return backoffMs(this.#postponed, bounds, this.#deps.rng);
   }
 
   #pauseAfterFailure(): number {
@@ -177,9 +199,10 @@ export class Installation {
   /** Runs the wanted version; another version that runs is replaced only when the new one is ready. */
   async #ensureDriver(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
     const current = this.#driver;
-    if (current?.package.version === wanted.version) return;
-    this.#tell('fetching');
-    const pkg = await this.#deps.findPackage(wanted.driver_id, wanted.version);
+    if (current !== undefined && isSame(current.package, wanted)) return;
+    this.#tell(current === undefined ? 'fetching' : 'updating');
+    const pkg = await this.#deps.findPackage(wanted, signal);
+    this.#postponed = 0;
     if (typeof pkg === 'string') throw new Error(pkg);
     this.#tell(current === undefined ? 'starting' : 'updating');
     const next = this.#makeDriver(pkg);
@@ -392,6 +415,12 @@ export class Installation {
     this.#lastReport = report;
     this.#deps.reportInstallation(report);
   }
+}
+
+/** A version that was deleted and uploaded anew is another one. */
+function isSame(pkg: DriverPackage, { version, package: ordered }: DesiredInstallation): boolean {
+  const digest = isPackaged(pkg) ? pkg.wanted.digest : undefined;
+  return pkg.version === version && digest === ordered?.digest;
 }
 
 function toNeeded(answer: DriverResult<'install'>): string | undefined {

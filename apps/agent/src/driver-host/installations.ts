@@ -8,9 +8,11 @@ import type { Backend } from './backend.ts';
 import { findDrivers, type DriverPackage } from '@cyborg/driver-host/catalogue';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import type { CallOptions } from '@cyborg/driver-host/driver-process';
+import { isPackaged, type Packages } from './packages.ts';
 import { Installation, type InstallationDeps } from './installation.ts';
 
 export interface InstallationsOptions extends Omit<InstallationDeps, 'findPackage' | 'wasStarted'> {
+  readonly packages: Packages;
   readonly driversDirs: readonly string[];
   readonly stateDir: string;
 }
@@ -19,6 +21,7 @@ export class Installations {
   readonly #options: InstallationsOptions;
   readonly #byId = new Map<string, Installation>();
   readonly #log: Log;
+  readonly #stopping = new AbortController();
 
   constructor(options: InstallationsOptions) {
     this.#options = options;
@@ -97,20 +100,31 @@ export class Installations {
   }
 
   async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the agent is stopping'));
     await Promise.all([...this.#byId.values()].map((installation) => installation.stop()));
   }
 
   #deps(): InstallationDeps {
-    const { stateDir } = this.#options;
+    const options = this.#options;
+    const { stateDir } = options;
     return {
-      ...this.#options,
-      findPackage: async (id, version) => this.#find(id, version),
+      ...options,
+      launch: async (pkg) => options.launch(await this.#checked(pkg)),
+      findPackage: async (wanted, signal) => this.#find(wanted, signal),
       wasStarted: (driverId) => existsSync(join(stateDir, 'driver-state', driverId)),
     };
   }
 
+  /** A package is looked through again before each start. */
+  async #checked(pkg: DriverPackage): Promise<DriverPackage> {
+    if (!isPackaged(pkg)) return pkg;
+    return await this.#options.packages.open(pkg.wanted, this.#stopping.signal);
+  }
+
   /** @returns the package, or a sentence that says why there is none. */
-  async #find(id: string, version: string): Promise<DriverPackage | string> {
+  async #find(wanted: DesiredInstallation, signal: AbortSignal): Promise<DriverPackage | string> {
+    const { driver_id: id, version, package: ordered } = wanted;
+    if (ordered) return await this.#options.packages.open({ ...ordered, id, version }, signal);
     const packages = await this.listPackages();
     const found = packages.find((pkg) => pkg.id === id && pkg.version === version);
     if (found !== undefined) return found;

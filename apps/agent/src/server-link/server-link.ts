@@ -1,7 +1,7 @@
 /** The agent's one way to its server: the client with the current credential, and who this run of the agent is. */
 import { createAgentClient, type AgentClient } from '@cyborg/api-client/agent';
 import { createHttpClient, type HttpClient } from '@cyborg/api-client/http';
-import { agentImageUrl } from '@cyborg/api-spec/routes';
+import { agentImageUrl, agentPackageUrl } from '@cyborg/api-spec/routes';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { traceHeaders } from '@cyborg/service/tracing';
@@ -39,6 +39,12 @@ export class ServerLink {
   /** The bytes of a program image that this host is to write. @throws ApiError, ConnectionError */
   download(sha256: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const path = agentImageUrl.replace(':sha256', sha256);
+    return this.#http.download({ path, signal });
+  }
+
+  /** The bytes of a driver package that this host is to run. @throws ApiError, ConnectionError */
+  downloadPackage(sha512: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const path = agentPackageUrl.replace(':sha512', sha512);
     return this.#http.download({ path, signal });
   }
 

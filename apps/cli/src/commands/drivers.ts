@@ -7,9 +7,22 @@ import { limitFlag, take } from './arguments.ts';
 type Driver = V3Result<'showDriver'>;
 type Deployment = V3Result<'showDeployment'>;
 
+const signatureText = { builtin: 'built in', signed: 'signed', unsigned: 'UNSIGNED' } as const;
+
+/** Unsigned ones are there only where the server was told to take them. */
+const signatures: Column<Driver> = {
+  key: 'signature_policy',
+  text: ({ versions, signature_policy: policy }) => {
+    const count = versions.filter(({ signature }) => signature === 'unsigned').length;
+    return count === 0 ? policy : `${policy}: ${count} UNSIGNED`;
+  },
+};
 const versions: Column<Driver> = {
   key: 'versions',
-  text: (driver) => driver.versions.map(({ version, state }) => `${version} (${state})`).join('\n'),
+  text: ({ versions }) =>
+    versions
+      .map(({ version, state, signature }) => `${version} (${state}, ${signatureText[signature]})`)
+      .join('\n'),
 };
 const kinds: Column<Driver> = {
   key: 'kinds',
@@ -32,6 +45,7 @@ export const driverList = defineCommand({
         'installed_version',
         { key: 'hosts_ready', text: (it) => `${it.hosts_ready} of ${it.hosts_total}` },
         { key: 'hosts_total', hidden: true },
+        signatures,
       ],
       'No drivers.',
     );

@@ -5,8 +5,10 @@ import type { AgentHandlers } from '@cyborg/conductor/agents/handlers';
 
 export interface AgentApi {
   authenticate(credential: string): Promise<AgentHost | undefined>;
-  /** By the names of the operations; a missing one does not compile. */
   /** undefined when this host is not to write it. */
   findImage(host: AgentHost, sha256: string): Promise<OrderedBytes | undefined>;
+  /** undefined when this host is not to run it. */
+  findPackage(host: AgentHost, digest: string): Promise<OrderedBytes | undefined>;
+  /** By the names of the operations; a missing one does not compile. */
   readonly handlers: Pick<AgentHandlers, AgentOperationName>;
 }

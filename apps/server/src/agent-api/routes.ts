@@ -2,9 +2,11 @@
 import { Readable } from 'node:stream';
 
 import { agentLimits, agentOperations } from '@cyborg/api-spec/agent';
-import { agentImageUrl, type AgentOperationName } from '@cyborg/api-spec/routes';
+import { agentImageUrl, agentPackageUrl, type AgentOperationName } from '@cyborg/api-spec/routes';
 import type { AgentHost } from '@cyborg/conductor/agents/credentials';
 import type { AgentInput } from '@cyborg/conductor/agents/handlers';
+import type { OrderedBytes } from '@cyborg/conductor/programs/ordered-image';
+import { digestFromHex } from '@cyborg/driver-package/digest';
 import { ServiceError } from '@cyborg/model/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
@@ -31,28 +33,41 @@ const bodyLimits: Partial<Record<AgentOperationName, number>> = {
 export function registerAgentApi(app: FastifyInstance, deps: AgentDeps): void {
   let name: AgentOperationName;
   for (name in agentOperations) registerOperation(app, deps, name);
-  registerImages(app, deps);
+  registerBytes(app, deps, {
+    url: agentImageUrl,
+    find: (host, { sha256 = '' }) => deps.agent.findImage(host, sha256),
+    missing: 'This host is not to write an image of that digest now.',
+  });
+  registerBytes(app, deps, {
+    url: agentPackageUrl,
+    find: (host, { sha512 = '' }) => deps.agent.findPackage(host, digestFromHex(sha512)),
+    missing: 'This host is not to run a driver package of that digest now.',
+  });
+}
+
+interface Bytes {
+  readonly url: string;
+  readonly find: (
+    host: AgentHost,
+    params: Readonly<Record<string, string>>,
+  ) => Promise<OrderedBytes | undefined>;
+  readonly missing: string;
 }
 
 /** Read from the ledger piece by piece while it is sent. */
-function registerImages(app: FastifyInstance, deps: AgentDeps): void {
+function registerBytes(app: FastifyInstance, deps: AgentDeps, { url, find, missing }: Bytes): void {
   const hosts = new WeakMap<FastifyRequest, AgentHost>();
-  app.get<{ Params: { sha256: string } }>(agentImageUrl, {
+  app.get<{ Params: Record<string, string> }>(url, {
     onRequest: async (request, reply) => {
       hosts.set(request, await identify(deps, request, reply));
     },
     handler: async (request, reply) => {
       const host = hosts.get(request);
-      const image = host && (await deps.agent.findImage(host, request.params.sha256));
-      if (image === undefined) {
-        throw new ServiceError(
-          'no-such-route',
-          'This host is not to write an image of that digest now.',
-        );
-      }
+      const found = host && (await find(host, request.params));
+      if (found === undefined) throw new ServiceError('no-such-route', missing);
       reply.header('content-type', 'application/octet-stream');
-      reply.header('content-length', image.bytes);
-      return reply.send(Readable.from(image.pieces, { objectMode: false }));
+      reply.header('content-length', found.bytes);
+      return reply.send(Readable.from(found.pieces, { objectMode: false }));
     },
   });
 }

@@ -1,4 +1,6 @@
 /** The HTTP application: limits, request ids, problems, routes. Listening is listen.ts's. */
+import { Readable } from 'node:stream';
+
 import { ServiceError } from '@cyborg/model/errors';
 import fastify from 'fastify';
 import type {
@@ -177,7 +179,7 @@ function useRequestChecks(app: FastifyInstance): void {
     }
     checkText(request.params, 'params');
     checkText(request.query, 'query');
-    checkText(request.body, 'body');
+    if (!(request.body instanceof Readable)) checkText(request.body, 'body');
   });
 }
 

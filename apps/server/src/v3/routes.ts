@@ -1,8 +1,12 @@
 /** Every operation of the v3 API as a route: who may, what it takes, what it answers. No route has code of its own. */
+import { Readable } from 'node:stream';
+
+import { packageMediaTypes } from '@cyborg/api-spec/routes';
 import type { V3OperationName } from '@cyborg/api-spec/routes';
 import { v3Operations } from '@cyborg/api-spec/v3';
 import { etagOfView } from '@cyborg/conductor/etag';
 import type { Handler, Input } from '@cyborg/conductor/handler';
+import { packageLimits } from '@cyborg/driver-package/limits';
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import { isAllowed } from '@cyborg/model/policy';
@@ -38,8 +42,36 @@ export function registerV3(app: FastifyInstance, deps: V3Deps): void {
   const streams = makeEventStreams(deps);
   let name: V3OperationName;
   for (name in v3Operations) {
-    registerOperation(app, deps, { name, streams });
+    const given = { name, streams };
+    if (!takesBytes(v3Operations[name])) registerOperation(app, deps, given);
+    else app.register(async (scope) => registerUpload(scope, deps, given));
   }
+}
+
+/** A scope of its own: nowhere else is anything but JSON read. Its handler reads the body as it comes. */
+function registerUpload(
+  scope: FastifyInstance,
+  deps: V3Deps,
+  given: { name: V3OperationName; streams: EventStreams },
+): void {
+  scope.removeAllContentTypeParsers();
+  scope.addContentTypeParser(
+    [...packageMediaTypes],
+    { bodyLimit: uploadBytesMax },
+    (_request, body, done) => done(null, body),
+  );
+  registerOperation(scope, deps, given);
+}
+
+const uploadBytesMax = packageLimits.tarballBytesMax;
+
+function takesBytes({ schema }: OperationSpec): boolean {
+  return (
+    'body' in schema &&
+    typeof schema.body === 'object' &&
+    schema.body !== null &&
+    'contentMediaType' in schema.body
+  );
 }
 
 /** For operations that take no query or body: a `dry_run` that one does not know must not be carried out. */
@@ -58,11 +90,11 @@ function registerOperation(
     method: operation.method,
     url: operation.url,
     // The answer's schema is the conductor's promise, kept by tests: checking it here would only cost time.
-    schema: { querystring: nothing, ...bodyOf(operation), ...operation.schema, response: {} },
+    schema: { querystring: nothing, ...bodyOf(operation), ...checkedOf(operation), response: {} },
     onRequest: async (request, reply) => admit(deps, operation, { request, reply }),
     handler: async (request, reply) => {
       const caller = callerOf(request);
-      const input = toInput(request);
+      const input = takesBytes(operation) ? withBytes(request) : toInput(request);
       if (follow !== undefined && prefers(request, 'text/event-stream')) {
         const authenticate = (): Promise<Caller | undefined> => identify(deps, request);
         const lastEventId = [request.headers['last-event-id']].flat()[0];
@@ -75,8 +107,14 @@ function registerOperation(
   });
 }
 
-function bodyOf({ method }: OperationSpec): { readonly body?: object } {
-  return method === 'GET' ? {} : { body: nothing };
+function bodyOf(operation: OperationSpec): { readonly body?: object } {
+  return operation.method === 'GET' || takesBytes(operation) ? {} : { body: nothing };
+}
+
+/** Bytes have no schema that they could be checked against. */
+function checkedOf(operation: OperationSpec): object {
+  if (!takesBytes(operation)) return operation.schema;
+  return Object.fromEntries(Object.entries(operation.schema).filter(([part]) => part !== 'body'));
 }
 
 const follows: Partial<Record<V3OperationName, Follow>> = {
@@ -139,6 +177,18 @@ function toInput({
 function successStatus(schema: object): number {
   const response = 'response' in schema ? Object.keys(schema.response ?? {}) : [];
   return [201, 202, 204].find((status) => response.includes(String(status))) ?? 200;
+}
+
+/** What is not read of them stays readable: the answer says why, and the rest is thrown away. */
+function withBytes(request: FastifyRequest): Input<unknown, unknown, unknown> {
+  const { body } = request;
+  if (body instanceof Readable) {
+    return { ...toInput(request), body: body.iterator({ destroyOnReturn: false }) };
+  }
+  throw new ServiceError(
+    'unsupported-media-type',
+    `Send the bytes themselves as the body, as Content-Type: ${packageMediaTypes[0]}.`,
+  );
 }
 
 interface Outcome {

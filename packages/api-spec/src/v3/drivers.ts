@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 
 import {
   DryRunSchema,
+  IdempotencyHeaders,
   IfMatchHeaders,
   InstantSchema,
   LabelsSchema,
@@ -15,7 +16,7 @@ import {
   pageQuery,
   problems,
 } from '../common.ts';
-import { v3Routes } from '../routes.ts';
+import { packageMediaTypes, v3Routes } from '../routes.ts';
 import { OperationSchema } from './operations.ts';
 
 export const VersionSchema = Type.String({
@@ -28,6 +29,38 @@ const ConfigSchema = Type.Record(Type.String({ minLength: 1, maxLength: 128 }), 
   maxProperties: 128,
 });
 
+const DigestSchema = Type.String({
+  pattern: '^sha512-[A-Za-z0-9+/]{86}==$',
+  description: 'a digest as npm writes it: sha512- and base64',
+});
+
+export const DriverVersionSchema = Type.Object({
+  driver_id: Type.String(),
+  version: Type.String(),
+  state: Type.Union([Type.Literal('uploaded'), Type.Literal('approved')]),
+  builtin: Type.Boolean(),
+  /** Of the package; null for a built-in one. */
+  digest: Nullable(Type.String()),
+  size_bytes: Nullable(Type.Integer()),
+  signature: Type.Union([
+    Type.Literal('builtin'),
+    Type.Literal('signed'),
+    Type.Literal('unsigned'),
+  ]),
+  /** Fingerprint of the trusted key that has signed it. */
+  signed_by: Nullable(Type.String()),
+  runtime: Nullable(Type.String()),
+  protocol: Nullable(Type.Object({ min: Type.Integer(), max: Type.Integer() })),
+  /** What it asks for beyond the wall, and whoever approves it grants. */
+  permissions: Type.Object({ network: Type.Boolean() }),
+  uploaded_by: Nullable(Type.String()),
+  approved_by: Nullable(Type.String()),
+  created_at: InstantSchema,
+  /** When it was approved. */
+  updated_at: Nullable(InstantSchema),
+});
+export type DriverVersion = Static<typeof DriverVersionSchema>;
+
 export const DriverSchema = Type.Object({
   id: Type.String(),
   title: Type.String(),
@@ -36,15 +69,9 @@ export const DriverSchema = Type.Object({
   installed_version: Nullable(Type.String()),
   hosts_ready: Type.Integer(),
   hosts_total: Type.Integer(),
-  versions: Type.Array(
-    Type.Object({
-      version: Type.String(),
-      state: Type.Union([Type.Literal('uploaded'), Type.Literal('approved')]),
-      builtin: Type.Boolean(),
-      digest: Nullable(Type.String()),
-      created_at: InstantSchema,
-    }),
-  ),
+  versions: Type.Array(DriverVersionSchema),
+  /** What this server does with packages that no trusted key has signed. */
+  signature_policy: Type.Union([Type.Literal('require'), Type.Literal('warn')]),
   kinds: Type.Array(
     Type.Object({
       kind: Type.String(),
@@ -110,6 +137,16 @@ const BackendWishSchema = Type.Object(
 
 const params = Type.Object({ driver_id: Type.String({ minLength: 1, maxLength: 64 }) }, closed);
 
+/** Bytes as they come, no JSON. */
+const PackageBytesSchema = Type.Unsafe<AsyncIterable<Uint8Array>>({
+  contentMediaType: packageMediaTypes[0],
+});
+
+const versionParams = Type.Object(
+  { driver_id: params.properties.driver_id, version: VersionSchema },
+  closed,
+);
+
 export const driverOperations = {
   listDrivers: {
     ...v3Routes.listDrivers,
@@ -124,6 +161,58 @@ export const driverOperations = {
     ...v3Routes.showDriver,
     action: 'driver:show',
     schema: { summary: 'Show a driver', params, response: { 200: DriverSchema, ...problems } },
+  },
+  uploadDriver: {
+    ...v3Routes.uploadDriver,
+    action: 'driver:upload',
+    schema: {
+      summary: 'Upload a driver package',
+      description:
+        'The body is the tarball itself (`application/gzip`), up to 64 MiB; docs/reference/driver-packages.md says what is in it. ' +
+        'It is read through, its signature is checked, and an admin approves it before it can be installed. ' +
+        'The same package twice is a success; another content under the same version is refused (`already-exists`).',
+      querystring: Type.Object(
+        {
+          signature: Type.Optional(
+            Type.String({
+              pattern: '^[A-Za-z0-9+/]{86}==$',
+              description: 'an ed25519 signature in base64, as `cyborg driver-sign` writes it',
+            }),
+          ),
+          ...dryRunQuery,
+        },
+        closed,
+      ),
+      headers: IdempotencyHeaders,
+      body: PackageBytesSchema,
+      response: { 200: DryRunSchema, 201: DriverVersionSchema, ...problems },
+    },
+  },
+  approveDriverVersion: {
+    ...v3Routes.approveDriverVersion,
+    action: 'driver:approve',
+    schema: {
+      summary: 'Approve a version of a driver, so that it can be installed',
+      description:
+        'The digest is recorded: hosts are given no other content. With `digest`: only if it is still that one.',
+      params: versionParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      body: Type.Object({ digest: Type.Optional(DigestSchema) }, closed),
+      response: { 200: DryRunSchema, 201: DriverVersionSchema, ...problems },
+    },
+  },
+  deleteDriverVersion: {
+    ...v3Routes.deleteDriverVersion,
+    action: 'driver:delete',
+    schema: {
+      summary: 'Delete an uploaded version of a driver',
+      description: 'Refused while it is installed anywhere (`in-use`).',
+      params: versionParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
+      response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
+    },
   },
   showDeployment: {
     ...v3Routes.showDeployment,

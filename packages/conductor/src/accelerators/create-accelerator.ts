@@ -2,7 +2,8 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { firstEpoch } from '@cyborg/model/epoch';
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendAddition, DriverManifest } from '@cyborg/store/schema';
+import type { BackendAddition } from '@cyborg/store/schema';
+import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 
 import { findBackend, type BackendRow } from '../backends/find-backend.ts';

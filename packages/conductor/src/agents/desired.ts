@@ -21,10 +21,18 @@ export interface DesiredBackendView {
   readonly discovery: number;
 }
 
+export interface DesiredPackageView {
+  readonly digest: string;
+  readonly size_bytes: number;
+  readonly signature: string | null;
+}
+
 export interface DesiredInstallationView {
   readonly id: string;
   readonly driver_id: string;
   readonly version: string;
+  /** Null: it comes with the agent. */
+  readonly package: DesiredPackageView | null;
   readonly generation: number;
   readonly wanted: 'present' | 'removed';
   readonly backends: readonly DesiredBackendView[];
@@ -156,6 +164,7 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
     .where('state', '<>', 'removed')
     .orderBy('driver_id')
     .execute();
+  const packages = await listPackages(db, hostId);
   const backends = await db
     .selectFrom('backend')
     .selectAll()
@@ -172,6 +181,7 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
       id: row.id,
       driver_id: row.driver_id,
       version: row.wanted_version,
+      package: packages.get(row.id) ?? null,
       generation: row.generation,
       wanted: isRemoved ? 'removed' : 'present',
       backends: staying.map(toDesiredBackend),
@@ -179,6 +189,16 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
       trace_parent: traces.get(row.id) ?? null,
     };
   });
+}
+
+async function listPackages(db: Db, hostId: string): Promise<Map<string, DesiredPackageView>> {
+  const { rows } = await sql<DesiredPackageView & { readonly id: string }>`
+    select i.id, v.approved_digest as digest, v.size_bytes, v.signature from installation i
+    join driver_version v on v.driver_id = i.driver_id and v.version = i.wanted_version
+    where i.host_id = ${hostId}::uuid and v.approved_digest is not null`.execute(db);
+  return new Map(
+    rows.map(({ id, digest, size_bytes, signature }) => [id, { digest, size_bytes, signature }]),
+  );
 }
 
 /** Taken away on the host; its row stays for what was kept through a forced uninstall. */

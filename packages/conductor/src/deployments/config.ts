@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig, DriverManifest, DriverManifestKind } from '@cyborg/store/schema';
+import type { BackendConfig } from '@cyborg/store/schema';
+import type { DriverManifest, DriverManifestKind } from '@cyborg/store/schema-drivers';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 
 import type { BackendAddition } from '@cyborg/store/schema';

@@ -1,6 +1,7 @@
 /** What a wished backend may collide with: a name that is taken on a host, a function that another backend claims. */
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig, DriverManifest, HostSelector } from '@cyborg/store/schema';
+import type { BackendConfig, HostSelector } from '@cyborg/store/schema';
+import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 
 import type { Tx } from '../deps.ts';

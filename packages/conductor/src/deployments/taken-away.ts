@@ -5,7 +5,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import type { BackendAddition, BackendConfig, DriverManifest } from '@cyborg/store/schema';
+import type { BackendAddition, BackendConfig } from '@cyborg/store/schema';
+import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 
 import type { Tx } from '../deps.ts';

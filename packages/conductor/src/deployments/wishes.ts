@@ -1,12 +1,8 @@
 /** From what the caller wrote to the backends of a deployment: kinds, checked configurations, selectors. */
 import { isAdmin } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import type {
-  BackendConfig,
-  DriverManifest,
-  DriverManifestKind,
-  HostSelector,
-} from '@cyborg/store/schema';
+import type { BackendConfig, HostSelector } from '@cyborg/store/schema';
+import type { DriverManifest, DriverManifestKind } from '@cyborg/store/schema-drivers';
 
 import { bareSelector, withoutServed } from './bare.ts';
 import { checkConfig, checkDelegable, kindOf } from './config.ts';

@@ -1,6 +1,6 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { nearest } from '@cyborg/model/nearest';
-import type { DriverTable, DriverVersionTable } from '@cyborg/store/schema';
+import type { DriverTable, DriverVersionTable } from '@cyborg/store/schema-drivers';
 import type { Selectable } from 'kysely';
 
 import type { Db } from '../deps.ts';

@@ -1,4 +1,5 @@
-import type { DriverManifestKind } from '@cyborg/store/schema';
+import type { SignaturePolicy } from '@cyborg/driver-package/signature';
+import type { DriverManifestKind } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 
 import type { ConductorDeps, Db } from '../deps.ts';
@@ -12,6 +13,8 @@ import {
   type DriverRow,
   type VersionRow,
 } from './find-driver.ts';
+import { toVersionView, type DriverVersionView } from './version-view.ts';
+import { trustOf } from './versions.ts';
 
 export interface DriverView {
   readonly id: string;
@@ -20,13 +23,8 @@ export interface DriverView {
   readonly installed_version: string | null;
   readonly hosts_ready: number;
   readonly hosts_total: number;
-  readonly versions: readonly {
-    readonly version: string;
-    readonly state: 'uploaded' | 'approved';
-    readonly builtin: boolean;
-    readonly digest: string | null;
-    readonly created_at: Date;
-  }[];
+  readonly versions: readonly DriverVersionView[];
+  readonly signature_policy: SignaturePolicy;
   readonly kinds: readonly DriverManifestKind[];
   readonly created_at: Date;
 }
@@ -45,7 +43,11 @@ interface Installed {
   readonly total: number;
 }
 
-export function makeDriverHandlers({ db }: Pick<ConductorDeps, 'db'>): DriverHandlers {
+export function makeDriverHandlers(
+  deps: Pick<ConductorDeps, 'db' | 'driverTrust'>,
+): DriverHandlers {
+  const { db } = deps;
+  const { policy } = trustOf(deps);
   return {
     async listDrivers(caller, { query }) {
       const [after] = fromMarker(query.marker, 1) ?? [];
@@ -61,6 +63,7 @@ export function makeDriverHandlers({ db }: Pick<ConductorDeps, 'db'>): DriverHan
           toDriverView(driver, {
             versions: versions.filter((row) => row.driver_id === driver.id),
             installed: installed.find((row) => row.driver_id === driver.id),
+            policy,
           }),
       });
     },
@@ -68,7 +71,7 @@ export function makeDriverHandlers({ db }: Pick<ConductorDeps, 'db'>): DriverHan
     async showDriver(caller, { params }) {
       const { driver, versions } = await findDriver(db, params.driver_id);
       const [installed] = await readInstalled(db, scopeOf(caller), [driver.id]);
-      return toDriverView(driver, { versions, installed });
+      return toDriverView(driver, { versions, installed, policy });
     },
   };
 }
@@ -93,7 +96,11 @@ async function readInstalled(
 
 function toDriverView(
   driver: DriverRow,
-  known: { readonly versions: readonly VersionRow[]; readonly installed: Installed | undefined },
+  known: {
+    readonly versions: readonly VersionRow[];
+    readonly installed: Installed | undefined;
+    readonly policy: SignaturePolicy;
+  },
 ): DriverView {
   const { versions, installed } = known;
   const newest = newestApproved(versions);
@@ -104,13 +111,8 @@ function toDriverView(
     installed_version: installed?.version ?? null,
     hosts_ready: installed?.ready ?? 0,
     hosts_total: installed?.total ?? 0,
-    versions: versions.map(({ version, state, is_builtin, digest, created_at }) => ({
-      version,
-      state,
-      builtin: is_builtin,
-      digest,
-      created_at,
-    })),
+    versions: versions.map(toVersionView),
+    signature_policy: known.policy,
     kinds: (newest ?? versions[0])?.manifest.kinds ?? [],
     created_at: driver.created_at,
   };

@@ -1,6 +1,6 @@
 /** Drivers that come with the release: in the catalogue from the first start, and approved. */
 import { toJson } from '@cyborg/store/json';
-import type { DriverManifest } from '@cyborg/store/schema';
+import type { DriverManifest } from '@cyborg/store/schema-drivers';
 
 import type { ConductorDeps } from '../deps.ts';
 import { recordEvents } from '../record-event.ts';

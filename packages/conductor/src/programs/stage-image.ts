@@ -13,10 +13,8 @@ import {
 } from '@cyborg/store/staged-images';
 
 import type { Db } from '../deps.ts';
+import { inPieces } from '../in-pieces.ts';
 import type { ConductorLimits } from '../limits.ts';
-
-/** A statement carries one. */
-const pieceBytes = 1024 * 1024;
 
 export class StagingRefused extends Error {
   override readonly name = 'StagingRefused';
@@ -95,20 +93,4 @@ async function makeRoom({
       `Images on their way to hosts take more than ${room} bytes already: try again when some are written.`,
     );
   }
-}
-
-async function* inPieces(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let waiting: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of bytes) {
-    waiting.push(chunk);
-    size += chunk.length;
-    if (size < pieceBytes) continue;
-    const all = Buffer.concat(waiting);
-    let at = 0;
-    for (; all.length - at >= pieceBytes; at += pieceBytes) yield all.subarray(at, at + pieceBytes);
-    waiting = [all.subarray(at)];
-    size = all.length - at;
-  }
-  if (size > 0) yield Buffer.concat(waiting);
 }

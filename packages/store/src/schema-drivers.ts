@@ -1,0 +1,70 @@
+/** The tables of the catalogue of drivers (migrations/driver-tables.ts). */
+import type { Generated } from 'kysely';
+
+import type { BigInteger, Instant, Json } from './schema-columns.ts';
+
+export interface DriverTable {
+  id: string;
+  title: string;
+  created_at: Instant;
+}
+
+export interface DriverManifestKind {
+  readonly kind: string;
+  readonly title: string;
+  readonly config_schema: Readonly<Record<string, unknown>>;
+  readonly delegable: readonly string[];
+}
+
+export interface DriverManifest {
+  readonly kinds: readonly DriverManifestKind[];
+  /** Backends of a bare `install-driver`. */
+  readonly default_backends: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly config: Readonly<Record<string, unknown>>;
+  }[];
+  /** Of uploaded ones. */
+  readonly protocol?: { readonly min: number; readonly max: number };
+  readonly entry?: string;
+  readonly runtime?: string;
+  readonly permissions?: { readonly network?: boolean };
+  readonly definitions?: readonly string[];
+}
+
+export interface DriverVersionTable {
+  driver_id: string;
+  version: string;
+  state: 'uploaded' | 'approved';
+  is_builtin: boolean;
+  /** `sha512-…` of the tarball; null for a built-in one. */
+  digest: string | null;
+  /** ed25519, base64. */
+  signature: string | null;
+  /** Fingerprint of the key that was trusted when it was uploaded or approved. */
+  signed_by: string | null;
+  size_bytes: BigInteger | null;
+  package_id: string | null;
+  manifest: Json<DriverManifest>;
+  uploaded_by: string | null;
+  approved_by: string | null;
+  approved_at: Instant | null;
+  /** What was approved; agents are given nothing else. */
+  approved_digest: string | null;
+  created_at: Instant;
+}
+
+export interface DriverPackageTable {
+  id: string;
+  /** null while it is still coming. */
+  digest: string | null;
+  size_bytes: Generated<BigInteger>;
+  pieces: Generated<number>;
+  created_at: Instant;
+}
+
+export interface DriverPackagePieceTable {
+  package_id: string;
+  number: number;
+  data: Buffer;
+}
