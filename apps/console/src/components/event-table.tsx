@@ -1,0 +1,53 @@
+import type { ReactElement } from 'react';
+import { Link } from 'react-router';
+
+import type { LedgerEvent } from '../live/event-stream.ts';
+import { Ago } from './instant.tsx';
+import { placeOf } from './links.tsx';
+import { ListTable, type Column } from './list-table.tsx';
+
+const columns: readonly Column<LedgerEvent>[] = [
+  { title: 'Number', cell: ({ number }) => number },
+  { title: 'When', cell: ({ at }) => <Ago at={at} /> },
+  { title: 'What', cell: ({ kind }) => <span className="console-mono">{kind}</span> },
+  { title: 'Subject', cell: (event) => <Subject event={event} /> },
+  { title: 'Host', cell: ({ host }) => host ?? '' },
+  { title: 'By', cell: ({ user_id: user }) => user ?? '' },
+  { title: 'More', cell: ({ data }) => <More data={data} /> },
+];
+
+export function EventTable({ events }: { events: readonly LedgerEvent[] }): ReactElement {
+  return (
+    <ListTable
+      label="Events"
+      items={events}
+      columns={columns}
+      keyOf={({ number }) => String(number)}
+    />
+  );
+}
+
+function Subject({ event }: { event: LedgerEvent }): ReactElement {
+  const { subject_kind: kind, subject_id: id, host, data } = event;
+  const place = placeOf(kind, id, host);
+  const name = typeof data['name'] === 'string' ? data['name'] : id;
+  return (
+    <>
+      {kind} {place === undefined ? name : <Link to={place}>{name}</Link>}
+    </>
+  );
+}
+
+const charsMax = 160;
+
+function More({ data }: { data: LedgerEvent['data'] }): ReactElement {
+  const text = Object.entries(data)
+    .filter(([name, value]) => name !== 'name' && value !== null && value !== '')
+    .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(', ');
+  return (
+    <small className="console-mono" title={text}>
+      {text.length > charsMax ? `${text.slice(0, charsMax)}…` : text}
+    </small>
+  );
+}

@@ -1,0 +1,13 @@
+const titles: Readonly<Record<string, string>> = {
+  'install-driver': 'Install driver',
+  'update-driver': 'Update driver',
+  'uninstall-driver': 'Uninstall driver',
+  'discover-services': 'Discover',
+  'attach-instance': 'Attach',
+  'detach-instance': 'Detach',
+  'clean-accelerator': 'Clean',
+};
+
+export function operationTitle(kind: string): string {
+  return titles[kind] ?? kind;
+}

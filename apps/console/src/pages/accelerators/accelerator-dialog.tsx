@@ -1,0 +1,133 @@
+/** What can be done with an accelerator, each with the server's own preview. */
+import { FormGroup, TextArea, TextInput } from '@patternfly/react-core';
+import { useState, type ReactElement } from 'react';
+
+import { ActDialog } from '../../components/act-dialog.tsx';
+import { useToasts } from '../../components/toasts.tsx';
+import type { Accelerator } from './accelerators-page.tsx';
+import { AttachDialog } from './attach-dialog.tsx';
+import { EditDialog } from './edit-dialog.tsx';
+
+export type DialogKind = 'approve' | 'withhold' | 'edit' | 'attach' | 'detach';
+
+export interface DialogProps {
+  readonly accelerator: Accelerator;
+  readonly etag: string | undefined;
+  readonly close: () => void;
+}
+
+const dialogs: Readonly<Record<DialogKind, (props: DialogProps) => ReactElement>> = {
+  approve: ApproveDialog,
+  withhold: WithholdDialog,
+  edit: EditDialog,
+  attach: AttachDialog,
+  detach: DetachDialog,
+};
+
+export function AcceleratorDialog({
+  kind,
+  ...props
+}: DialogProps & { kind: DialogKind }): ReactElement {
+  const Dialog = dialogs[kind];
+  return <Dialog {...props} />;
+}
+
+function ApproveDialog({ accelerator, etag, close }: DialogProps): ReactElement {
+  const { say } = useToasts();
+  const [reason, setReason] = useState('');
+  const [resetless, setResetless] = useState('');
+  const needsReason = accelerator.state === 'cleaning_failed';
+  const isComplete = !needsReason || reason !== '';
+  const body = {
+    state: 'available' as const,
+    ...(reason === '' ? {} : { reason }),
+    ...(resetless === '' ? {} : { resetless_reason: resetless }),
+  };
+  return (
+    <ActDialog
+      name="updateAccelerator"
+      title={`Approve ${accelerator.name}`}
+      verb="Approve"
+      args={isComplete ? { params: { id: accelerator.id }, body } : undefined}
+      ifMatch={etag}
+      close={close}
+      onDone={({ state }) => say(`${accelerator.name} is ${state} now.`)}
+    >
+      <FormGroup
+        label={needsReason ? 'Why it is clean after all' : 'Why (optional)'}
+        isRequired={needsReason}
+        fieldId="approve-reason"
+      >
+        <TextInput
+          id="approve-reason"
+          value={reason}
+          onChange={(_event, value) => setReason(value)}
+        />
+      </FormGroup>
+      <FormGroup
+        label="Why it may be given out though it has no reset (only where it has none)"
+        fieldId="approve-resetless"
+      >
+        <TextInput
+          id="approve-resetless"
+          value={resetless}
+          onChange={(_event, value) => setResetless(value)}
+        />
+      </FormGroup>
+    </ActDialog>
+  );
+}
+
+function WithholdDialog({ accelerator, etag, close }: DialogProps): ReactElement {
+  const { say } = useToasts();
+  const [reason, setReason] = useState('');
+  const body = { state: 'withheld' as const, reason };
+  return (
+    <ActDialog
+      name="updateAccelerator"
+      title={`Withhold ${accelerator.name}`}
+      verb="Withhold"
+      args={reason === '' ? undefined : { params: { id: accelerator.id }, body }}
+      ifMatch={etag}
+      close={close}
+      onDone={({ state }) =>
+        say(
+          state === 'withheld'
+            ? `${accelerator.name} is withheld now.`
+            : `${accelerator.name} will be withheld when it comes back.`,
+        )
+      }
+    >
+      <FormGroup label="Why" isRequired fieldId="withhold-reason">
+        <TextArea
+          id="withhold-reason"
+          value={reason}
+          onChange={(_event, value) => setReason(value)}
+          autoResize
+        />
+      </FormGroup>
+    </ActDialog>
+  );
+}
+
+function DetachDialog({ accelerator, close }: DialogProps): ReactElement {
+  const { follow } = useToasts();
+  const instance = accelerator.instance_id;
+  const args =
+    instance === null
+      ? undefined
+      : { params: { instance_id: instance }, query: { accelerator: accelerator.id } };
+  return (
+    <ActDialog
+      name="deleteAttachments"
+      title={`Detach ${accelerator.name}`}
+      verb="Detach"
+      isDangerous
+      args={args}
+      close={close}
+      onDone={({ id }) => follow(id)}
+    >
+      <p>The instance {instance} loses it; it is cleaned, and available again when it is clean.</p>
+    </ActDialog>
+  );
+}
