@@ -14,6 +14,8 @@ export const defaultLimits = {
   /** * An attach or detach that its host has not finished fails after this. */
   attachDeadlineSeconds: 300,
   detachDeadlineSeconds: 900,
+  /** A cleaning that a host which is up has not ended after this has failed; its agent gives up earlier. */
+  cleanDeadlineSeconds: 1800,
   /** * Operations of drivers and discoveries that a down host keeps waiting fail after this. */
   waitForHostSeconds: 3600,
   /** * A free device that has been absent this long is removed; 0 = never by itself. */

@@ -56,6 +56,7 @@ export type EditableColumns = Pick<
   | 'resetless_reason'
   | 'state'
   | 'reason'
+  | 'epoch'
 >;
 
 /** Writes what an operator or tenant may edit. The row is locked by the caller. */

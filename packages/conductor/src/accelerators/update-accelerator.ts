@@ -1,6 +1,7 @@
 /** accelerator-update: name, label, offer, withhold, reserve; each by role. */
 import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
 import { isAdmin, type Caller } from '@cyborg/model/caller';
+import { nextEpoch } from '@cyborg/model/epoch';
 import { ServiceError } from '@cyborg/model/errors';
 import { nextState } from '@cyborg/model/lifecycle';
 import {
@@ -12,7 +13,7 @@ import {
 import { lockAccelerators } from '@cyborg/store/holdings';
 import type { TenantWords } from '@cyborg/store/schema';
 
-import type { ConductorDeps, Db } from '../deps.ts';
+import type { ConductorDeps, Db, Ledger } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import type { DryRunQuery, Input } from '../handler.ts';
@@ -55,7 +56,7 @@ export async function updateAccelerator(
   const { id } = input.params;
   if (input.query.dry_run === true) {
     return dryRun(deps, async ({ tx }) => {
-      const { row, next } = await plan(tx, caller, { input, isLocked: false });
+      const { row, next } = await plan(tx, caller, { input, ledger: deps.ledger, isLocked: false });
       return changedFields(row, next).map((field) => ({
         subject_kind: 'accelerator',
         subject_id: id,
@@ -64,7 +65,8 @@ export async function updateAccelerator(
     });
   }
   return act(deps, async (current) => {
-    const { row, next } = await plan(current.tx, caller, { input, isLocked: true });
+    const { ledger } = deps;
+    const { row, next } = await plan(current.tx, caller, { input, ledger, isLocked: true });
     const changed = changedFields(row, next);
     if (changed.length === 0) return toAcceleratorView(row, scopeOf(caller));
     const updatedAt = changedAt(row, current.now);
@@ -77,11 +79,24 @@ export async function updateAccelerator(
         hostId: row.host_id,
         projectId: row.project_id,
         userId: caller.userId,
-        data: { state: next.state, reason: next.reason, changed },
+        data: { state: next.state, reason: next.reason, changed, ...saidBy(next, changed) },
       },
     ]);
+    if (next.state === 'cleaning') current.wakeUps.add(`host:${row.host_id}`);
     return toAcceleratorView({ ...row, ...next, updated_at: updatedAt }, scopeOf(caller));
   });
+}
+
+/** Why an operator decided so: what a person who reads the history asks first. */
+function saidBy(
+  next: EditableColumns,
+  changed: readonly string[],
+): Partial<Pick<EditableColumns, 'operator_reason' | 'resetless_reason'>> {
+  const { operator_reason, resetless_reason } = next;
+  return {
+    ...(changed.includes('operator_reason') && { operator_reason }),
+    ...(changed.includes('resetless_reason') && { resetless_reason }),
+  };
 }
 
 interface EditPlan {
@@ -92,7 +107,15 @@ interface EditPlan {
 async function plan(
   tx: Db,
   caller: Caller,
-  { input, isLocked }: { readonly input: UpdateAcceleratorInput; readonly isLocked: boolean },
+  {
+    input,
+    ledger,
+    isLocked,
+  }: {
+    readonly input: UpdateAcceleratorInput;
+    readonly ledger: Ledger;
+    readonly isLocked: boolean;
+  },
 ): Promise<EditPlan> {
   const { id } = input.params;
   await lockAccelerators(tx, { ids: [id], withoutLock: !isLocked });
@@ -102,7 +125,10 @@ async function plan(
   checkMayEdit(caller, row, input.body);
   return {
     row,
-    next: { ...edited(row, input.body), before_tenant: beforeTenant(row, caller, input.body) },
+    next: {
+      ...edited(row, input.body, ledger),
+      before_tenant: beforeTenant(row, caller, input.body),
+    },
   };
 }
 
@@ -145,6 +171,7 @@ function beforeTenant(
 function edited(
   row: ListedAcceleratorRow,
   edit: AcceleratorEdit,
+  ledger: Ledger,
 ): Omit<EditableColumns, 'before_tenant'> {
   const { reason: _reason, state: _state, ...plain } = edit;
   const next: Omit<EditableColumns, 'before_tenant'> = {
@@ -158,15 +185,28 @@ function edited(
     operator_reason: row.operator_reason,
     state: row.state,
     reason: row.reason,
+    epoch: row.epoch,
   };
   if (edit.state === undefined) {
-    if (edit.reason === undefined) return next;
+    if (edit.reason === undefined) return { ...next, ...cleanedAgain(row, edit, ledger) };
     throw new ServiceError(
       'invalid-input',
       'reason: it says why the state changes; give state too.',
     );
   }
   return { ...next, ...offered(row, { state: edit.state, reason: edit.reason ?? null }) };
+}
+
+/** What could not be cleaned for want of a reset can be now. */
+function cleanedAgain(
+  row: ListedAcceleratorRow,
+  { resetless_reason: accepted }: AcceleratorEdit,
+  { incarnation }: Ledger,
+): Partial<Pick<EditableColumns, 'state' | 'reason' | 'epoch'>> {
+  const isNews = typeof accepted === 'string' && accepted !== row.resetless_reason;
+  if (!isNews || row.state !== 'cleaning_failed' || row.presence !== 'present') return {};
+  const state = nextState(acceleratorLifecycle, row.state, 'retry-cleaning');
+  return { state, reason: null, epoch: nextEpoch(row.epoch, incarnation) };
 }
 
 /** What is held, or being cleaned, keeps its state: the choice counts when it comes back. */

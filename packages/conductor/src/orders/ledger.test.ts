@@ -7,6 +7,8 @@ import fc from 'fast-check';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
+import { makeAcceleratorHandlers } from '../accelerators/handlers.ts';
+import type { AcceleratorEdit } from '../accelerators/update-accelerator.ts';
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
 import { makeOperationHandlers } from '../operations/handlers.ts';
@@ -215,6 +217,50 @@ describe('an outcome', () => {
       code: 'no-accelerator-left',
       message: expect.stringContaining('cleaning failed: reset timed out'),
     });
+  });
+
+  it('keeps what was done to clean it, with the reason why it needs no reset', async ({
+    expect,
+  }) => {
+    const { database, db, deps, host, accelerators, attach, detach } = await setUp({ count: 1 });
+    await using _ = database;
+    const { updateAccelerator } = makeAcceleratorHandlers(deps);
+    const update = (body: AcceleratorEdit) =>
+      updateAccelerator(admin, { params: { id: accelerators[0]!.id }, query: {}, body });
+    await attach();
+    await obey(deps, host);
+    await detach();
+    const message = 'no reset method';
+    await obey(deps, host, (order) =>
+      outcomeOf(order, order.kind === 'clean' ? { outcome: 'clean_failed', message } : {}),
+    );
+    const [before] = await db.selectFrom('accelerator').selectAll().execute();
+    await update({ resetless_reason: 'it has no state' });
+    const [clean] = await ordersOf(deps, host);
+    expect(clean).toMatchObject({ kind: 'clean', resetless_reason: 'it has no state' });
+    expect(clean!.epoch).toBeGreaterThan(before!.epoch);
+    await report(deps, host, [outcomeOf(clean!, { evidence: ['answers as 1234:11e8'] })]);
+    await update({ resetless_reason: 'it has no memory' });
+    const events = await db
+      .selectFrom('event')
+      .select(['kind', 'user_id', 'data'])
+      .where('subject_id', '=', accelerators[0]!.id)
+      .orderBy('id', 'desc')
+      .limit(4)
+      .execute();
+    expect(events.toReversed()).toMatchObject([
+      {
+        kind: 'accelerator.cleaning',
+        user_id: admin.userId,
+        data: { resetless_reason: 'it has no state' },
+      },
+      {
+        kind: 'accelerator.cleaned',
+        data: { evidence: ['answers as 1234:11e8'], resetless_reason: 'it has no state' },
+      },
+      { kind: 'accelerator.available' },
+      { kind: 'accelerator.updated', data: { resetless_reason: 'it has no memory' } },
+    ]);
   });
 
   it('that it is still held or retried is told once for each reason', async ({ expect }) => {

@@ -150,11 +150,25 @@ function applyCleaning(draft: Draft, outcome: Outcome, accelerator: AcceleratorR
   const result = { acceleratorId: accelerator.id, outcome: 'succeeded' } as const;
   if (outcome.outcome === 'cleaned') {
     noteResult(draft, accelerator.operation_id, { ...result, message: null });
+    tellCleaned(draft, outcome, accelerator);
     putBack(draft, accelerator, 'cleaned');
   } else if (outcome.outcome === 'clean_failed') {
     const reason = outcome.message ?? 'The host gave no reason.';
     failCleaning(draft, accelerator, { reason, evidence: outcome.evidence });
   } else noteHeld(draft, outcome, accelerator);
+}
+
+/** What was done to it, for whoever asks later: it is kept with the event. */
+function tellCleaned(draft: Draft, { evidence }: Outcome, accelerator: AcceleratorRow): void {
+  const { id, host_id: hostId, epoch, resetless_reason: resetless } = accelerator;
+  const accepted = resetless === null ? {} : { resetless_reason: resetless };
+  tell(draft, {
+    kind: 'accelerator.cleaned',
+    subjectKind: 'accelerator',
+    subjectId: id,
+    hostId,
+    data: { epoch, evidence, ...accepted },
+  });
 }
 
 /** The detach has succeeded all the same; what is not clean stays out, visibly. */

@@ -3,6 +3,7 @@ import type { ConductorDeps } from '../deps.ts';
 import type { Reconciler } from '../reconciler.ts';
 import { dispatchAttachments } from './dispatch-attachments.ts';
 import { endOverdueOperations } from './end-overdue-operations.ts';
+import { failOverdueCleaning } from './fail-overdue-cleaning.ts';
 import { forgetIdempotencyKeys } from './forget-idempotency-keys.ts';
 import { numberEvents } from './number-events.ts';
 import { releaseVanished } from './release-vanished.ts';
@@ -14,6 +15,7 @@ export function attachmentReconcilers(deps: ConductorDeps): Reconciler[] {
     dispatchAttachments(deps),
     waitForHosts(deps),
     endOverdueOperations(deps),
+    failOverdueCleaning(deps),
     releaseVanished(deps),
     forgetIdempotencyKeys(deps),
   ];

@@ -10,6 +10,7 @@ import { readOperation, waitForOperation } from '../operations/read-operations.t
 import { dispatch, obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { makeTestDeps } from '../test-deps.ts';
 import { endOverdueOperations } from './end-overdue-operations.ts';
+import { failOverdueCleaning } from './fail-overdue-cleaning.ts';
 import { releaseVanished } from './release-vanished.ts';
 import { waitForHosts } from './wait-for-hosts.ts';
 
@@ -52,6 +53,40 @@ async function setUp({ count = 3, guests = 1 } = {}) {
     );
   return { database, db, clock, deps, host, backend, instances, attach, detach, show, states };
 }
+
+describe('fail-overdue-cleaning', () => {
+  it('keeps out what a host that is up does not clean, and waits for one that is down or held', async ({
+    expect,
+  }) => {
+    const { database, db, clock, deps, host, attach, detach, states } = await setUp({ count: 2 });
+    await using _ = database;
+    await db.updateTable('host').set({ agent_since: clock.now() }).execute();
+    await attach(undefined, { count: 2 });
+    await obey(deps, host);
+    await detach();
+    const detaches = await ordersOf(deps, host);
+    await report(
+      deps,
+      host,
+      detaches.map((order) => outcomeOf(order)),
+    );
+    const [held] = await ordersOf(deps, host);
+    await report(deps, host, [outcomeOf(held!, { outcome: 'held', message: 'pid 42' })]);
+    const reconciler = failOverdueCleaning(deps);
+    await clock.advance((deps.limits.cleanDeadlineSeconds - 1) * secondMs);
+    expect((await reconciler.pass(signal)).found).toBe(0);
+    await db.updateTable('host').set({ lease_expires_at: clock.now() }).execute();
+    await clock.advance(2 * secondMs);
+    expect((await reconciler.pass(signal)).found).toBe(0);
+    await db
+      .updateTable('host')
+      .set({ lease_expires_at: new Date(clock.now().getTime() + secondMs) })
+      .execute();
+    expect((await reconciler.pass(signal)).found).toBe(1);
+    expect((await states()).toSorted()).toEqual(['cleaning', 'cleaning_failed']);
+    expect((await reconciler.pass(signal)).found).toBe(0);
+  });
+});
 
 describe('end-overdue-operations', () => {
   it('takes back all of an attach that its host did not finish in time', async ({ expect }) => {
