@@ -52,6 +52,12 @@ export async function checkVfio(file: string | null): Promise<void> {
   );
 }
 
+/** The function of the host that the hardware is or is on; undefined for what is not the host's hardware. */
+export function addressOf(plan: AttachPlan): string | undefined {
+  if (plan.kind === 'pci') return plan.address;
+  return plan.kind === 'mdev' ? plan.parent : undefined;
+}
+
 /** What the plan hands over, for sentences. */
 export function nameOfPlan(plan: VfioPlan): string {
   return plan.kind === 'pci' ? plan.address : `mediated device ${plan.uuid}`;
@@ -97,7 +103,7 @@ const causes: readonly Cause[] = [
       `${name} has no IOMMU group: switch the IOMMU on in the firmware and by intel_iommu=on or amd_iommu=on`,
   },
   {
-    pattern: /no such host device|no such (?:file|device).*mdev/i,
+    pattern: /no such host device|mediated device '[^']*' not found/,
     passes: false,
     say: (name) => `${name} is not on this host any more`,
   },
@@ -109,7 +115,7 @@ const causes: readonly Cause[] = [
       '(prlimit --memlock=unlimited, LimitMEMLOCK=infinity in its unit)',
   },
   {
-    pattern: /device is already attached/,
+    pattern: /device is already (?:attached|in the domain configuration)/,
     passes: false,
     say: (name) => `The machine has ${name} already, by another device: detach that one`,
   },
@@ -122,6 +128,11 @@ const causes: readonly Cause[] = [
     pattern: /must be manually detached from the host/,
     passes: false,
     say: (name) => `${name} is not bound to vfio-pci: its driver must prepare it first`,
+  },
+  {
+    pattern: /double use of PCI Address/i,
+    passes: true,
+    say: (name) => `Something else took the port that was chosen for ${name}`,
   },
   {
     pattern: /No more available PCI slots|no slot\/function available/i,

@@ -6,6 +6,8 @@ import { deviceNamePrefix } from '../device-name.ts';
 import { checkEntropySource } from '../entropy-sources.ts';
 import { HypervisorError } from '../hypervisor.ts';
 import { parseCpuList } from '../numa.ts';
+import { freePortsIn, type FreePort } from './ports.ts';
+import { child, listOf, textOf, valuesOf } from './xml.ts';
 import { checkVfioPlan, isVfioPlan, type VfioPlan } from '../vfio.ts';
 
 const parser = new XMLParser({
@@ -31,6 +33,8 @@ export interface DomainDescription {
   readonly functions: readonly string[];
   /** Whether its machine has a place for devices that come while it runs; they may all be in use. */
   readonly hasHotplug: boolean;
+  /** Buses on which a device that comes while it runs finds a place of its own. */
+  readonly freePorts: readonly FreePort[];
   /** The host's NUMA nodes that its memory is tied to. */
   readonly memoryNodes: readonly number[];
   /** The host's CPUs that its virtual ones are tied to; empty when one of them may run anywhere. */
@@ -52,6 +56,7 @@ export function readDomain(xml: string): DomainDescription | undefined {
     ),
     functions: functionsIn(child(domain, 'devices')),
     hasHotplug: listOf(child(domain, 'devices'), 'controller').some(takesHotplug),
+    freePorts: freePortsIn(domain),
     memoryNodes: memoryNodesIn(child(domain, 'numatune')),
     cpus: cpusIn(domain),
   };
@@ -95,11 +100,16 @@ function functionsIn(devices: unknown): string[] {
   });
 }
 
-/** @throws HypervisorError `unsupported-plan` */
-export function deviceXml(plan: AttachPlan, deviceName: string): string {
+/**
+ * @param bus where hardware of the host goes; null: libvirt chooses, and never a PCIe port for what is not PCIe
+ * @throws HypervisorError `unsupported-plan`
+ */
+export function deviceXml(plan: AttachPlan, deviceName: string, bus: number | null): string {
   if (isVfioPlan(plan)) {
     checkVfioPlan(plan);
-    return builder.build({ hostdev: { ...hostdevOf(plan), alias: { '@name': deviceName } } });
+    return builder.build({
+      hostdev: { ...hostdevOf(plan), alias: { '@name': deviceName }, ...placeOf(bus) },
+    });
   }
   if (plan.kind !== 'virtio-rng') {
     throw new HypervisorError('unsupported-plan', `The libvirt adapter cannot plug ${plan.kind}.`);
@@ -131,6 +141,12 @@ function hostdevOf(plan: VfioPlan): Record<string, unknown> {
   return { '@mode': 'subsystem', '@type': 'pci', '@managed': 'no', source: { address } };
 }
 
+function placeOf(bus: number | null): Record<string, unknown> {
+  if (bus === null) return {};
+  const address = { '@domain': '0x0000', '@bus': `0x${bus.toString(16)}`, '@slot': '0x00' };
+  return { address: { '@type': 'pci', ...address, '@function': '0x0' } };
+}
+
 function rateOf(bytes: number, periodMs: number | undefined): Record<string, string> {
   const period = periodMs === undefined ? {} : { '@period': String(periodMs) };
   return { '@bytes': String(bytes), ...period };
@@ -140,28 +156,4 @@ function aliasesIn(devices: unknown): string[] {
   return valuesOf(devices)
     .flatMap((found) => (Array.isArray(found) ? found : [found]))
     .flatMap((device) => textOf(child(child(device, 'alias'), '@name')) ?? []);
-}
-
-function valuesOf(node: unknown): unknown[] {
-  return typeof node === 'object' && node !== null ? Object.values(node) : [];
-}
-
-/** An element or attribute; of several elements of one name, the first. */
-function child(node: unknown, key: string): unknown {
-  const one: unknown = Array.isArray(node) ? node[0] : node;
-  if (typeof one !== 'object' || one === null) return undefined;
-  return Object.getOwnPropertyDescriptor(one, key)?.value;
-}
-
-/** All elements of one name. */
-function listOf(node: unknown, key: string): unknown[] {
-  const found = child(node, key);
-  if (found === undefined) return [];
-  return Array.isArray(found) ? found : [found];
-}
-
-/** Text of an element with or without attributes, or of an attribute. */
-function textOf(node: unknown): string | undefined {
-  const text = typeof node === 'string' ? node : child(node, '#text');
-  return typeof text === 'string' && text !== '' ? text : undefined;
 }

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { PlanKind } from '@cyborg/driver-sdk/protocol';
+import type { AttachPlan, PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 
@@ -16,6 +16,7 @@ import {
 } from '../hypervisor.ts';
 import { HostNuma } from '../numa.ts';
 import {
+  addressOf,
   checkVfio,
   isVfioPlan,
   vfioFailure,
@@ -25,6 +26,7 @@ import {
 } from '../vfio.ts';
 import { processLooker, type QemuProcesses } from '../processes.ts';
 import { deviceXml, readDomain } from './domain-xml.ts';
+import { choosePort, type FreePort } from './ports.ts';
 import { lookAtDomains, virtualPlugs } from './look.ts';
 import { Virsh } from './virsh.ts';
 import { watchLibvirt } from './watch.ts';
@@ -66,6 +68,7 @@ interface Places {
   readonly isRunning: boolean;
   readonly live: boolean;
   readonly config: boolean;
+  readonly freePorts: { readonly live: readonly FreePort[]; readonly config: readonly FreePort[] };
 }
 
 class LibvirtHypervisor implements Hypervisor {
@@ -108,10 +111,11 @@ class LibvirtHypervisor implements Hypervisor {
 
   async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
     checkNames(instanceId, deviceName);
-    const xml = deviceXml(plan, deviceName);
+    deviceXml(plan, deviceName, null); // refuse what we cannot do before looking for the instance
     if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
     const places = await this.#placesOf(instanceId, deviceName, signal);
     const wanted = await this.#placesToFill(instanceId, places, signal);
+    const xml = deviceXml(plan, deviceName, await this.#choosePort(plan, places));
     try {
       if (wanted.length > 0) await this.#attach(instanceId, { xml, flags: wanted }, signal);
     } catch (error) {
@@ -151,6 +155,12 @@ class LibvirtHypervisor implements Hypervisor {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Each child ends by itself; nothing is kept open.
+  }
+
+  async #choosePort(plan: AttachPlan, { freePorts }: Places): Promise<number | null> {
+    const address = addressOf(plan);
+    const near = address === undefined ? undefined : await this.#numa.nodeOfFunction(address);
+    return choosePort(freePorts.live, freePorts.config, near);
   }
 
   async #placesToFill(id: string, places: Places, signal: AbortSignal): Promise<string[]> {
@@ -195,10 +205,15 @@ class LibvirtHypervisor implements Hypervisor {
   /** @throws HypervisorError `instance-gone` */
   async #placesOf(id: string, deviceName: string, signal: AbortSignal): Promise<Places> {
     const state = (await this.#virsh.run(['--quiet', 'domstate', id], signal)).trim();
-    const live = await this.#has(['dumpxml', id], deviceName, signal);
     const isRunning = state !== 'shut off' && state !== 'crashed';
-    const config = await this.#has(['dumpxml', id, '--inactive'], deviceName, signal);
-    return { isRunning, live: isRunning && live, config };
+    const live = readDomain(await this.#virsh.run(['dumpxml', id], signal));
+    const config = readDomain(await this.#virsh.run(['dumpxml', id, '--inactive'], signal));
+    return {
+      isRunning,
+      live: isRunning && (live?.deviceNames.includes(deviceName) ?? false),
+      config: config?.deviceNames.includes(deviceName) ?? false,
+      freePorts: { live: live?.freePorts ?? [], config: config?.freePorts ?? [] },
+    };
   }
 
   /** @throws HypervisorError `unavailable` for a machine that runs though libvirt does not know it. */
@@ -216,11 +231,6 @@ class LibvirtHypervisor implements Hypervisor {
     if (processes !== null && !processes.uuids.includes(id)) return 'gone';
     const message = `libvirt does not know instance ${id}, whose machine may run: is it starting?`;
     throw new HypervisorError('unavailable', message);
-  }
-
-  async #has(command: readonly string[], name: string, signal: AbortSignal): Promise<boolean> {
-    const xml = await this.#virsh.run(command, signal);
-    return readDomain(xml)?.deviceNames.includes(name) ?? false;
   }
 }
 

@@ -2,6 +2,7 @@
 import type { AttachPlan, PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import { toNodes, type HostNuma } from '../numa.ts';
+import { addressOf } from '../vfio.ts';
 import type { QemuProcesses } from '../processes.ts';
 import { ask, CpusSchema, MemoryBackendsSchema } from './answers.ts';
 import { plugsOf } from './machine.ts';
@@ -105,11 +106,6 @@ export class GuestFacts {
   async #pidOf(uuid: string, socket: string | null): Promise<number | undefined> {
     return (await this.#options.lookAtProcesses())?.pidOf({ uuid, socket });
   }
-}
-
-function addressOf(plan: AttachPlan): string | undefined {
-  if (plan.kind === 'pci') return plan.address;
-  return plan.kind === 'mdev' ? plan.parent : undefined;
 }
 
 /** (`default`: the kernel decides page by page, and finding out where they are costs too much.) */
