@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { ConductorDeps } from '@cyborg/conductor/deps';
+import type { DriverTrust } from '@cyborg/driver-package/signature';
 import { makeTestDeps } from '@cyborg/conductor/test-deps';
 import type { Role } from '@cyborg/model/caller';
 import { makeV2Policy } from '@cyborg/model/v2/policy';
@@ -73,13 +74,14 @@ export async function writeTestUsers(path: string): Promise<void> {
 export async function openTestApp(
   database: DisposableDatabase,
   others: Partial<HttpDeps> = {},
+  driverTrust: DriverTrust = { policy: 'warn', keys: [] },
 ): Promise<TestApp> {
   const folder = mkdtempSync(join(tmpdir(), 'cyborg-server-'));
   const usersFile = join(folder, 'users.yaml');
   await writeTestUsers(usersFile);
   const deps: ConductorDeps = {
     ...makeTestDeps({ db: database.db, clock: systemClock }),
-    driverTrust: { policy: 'warn', keys: [] },
+    driverTrust,
   };
   const composed = composeConductor(deps);
   const surroundings = { clock: systemClock, rng: systemRng, log: silentLog };

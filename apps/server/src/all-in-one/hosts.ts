@@ -57,8 +57,8 @@ function toHostName(machineName: string): string {
 export interface Server {
   readonly url: string;
   readonly caFile: string | undefined;
-  /** Options of an agent: where its traces go. */
-  readonly traces: (host: string) => readonly string[];
+  /** Of every agent: where its traces go, whose drivers it trusts. */
+  readonly agentOptions: (host: string) => readonly string[];
   readonly deps: ConductorDeps;
   readonly v3: Pick<V3Handlers, 'createJoinToken' | 'reenrollHost' | 'installDriver'>;
 }
@@ -104,7 +104,7 @@ function argumentsOf(server: Server, host: LocalHost): string[] {
     host.name,
     '--join-token-file',
     tokenFileOf(host),
-    ...server.traces(host.name),
+    ...server.agentOptions(host.name),
     ...(host.isSimulated ? ['--simulated'] : []),
     ...host.agentOptions,
   ];

@@ -72,7 +72,7 @@ function toServer({ urls, deps, v3 }: RunningServer, options: AllInOneOptions): 
   return {
     url: localUrl(urls),
     caFile: options.tlsCert,
-    traces: (host) => agentTraces(options, host),
+    agentOptions: (host) => [...agentTraces(options, host), ...agentTrust(options)],
     deps,
     v3,
   };
@@ -87,6 +87,12 @@ function agentTraces(options: AllInOneOptions, host: string): string[] {
     '--trace-percent',
     String(tracePercent),
   ];
+}
+
+/** The same publishers as the server. */
+function agentTrust({ driverKey, driverSignatures }: AllInOneOptions): string[] {
+  const keys = driverKey.flatMap((file) => ['--driver-key', file]);
+  return [...keys, '--driver-signatures', driverSignatures];
 }
 
 /** Step by step: a recursive mkdir never returns below /proc. */

@@ -205,6 +205,9 @@ export async function deleteVersion(running: Act, caller: Caller, row: VersionRo
     .where('version', '=', row.version)
     .execute();
   if (row.package_id !== null) await deletePackage(tx, row.package_id);
+  await sql`delete from installation i where i.driver_id = ${row.driver_id} and i.state = 'removed'
+    and not exists (select from driver_version where driver_id = i.driver_id)
+    and not exists (select from backend where installation_id = i.id)`.execute(tx);
   await sql`delete from driver d where d.id = ${row.driver_id}
     and not exists (select from driver_version where driver_id = d.id)
     and not exists (select from deployment where driver_id = d.id)

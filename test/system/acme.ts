@@ -1,0 +1,89 @@
+/** A vendor's driver as its publisher makes it: a folder, packed and signed by the CLI, in as many versions as a test wants. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { makeTestKey, type TestKey } from '@cyborg/driver-package/test-package';
+
+import type { Fleet } from './fleet.ts';
+
+const source = join(import.meta.dirname, '../../drivers/sample-python/src/main.py');
+
+export interface AcmeVersion {
+  readonly version: string;
+  /** What its publisher changed in the program. */
+  readonly edit?: (program: string) => string;
+  /** Besides the program, of bytes that cannot be compressed. */
+  readonly ballastBytes?: number;
+}
+
+export interface Publisher extends TestKey {
+  /** Files that hold the keys. */
+  readonly privateFile: string;
+  readonly publicFile: string;
+}
+
+export function makePublisher(folder: string, name = 'acme'): Publisher {
+  const key = makeTestKey();
+  const privateFile = join(folder, `${name}.pem`);
+  const publicFile = join(folder, `${name}.pub.pem`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(privateFile, key.privatePem, { mode: 0o600 });
+  writeFileSync(publicFile, key.publicPem);
+  return { ...key, privateFile, publicFile };
+}
+
+const kinds = [
+  {
+    kind: 'entropy',
+    title: 'Entropy of Acme',
+    config_schema: {
+      type: 'object',
+      properties: { count: { type: 'integer', minimum: 1, maximum: 64, default: 2 } },
+      additionalProperties: false,
+    },
+    delegable: ['count'],
+  },
+];
+
+/** @returns the package's file; unsigned. */
+export async function packAcme(
+  fleet: Fleet,
+  { version, edit = (program) => program, ballastBytes = 0 }: AcmeVersion,
+): Promise<string> {
+  const folder = join(fleet.folder, `acme-source-${version}`);
+  mkdirSync(join(folder, 'src'), { recursive: true });
+  const program = readFileSync(source, 'utf8')
+    .replace('VERSION = "0.1.0"', `VERSION = "${version}"`)
+    .replaceAll('sample-python', 'acme');
+  writeFileSync(join(folder, 'src', 'main.py'), edit(program));
+  if (ballastBytes > 0) writeFileSync(join(folder, 'ballast.bin'), randomBytes(ballastBytes));
+  const npm = { name: '@acme/cyborg-driver', version };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(npm));
+  const manifest = {
+    id: 'acme',
+    version,
+    title: 'Cards of Acme',
+    protocol: { min: 1, max: 1 },
+    entry: 'src/main.py',
+    runtime: 'python3',
+    kinds,
+    default_backends: [{ name: 'acme', kind: 'entropy', config: {} }],
+  };
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  const file = join(fleet.folder, `acme-${version}.tgz`);
+  await fleet.cliJson('driver-pack', folder, '--out', file);
+  return file;
+}
+
+/** Packed, signed, uploaded and approved. @returns the package's file. */
+export async function publishAcme(
+  fleet: Fleet,
+  publisher: Publisher,
+  version: AcmeVersion,
+): Promise<string> {
+  const file = await packAcme(fleet, version);
+  await fleet.cliJson('driver-sign', file, '--key', publisher.privateFile);
+  await fleet.cliJson('driver-upload', file, '--approve');
+  return file;
+}
