@@ -25,6 +25,86 @@ const pages: RouteObject[] = [
     }),
   },
   {
+    path: 'hosts',
+    lazy: async () => ({ Component: (await import('./pages/hosts/hosts-page.tsx')).HostsPage }),
+  },
+  {
+    path: 'hosts/:host',
+    lazy: async () => ({ Component: (await import('./pages/hosts/host-page.tsx')).HostPage }),
+  },
+  {
+    path: 'backends',
+    lazy: async () => ({
+      Component: (await import('./pages/backends/backends-page.tsx')).BackendsPage,
+    }),
+  },
+  {
+    path: 'backends/:backend',
+    lazy: async () => ({
+      Component: (await import('./pages/backends/backend-page.tsx')).BackendPage,
+    }),
+  },
+  {
+    path: 'services',
+    lazy: async () => ({
+      Component: (await import('./pages/backends/services-page.tsx')).ServicesPage,
+    }),
+  },
+  {
+    path: 'instances',
+    lazy: async () => ({
+      Component: (await import('./pages/instances/instances-page.tsx')).InstancesPage,
+    }),
+  },
+  {
+    path: 'instances/:id',
+    lazy: async () => ({
+      Component: (await import('./pages/instances/instance-page.tsx')).InstancePage,
+    }),
+  },
+  {
+    path: 'profiles',
+    lazy: async () => ({
+      Component: (await import('./pages/profiles/profiles-page.tsx')).ProfilesPage,
+    }),
+  },
+  {
+    path: 'quotas',
+    lazy: async () => ({ Component: (await import('./pages/quotas/quotas-page.tsx')).QuotasPage }),
+  },
+  {
+    path: 'drivers',
+    lazy: async () => ({
+      Component: (await import('./pages/drivers/drivers-page.tsx')).DriversPage,
+    }),
+  },
+  {
+    path: 'drivers/:driver',
+    lazy: async () => ({ Component: (await import('./pages/drivers/driver-page.tsx')).DriverPage }),
+  },
+  {
+    path: 'events',
+    lazy: async () => ({ Component: (await import('./pages/events/events-page.tsx')).EventsPage }),
+  },
+  {
+    path: 'operations',
+    lazy: async () => ({
+      Component: (await import('./pages/operations/operations-page.tsx')).OperationsPage,
+    }),
+  },
+  {
+    path: 'operations/:id',
+    lazy: async () => ({
+      Component: (await import('./pages/operations/operation-page.tsx')).OperationPage,
+    }),
+  },
+  {
+    path: 'unclaimed',
+    lazy: async () => ({
+      Component: (await import('./pages/unclaimed/unclaimed-page.tsx')).UnclaimedPage,
+    }),
+  },
+  {
     path: '*',
     lazy: async () => ({ Component: (await import('./shell/no-such-page.tsx')).NoSuchPage }),
   },

@@ -3,17 +3,17 @@ import { Link } from 'react-router';
 
 import type { LedgerEvent } from '../live/event-stream.ts';
 import { Ago } from './instant.tsx';
-import { placeOf } from './links.tsx';
+import { placeOf, ShortId } from './links.tsx';
 import { ListTable, type Column } from './list-table.tsx';
 
 const columns: readonly Column<LedgerEvent>[] = [
   { title: 'Number', cell: ({ number }) => number },
   { title: 'When', cell: ({ at }) => <Ago at={at} /> },
   { title: 'What', cell: ({ kind }) => <span className="console-mono">{kind}</span> },
-  { title: 'Subject', cell: (event) => <Subject event={event} /> },
+  { title: 'Subject', cell: (event) => <Subject event={event} />, wraps: true },
   { title: 'Host', cell: ({ host }) => host ?? '' },
   { title: 'By', cell: ({ user_id: user }) => user ?? '' },
-  { title: 'More', cell: ({ data }) => <More data={data} /> },
+  { title: 'More', cell: ({ data }) => <More data={data} />, wraps: true },
 ];
 
 export function EventTable({ events }: { events: readonly LedgerEvent[] }): ReactElement {
@@ -30,7 +30,9 @@ export function EventTable({ events }: { events: readonly LedgerEvent[] }): Reac
 function Subject({ event }: { event: LedgerEvent }): ReactElement {
   const { subject_kind: kind, subject_id: id, host, data } = event;
   const place = placeOf(kind, id, host);
-  const name = typeof data['name'] === 'string' ? data['name'] : id;
+  const isUuid = /^[0-9a-f]{8}-/.test(id);
+  const known = typeof data['name'] === 'string' ? data['name'] : undefined;
+  const name = known ?? (isUuid ? <ShortId id={id} /> : id);
   return (
     <>
       {kind} {place === undefined ? name : <Link to={place}>{name}</Link>}

@@ -14,7 +14,16 @@ export function AcceleratorLink({ id, name }: { id: string; name: string }): Rea
 }
 
 export function InstanceLink({ id, name }: { id: string; name?: string }): ReactElement {
-  return <Link to={`/instances/${id}`}>{name ?? <span className="console-mono">{id}</span>}</Link>;
+  return <Link to={`/instances/${id}`}>{name ?? <ShortId id={id} />}</Link>;
+}
+
+/** The beginning of an id is enough for people; the whole of it is there when asked for. */
+export function ShortId({ id }: { id: string }): ReactElement {
+  return (
+    <span className="console-mono" title={id}>
+      {id.slice(0, 8)}
+    </span>
+  );
 }
 
 export function BackendLink({ host, name }: { host: string; name: string }): ReactElement {

@@ -7,6 +7,8 @@ export interface Column<Item> {
   readonly cell: (item: Item) => ReactNode;
   /** What the server calls the order by this column. */
   readonly sort?: string;
+  /** Text of any length; others stay on one line. */
+  readonly wraps?: boolean;
 }
 
 export interface ListTableProps<Item> {
@@ -23,36 +25,42 @@ export interface ListTableProps<Item> {
 export function ListTable<Item>(props: ListTableProps<Item>): ReactElement {
   const { label, items, columns, keyOf, isOld = false } = props;
   return (
-    <Table
-      aria-label={label}
-      variant="compact"
-      className={isOld ? 'console-old' : ''}
-      aria-busy={isOld}
-    >
-      <Thead>
-        <Tr>
-          {columns.map((column, at) => {
-            const sort = sortOf(column, at, props);
-            return (
-              <Th key={column.title} {...(sort === undefined ? {} : { sort })}>
-                {column.title}
-              </Th>
-            );
-          })}
-        </Tr>
-      </Thead>
-      <Tbody>
-        {items.map((item) => (
-          <Tr key={keyOf(item)}>
-            {columns.map(({ title, cell }) => (
-              <Td key={title} dataLabel={title} modifier="breakWord">
-                {cell(item)}
-              </Td>
-            ))}
+    <div className="console-scroll" tabIndex={0} role="region" aria-label={`Table: ${label}`}>
+      <Table
+        aria-label={label}
+        variant="compact"
+        className={isOld ? 'console-table console-old' : 'console-table'}
+        aria-busy={isOld}
+      >
+        <Thead>
+          <Tr>
+            {columns.map((column, at) => {
+              const sort = sortOf(column, at, props);
+              return (
+                <Th key={column.title} modifier="nowrap" {...(sort === undefined ? {} : { sort })}>
+                  {column.title}
+                </Th>
+              );
+            })}
           </Tr>
-        ))}
-      </Tbody>
-    </Table>
+        </Thead>
+        <Tbody>
+          {items.map((item) => (
+            <Tr key={keyOf(item)}>
+              {columns.map(({ title, cell, wraps }) => (
+                <Td
+                  key={title}
+                  dataLabel={title}
+                  modifier={wraps === true ? 'breakWord' : 'nowrap'}
+                >
+                  {cell(item)}
+                </Td>
+              ))}
+            </Tr>
+          ))}
+        </Tbody>
+      </Table>
+    </div>
   );
 }
 

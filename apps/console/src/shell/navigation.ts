@@ -18,6 +18,26 @@ export const navigation: readonly DestinationGroup[] = [
     destinations: [
       { path: '/', label: 'Overview', action: 'accelerator:list' },
       { path: '/accelerators', label: 'Accelerators', action: 'accelerator:list' },
+      { path: '/hosts', label: 'Hosts', action: 'host:list' },
+      { path: '/backends', label: 'Backends', action: 'backend:list' },
+      { path: '/services', label: 'Services', action: 'service:list' },
+      { path: '/drivers', label: 'Drivers', action: 'driver:list' },
+      { path: '/unclaimed', label: 'Unclaimed devices', action: 'unclaimed:update' },
+    ],
+  },
+  {
+    title: 'Use',
+    destinations: [
+      { path: '/instances', label: 'Instances', action: 'instance:list' },
+      { path: '/profiles', label: 'Device profiles', action: 'profile:list' },
+      { path: '/quotas', label: 'Quotas', action: 'quota:show' },
+    ],
+  },
+  {
+    title: 'Activity',
+    destinations: [
+      { path: '/operations', label: 'Operations', action: 'operation:list' },
+      { path: '/events', label: 'Events', action: 'event:list' },
     ],
   },
 ];

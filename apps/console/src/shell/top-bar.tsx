@@ -45,7 +45,11 @@ export function TopBar(): ReactElement {
       <MastheadContent>
         <Toolbar isFullHeight>
           <ToolbarContent>
-            <ToolbarGroup align={{ default: 'alignEnd' }} variant="action-group-plain">
+            <ToolbarGroup
+              align={{ default: 'alignEnd' }}
+              alignItems="center"
+              variant="action-group-plain"
+            >
               <ToolbarItem>
                 <ConnectionBadge />
               </ToolbarItem>
