@@ -1,7 +1,4 @@
 /** Servers that Nova boots with a device profile: what they hold is in our ledger and in Placement, and comes back. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { uuid3 } from '@cyborg/model/v2/provider';
 import { asText, type JsonObject } from '@cyborg/openstack/reader';
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
@@ -17,7 +14,8 @@ import {
   offerCards,
 } from './card.ts';
 import { acceleratorClient } from './commands.ts';
-import { isFullRun, labSettings, labState, needsLab } from './lab.ts';
+import { isFullRun, labSettings, needsLab } from './lab.ts';
+import { awaitNovaTookEvent } from './nova-log.ts';
 import { bootActive, bootServer, type Server } from './servers.ts';
 import { until } from './until.ts';
 
@@ -27,7 +25,6 @@ needsLab();
 const freeAgainSeconds = 5;
 const loops = isFullRun ? 20 : 3;
 const loopMs = 60_000;
-const eventSeconds = 30;
 const noValidHost = 'No valid host was found. ';
 
 let flavor: AsyncDisposable | undefined;
@@ -45,12 +42,6 @@ const arqsOf = async (server: Server): Promise<JsonObject[]> =>
   );
 
 const provider = (): string => uuid3(`${labSettings().host}_FakeDevice`);
-
-/** Nova's own word that it took the event of this request. */
-function novaTookEventOf(arq: string): boolean {
-  const lines = readFileSync(join(labState, 'log/nova-api.log'), 'utf8').split('\n');
-  return lines.some((line) => line.includes(`accelerator-request-bound:${arq}`));
-}
 
 async function awaitDeleted(server: Server): Promise<void> {
   await server.remove();
@@ -84,41 +75,13 @@ describe('a server with a device profile', () => {
     expect(await allocationsOf(server.id)).toMatchObject({ [provider()]: { FPGA: 1 } });
     expect(await lookAtCard()).toEqual({ offered: 2, used: 1, holders: [server.id] });
     const [arq] = arqs;
-    await until({ what: 'Nova took our event', seconds: eventSeconds }, async () =>
-      novaTookEventOf(asText(arq?.['uuid'], 'uuid')) ? true : undefined,
-    );
+    await awaitNovaTookEvent(asText(arq?.['uuid'], 'uuid'));
 
     await awaitDeleted(server);
     await awaitFree();
     expect(await arqsOf(server)).toEqual([]);
     expect(await allocationsOf(server.id)).toEqual({});
     expect(await lookAtCard()).toEqual({ offered: 2, used: 0, holders: [] });
-  });
-
-  it('keeps the same request through stop, start, reboots and rebuild, and has another after unshelve', async ({
-    expect,
-  }) => {
-    await offerCards(1);
-    const server = await bootActive({ flavor: cardFlavor });
-    const [before] = await arqsOf(server);
-    const same = async (): Promise<void> => expect(await arqsOf(server)).toEqual([before]);
-    await server.act({ 'os-stop': null });
-    await server.reach('SHUTOFF');
-    await same();
-    await server.act({ 'os-start': null });
-    await server.reach('ACTIVE');
-    await server.act({ reboot: { type: 'HARD' } });
-    await server.reach('ACTIVE');
-    await same();
-    await server.act({ shelve: null });
-    await server.reach('SHELVED_OFFLOADED');
-    await awaitFree();
-    expect(await arqsOf(server)).toEqual([]);
-    await server.act({ unshelve: null });
-    await server.reach('ACTIVE');
-    expect(await arqsOf(server)).toMatchObject([{ state: 'Bound' }]);
-    await awaitDeleted(server);
-    await awaitFree();
   });
 });
 

@@ -33,11 +33,27 @@ export async function installDrivers(): Promise<void> {
   await must('install-driver', 'fake', '--backend', 'card', '--kind', 'card', '--config', config);
 }
 
-/** The profile and a flavor that asks for it. */
-export async function makeCardFlavor(): Promise<AsyncDisposable> {
+/** How the card writes program images; what is left out is the driver's default. */
+export async function setCard(
+  settings: { readonly program_seconds?: number; readonly program_fails?: boolean } = {},
+): Promise<void> {
+  const { program_seconds: seconds = null, program_fails: fails = null } = settings;
+  const words = ['--config', `program_seconds=${seconds}`, '--config', `program_fails=${fails}`];
+  await must('update-driver', 'fake', '--backend', 'card', ...words);
+}
+
+/**
+ * The profile and a flavor that asks for it.
+ *
+ * @param more  keys of the group besides the resource and the trait.
+ */
+export async function makeCardFlavor(
+  more: Readonly<Record<string, string>> = {},
+): Promise<AsyncDisposable> {
   const openstack = acceleratorClient('admin');
   await openstack('device', 'profile', 'delete', cardProfile);
-  await openstack.show('device', 'profile', 'create', cardProfile, JSON.stringify(cardGroups));
+  const groups = JSON.stringify(cardGroups.map((group) => ({ ...group, ...more })));
+  await openstack.show('device', 'profile', 'create', cardProfile, groups);
   const flavor = await makeFlavor(cardFlavor, cardProfile);
   return {
     async [Symbol.asyncDispose]() {

@@ -104,6 +104,16 @@ function cloudWith(user: LabUser, endpoint: string): NodeJS.ProcessEnv {
 
 /** `openstack accelerator …` as a user of the lab. */
 export function acceleratorClient(user: LabUser, options: ClientOptions = {}): OpenStackClient {
+  const client = openStackClient(user, options);
+  const own = (words: string[]): string[] => ['accelerator', ...words];
+  return Object.assign((...words: string[]) => client(...own(words)), {
+    list: (...words: string[]) => client.list(...own(words)),
+    show: (...words: string[]) => client.show(...own(words)),
+  });
+}
+
+/** `openstack …` as a user of the lab. */
+export function openStackClient(user: LabUser, options: ClientOptions = {}): OpenStackClient {
   const { PATH, HOME, ...own } = environmentOf(user);
   const env = {
     PATH,
@@ -111,10 +121,9 @@ export function acceleratorClient(user: LabUser, options: ClientOptions = {}): O
     ...(options.endpoint ? cloudWith(user, options.endpoint) : own),
     ...(options.microversion && { OS_ACCELERATOR_API_VERSION: options.microversion }),
   };
-  const client = (...words: string[]): Promise<Said> =>
-    say('/usr/bin/openstack', ['accelerator', ...words], env);
+  const client = (...words: string[]): Promise<Said> => say('/usr/bin/openstack', words, env);
   const read = async (words: string[]): Promise<unknown> =>
-    jsonOf(`openstack accelerator ${words.join(' ')}`, await client(...words, '-f', 'json'));
+    jsonOf(`openstack ${words.join(' ')}`, await client(...words, '-f', 'json'));
   return Object.assign(client, {
     list: async (...words: string[]) =>
       asList(await read(words), 'the list').map((each) => asObject(each, 'a row')),

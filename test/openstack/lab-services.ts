@@ -47,3 +47,20 @@ export async function without(
   await Promise.all([meanwhile(), pause(outageSeconds * 1000)]);
   await start(service);
 }
+
+/** Another setting of the lab's for the rest of the test: what is configured otherwise is started again. */
+export async function configure(settings: Readonly<Record<string, number>>): Promise<void> {
+  const up = (env: Readonly<Record<string, number>>): Promise<unknown> =>
+    run(join(scripts, 'up'), [], {
+      timeout: startMs,
+      maxBuffer: outputBytesMax,
+      env: {
+        ...process.env,
+        ...Object.fromEntries(Object.entries(env).map(([k, v]) => [k, `${v}`])),
+      },
+    });
+  onTestFinished(async () => {
+    await up(Object.fromEntries(Object.keys(settings).map((name) => [name, 0])));
+  });
+  await up(settings);
+}

@@ -21,6 +21,8 @@ export interface ServerView {
   /** What Nova is doing with it; null: nothing. */
   readonly task: string | null;
   readonly fault: string;
+  /** The compute host that has taken it; only an admin is told. */
+  readonly host: string | null;
 }
 
 export interface Server {
@@ -125,6 +127,7 @@ function toView(server: Readonly<Record<string, unknown>>): ServerView {
     status: asText(server['status'], 'status'),
     task: textOrNull(server['OS-EXT-STS:task_state'], 'task_state'),
     fault: isObject(fault) ? String(fault['message']) : '',
+    host: textOrNull(server['OS-EXT-SRV-ATTR:host'] ?? null, 'host'),
   };
 }
 

@@ -176,6 +176,7 @@ osapi_compute_workers = 1
 compute_driver = $driver
 shutdown_timeout = 10
 arq_binding_timeout = $OSTB_ARQ_TIMEOUT
+reclaim_instance_interval = $OSTB_RECLAIM_SECONDS
 reserved_host_memory_mb = 512
 vif_plugging_is_fatal = false
 sync_power_state_interval = 60
