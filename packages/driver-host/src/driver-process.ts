@@ -60,7 +60,9 @@ export interface CallOptions {
 const agentMethods: readonly AgentMethod[] = [
   'bind',
   'unbind',
+  'restore',
   'reset',
+  'listBound',
   'setVfCount',
   'makeMdev',
   'removeMdev',

@@ -355,16 +355,79 @@ const OpenNode = Type.Object(
  * only root can see.
  */
 export const agentRequests = {
+  /**
+   * Gives the function to `kernel_driver` by its driver_override, and with it all others of its IOMMU group, bridges
+   * aside. What was there is kept on disk for `restore`. Refused when the host uses one of them, when one is not in the
+   * backend's inventory, and when one has a kernel driver and is not named in `unbind`.
+   */
   bind: {
-    params: Type.Object({ ...Address.properties, kernel_driver: Key }, closed),
+    params: Type.Object(
+      {
+        ...Address.properties,
+        kernel_driver: Key,
+        /** Addresses whose kernel driver may be taken away while it is idle. */
+        unbind: Type.Optional(Type.Array(Key, { maxItems: protocolLimits.groupMembersMax })),
+      },
+      closed,
+    ),
     result: Empty,
   },
+  /** Takes its kernel driver away while it is idle; `restore` gives it back. */
   unbind: { params: Address, result: Empty },
-  reset: { params: Address, result: Empty },
+  /**
+   * Puts back what was there before `bind` or `unbind`, for the function and for those of its IOMMU group that were bound
+   * for it alone. Refused while a process has one of them open. Nothing to do is no error.
+   */
+  restore: { params: Address, result: Empty },
+  /**
+   * Resets the function. Scope `function` (the default) touches nothing else: a method that resets the bus is used where
+   * nothing else is behind it. Scope `bus` resets all that is behind its bridge, and is refused unless all of that was
+   * bound by the agent, for this function, and is held open by nobody.
+   */
+  reset: {
+    params: Type.Object(
+      {
+        ...Address.properties,
+        scope: Type.Optional(Type.Union([Type.Literal('function'), Type.Literal('bus')])),
+        /** The kernel's names of the methods that may be used, the best first; absent: all that it has. */
+        methods: Type.Optional(Type.Array(Key, { minItems: 1, maxItems: 16 })),
+      },
+      closed,
+    ),
+    result: Type.Object(
+      {
+        /** The kernel's name of the method that was used; absent where it does not say. */
+        method: Type.Optional(Text),
+      },
+      closed,
+    ),
+  },
+  /** Functions that this agent bound, for whichever backend, and has not restored since. */
+  listBound: {
+    params: BackendName,
+    result: Type.Object(
+      {
+        functions: Type.Array(
+          Type.Object(
+            {
+              address: Key,
+              /** What was there before; null: no kernel driver. */
+              kernel_driver: Nullable(Key),
+            },
+            closed,
+          ),
+          { maxItems: protocolLimits.openNodesMax },
+        ),
+      },
+      closed,
+    ),
+  },
+  /** How many virtual functions a physical one has. Refused while one of them is in use, or it is given whole. */
   setVfCount: {
     params: Type.Object({ ...Address.properties, count: Type.Integer() }, closed),
     result: Empty,
   },
+  /** Makes a mediated device; one that is there already, of this type, is no error. */
   makeMdev: {
     params: Type.Object({ ...Address.properties, type: Key, uuid: Key }, closed),
     result: Empty,

@@ -7,6 +7,9 @@ type BackendState = BackendReport['state'];
 export interface KnownFunction {
   readonly address: string | null;
   readonly hostUse: string | null;
+  /** Key of the device that it is a part of. */
+  readonly card: string;
+  readonly iommuGroup: number | null;
 }
 
 export class Backend {
@@ -70,6 +73,12 @@ export class Backend {
       .map(([key]) => key);
   }
 
+  /** All PCI addresses of the last inventory. */
+  addresses(): string[] {
+    this.#byAccelerator ??= indexOf(this.inventory);
+    return [...new Set([...this.#byAccelerator.values()].flatMap(({ address }) => address ?? []))];
+  }
+
   become(state: BackendState, reason: string | null = null): void {
     this.#state = state;
     this.#reason = reason;
@@ -106,9 +115,15 @@ function indexOf(inventory: Inventory | undefined): Map<string, KnownFunction> {
   const index = new Map<string, KnownFunction>();
   for (const device of inventory?.devices ?? []) {
     for (const { accelerators } of device.deployables) {
-      for (const { key, host_use: hostUse, attach_info: info } of accelerators) {
+      for (const {
+        key,
+        host_use: hostUse,
+        attach_info: info,
+        iommu_group: group,
+      } of accelerators) {
         const address = toAddress(info) ?? device.address;
-        index.set(key, { address, hostUse });
+        const own = address === device.address ? device.iommu_group : null;
+        index.set(key, { address, hostUse, card: device.key, iommuGroup: group ?? own });
       }
     }
   }

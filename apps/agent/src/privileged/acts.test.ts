@@ -1,9 +1,11 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import type { Inventory } from '@cyborg/driver-sdk/protocol';
+import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { makeBackend } from '../../test/agent-under-test.ts';
@@ -12,6 +14,32 @@ import { PrivilegedActs } from './acts.ts';
 import { Permits } from './permits.ts';
 
 const address = '0000:21:00.0';
+const gpu: FunctionDescription = {
+  address,
+  vendor: 0x10de,
+  device: 0x1eb8,
+  class: 0x030200,
+  iommuGroup: 7,
+};
+
+/** One process that has nothing open, in the namespace in which every process is seen; nothing mounted. */
+const quietProc = {
+  '/proc/self/ns/pid': { linkText: 'pid:[4026531836]' },
+  '/proc/self/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
+  '/proc/swaps': 'Filename Type Size Used Priority\n',
+  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
+  '/proc/77/fd/0': { linkText: '/dev/null' },
+  '/proc/77/comm': 'sh\n',
+};
+
+interface Options {
+  readonly hostUse?: string | null;
+  readonly isHeld?: boolean;
+  readonly simulated?: boolean;
+  readonly timeoutMs?: number;
+  readonly others?: readonly FunctionDescription[];
+  readonly driver?: string;
+}
 
 function inventory(hostUse: string | null): Inventory {
   const accelerator = {
@@ -53,19 +81,32 @@ function inventory(hostUse: string | null): Inventory {
   return { devices: [device], services: [] };
 }
 
-async function makeHost({ hostUse = null, isHeld = true, simulated = false } = {}): Promise<
+async function makeHost({
+  hostUse = null,
+  isHeld = true,
+  simulated = false,
+  timeoutMs = 30_000,
+  others = [],
+  driver,
+}: Options = {}): Promise<
   {
     acts: PrivilegedActs;
     backend: Backend;
     permits: Permits;
+    root: string;
     folder: string;
   } & AsyncDisposable
 > {
-  const sysfs = await mkdtemp(join(tmpdir(), 'cyborg-sysfs-'));
+  const root = await mkdtemp(join(tmpdir(), 'cyborg-acts-'));
+  const { sysfs } = buildTree(root, {
+    functions: [driver === undefined ? gpu : { ...gpu, driver }, ...others],
+    files: quietProc,
+  });
+  await mkdir(join(root, 'state'));
   const folder = join(sysfs, 'bus', 'pci', 'devices', address);
-  await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'sriov_totalvfs'), '8\n');
   await writeFile(join(folder, 'sriov_numvfs'), '0');
+  await writeFile(join(folder, 'reset_method'), 'flr\n');
   await writeFile(join(folder, 'reset'), '');
   const permits = new Permits();
   const backend = new Backend(makeBackend({ id: randomUUID() }), () => undefined);
@@ -74,24 +115,30 @@ async function makeHost({ hostUse = null, isHeld = true, simulated = false } = {
     clock: systemClock,
     log: makeLogger({ name: 'test', level: 'silent', clock: systemClock }),
     simulated,
-    roots: { sysfs, proc: '/proc', dev: '/dev' },
+    roots: { sysfs, proc: join(root, 'proc'), dev: '/dev' },
+    stateDir: join(root, 'state'),
+    timeoutMs,
     permits,
     lease: { isHeld: () => isHeld },
   });
-  const remove = async (): Promise<void> => rm(sysfs, { recursive: true, force: true });
-  return { acts, backend, permits, folder, [Symbol.asyncDispose]: remove };
+  const remove = async (): Promise<void> => rm(root, { recursive: true, force: true });
+  return { acts, backend, permits, root, folder, [Symbol.asyncDispose]: remove };
 }
 
+const where = { backend: 'demo', address };
+const toVfio = { ...where, kernel_driver: 'vfio-pci' };
 const vfs = { backend: 'demo', address, count: 4 };
 
 describe('privileged acts', () => {
   it('are done for the function of an order that is being carried out', async ({ expect }) => {
     await using host = await makeHost();
     using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    expect(await host.acts.do('reset', { backend: 'demo', address }, host.backend)).toEqual({
+      method: 'flr',
+    });
+    expect(await readFile(join(host.folder, 'reset'), 'utf8')).toBe('1');
     await host.acts.do('setVfCount', vfs, host.backend);
     expect(await readFile(join(host.folder, 'sriov_numvfs'), 'utf8')).toBe('4');
-    await host.acts.do('reset', { backend: 'demo', address }, host.backend);
-    expect(await readFile(join(host.folder, 'reset'), 'utf8')).toBe('1');
   });
 
   it('are refused without an order, a lease, or for what is not the backend’s', async ({
@@ -99,7 +146,7 @@ describe('privileged acts', () => {
   }) => {
     await using host = await makeHost();
     const { acts, backend } = host;
-    await expect(acts.do('setVfCount', vfs, backend)).rejects.toThrow(/no order/);
+    await expect(acts.do('reset', where, backend)).rejects.toThrow(/no order/);
     const other = { ...vfs, address: '0000:22:00.0' };
     await expect(acts.do('setVfCount', other, backend)).rejects.toThrow(/not in the inventory/);
     const wrong = { ...vfs, address: '../../../etc' };
@@ -109,7 +156,7 @@ describe('privileged acts', () => {
     ).rejects.toThrow(/modprobe/);
     await using leaseless = await makeHost({ isHeld: false });
     using _permit = leaseless.permits.grant(leaseless.backend.wanted.id, 'fn');
-    await expect(leaseless.acts.do('reset', vfs, leaseless.backend)).rejects.toThrow(/lease/);
+    await expect(leaseless.acts.do('reset', where, leaseless.backend)).rejects.toThrow(/lease/);
   });
 
   it('are refused for what the host uses, by the inventory and by a look just before', async ({
@@ -118,12 +165,17 @@ describe('privileged acts', () => {
     await using host = await makeHost();
     using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
     await writeFile(join(host.folder, 'boot_vga'), '1\n');
-    await expect(host.acts.do('reset', vfs, host.backend)).rejects.toThrow(/boot display/);
+    await expect(host.acts.do('reset', where, host.backend)).rejects.toThrow(/boot display/);
     await rm(join(host.folder, 'boot_vga'));
     await mkdir(join(host.folder, 'block', 'sda'), { recursive: true });
-    await expect(host.acts.do('reset', vfs, host.backend)).rejects.toThrow(/block sda/);
+    await writeFile(join(host.folder, 'block', 'sda', 'dev'), '8:0\n');
+    const mounted = '30 22 8:0 / /data rw - ext4 /dev/sda rw\n';
+    await writeFile(join(host.root, 'proc', 'self', 'mountinfo'), mounted);
+    await expect(host.acts.do('reset', where, host.backend)).rejects.toThrow(
+      /sda is mounted at \/data/,
+    );
     host.backend.setInventory(inventory('eth0 is up'));
-    await expect(host.acts.do('reset', vfs, host.backend)).rejects.toThrow(/eth0 is up/);
+    await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toThrow(/eth0 is up/);
     expect(await readFile(join(host.folder, 'reset'), 'utf8')).toBe('');
   });
 
@@ -132,5 +184,57 @@ describe('privileged acts', () => {
     using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
     await host.acts.do('setVfCount', vfs, host.backend);
     expect(await readFile(join(host.folder, 'sriov_numvfs'), 'utf8')).toBe('0');
+  });
+
+  it('leave behind a process that hangs in the kernel, say so, and begin nothing more there', async ({
+    expect,
+  }) => {
+    await using host = await makeHost({ timeoutMs: 4_000 });
+    using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    // Whoever opens it to write waits for a reader: as a write into sysfs that the kernel does not finish.
+    await rm(join(host.folder, 'reset'));
+    execFileSync('mkfifo', [join(host.folder, 'reset')]);
+    await expect(host.acts.do('reset', where, host.backend)).rejects.toThrow(
+      /reset of 0000:21:00.0 was not done within 4000 ms: process \d+ .*other accelerators/u,
+    );
+  });
+
+  it('bind nothing of an IOMMU group that has what is not the backend’s, and name it', async ({
+    expect,
+  }) => {
+    const usb = { ...gpu, address: '0000:21:00.1', class: 0x0c0330, driver: 'xhci_hcd' };
+    await using host = await makeHost({ others: [usb] });
+    using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    await mkdir(join(host.root, 'sys/bus/pci/drivers/vfio-pci'), { recursive: true });
+    await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toThrow(
+      /shares IOMMU group 7 with 0000:21:00.1 \(xhci_hcd\), which is not in the inventory of demo/u,
+    );
+  });
+
+  it('leave a function with its kernel driver unless its configuration says idle', async ({
+    expect,
+  }) => {
+    await using host = await makeHost({ driver: 'nouveau' });
+    using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    await mkdir(join(host.root, 'sys/bus/pci/drivers/vfio-pci'), { recursive: true });
+    await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toMatchObject({
+      failure: 'host-use',
+      message: '0000:21:00.0 is bound to nouveau; set unbind: idle.',
+    });
+  });
+
+  it('put back what they began when the kernel does not bind, and remember nothing', async ({
+    expect,
+  }) => {
+    await using host = await makeHost();
+    using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    await mkdir(join(host.root, 'sys/bus/pci/drivers/vfio-pci'), { recursive: true });
+    await writeFile(join(host.folder, 'driver_override'), '(null)\n');
+    await writeFile(join(host.root, 'sys/bus/pci/drivers_probe'), '');
+    // A tree of files binds nothing.
+    await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toThrow(/did not bind/u);
+    expect(await readFile(join(host.root, 'sys/bus/pci/drivers_probe'), 'utf8')).toBe(address);
+    expect((await readFile(join(host.folder, 'driver_override'), 'utf8'))[0]).toBe('\n');
+    expect(await host.acts.do('listBound', where, host.backend)).toEqual({ functions: [] });
   });
 });

@@ -2,58 +2,87 @@
  * What a driver cannot do itself and asks of the agent. Checked here, done in a process of its own that may be abandoned:
  * the agent itself touches no device.
  */
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import type { AgentMethod, Roots } from '@cyborg/driver-sdk/protocol';
+import type { AgentMethod, AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
-import type { Backend } from '../driver-host/backend.ts';
+import type { Backend, KnownFunction } from '../driver-host/backend.ts';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
+import type { ActDone, ActOrder, ActQuestion } from './act-order.ts';
+import { ActProcesses, FailedAct } from './act-process.ts';
+import { Bindings } from './bindings.ts';
 import { OpenNodes } from './open-nodes.ts';
 import type { Permits } from './permits.ts';
+import { Turns } from './turns.ts';
 
 export interface PrivilegedActsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly simulated: boolean;
   readonly roots: Roots;
+  /** Where what was bound is noted. */
+  readonly stateDir: string;
   readonly permits: Permits;
   readonly lease: Pick<Lease, 'isHeld'>;
+  /** How long one act may take; the agent's own limit when absent. */
+  readonly timeoutMs?: number;
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
 const addressPattern = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
-const childLimit = { heapMiBMax: 64 } as const;
+/** Acts that need no order: they take nothing from anybody, which the act itself makes sure of. */
+const withoutOrder: ReadonlySet<AgentMethod> = new Set<AgentMethod>(['restore', 'setVfCount']);
+/** The look just before the act decides alone: these come when an earlier inventory may say what was true before. */
+const withoutInventoryUse: ReadonlySet<AgentMethod> = new Set<AgentMethod>([
+  'restore',
+  'reset',
+  'setVfCount',
+  'removeMdev',
+]);
 
 export class PrivilegedActs {
   readonly #deps: PrivilegedActsDeps;
   readonly #openNodes: OpenNodes;
+  readonly #bindings: Bindings;
+  readonly #processes = new ActProcesses();
+  readonly #turns = new Turns();
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
     this.#openNodes = new OpenNodes(deps);
+    this.#bindings = new Bindings(deps.stateDir, deps.log);
   }
 
   /** @throws DriverCallError with the code that the driver is told. */
   async do(method: AgentMethod, params: Params, backend: Backend): Promise<object> {
     const { lease, log, simulated } = this.#deps;
-    // Changes nothing and says little: needs no lease and no order.
+    // These change nothing and say little: they need no lease and no order.
     if (method === 'openNodes') {
       return await this.#openNodes.find(backend.wanted.id, toNodes(params));
     }
-    this.#check(method, params, backend);
+    if (method === 'listBound') return await this.#listBound();
+    const functions = await this.#check(method, params, backend);
     if (!lease.isHeld()) {
       throw new DriverCallError('transient', 'The agent does not hold the lease of this host.');
     }
-    if (!simulated) await this.#inChild(method, params);
-    log.info({ method, params, simulated }, 'did a privileged act for a driver');
-    return {};
+    if (simulated) return {};
+    this.#openNodes.warm();
+    using _turn = await this.#turns.take(turnsOf(String(params['address']), functions));
+    const done = await this.#inProcess(method, params, backend);
+    log.info({ method, params, result: done.result }, 'did a privileged act for a driver');
+    return done.result;
   }
 
-  #check(method: AgentMethod, params: Params, backend: Backend): void {
+  async #listBound(): Promise<AgentResult<'listBound'>> {
+    const bindings = this.#deps.simulated ? [] : await this.#bindings.list();
+    return {
+      functions: bindings.map(({ address, driver }) => ({ address, kernel_driver: driver })),
+    };
+  }
+
+  async #check(method: AgentMethod, params: Params, backend: Backend): Promise<KnownFunction[]> {
     if (method === 'loadModule') {
       throw new DriverCallError(
         'unsupported',
@@ -65,60 +94,82 @@ export class PrivilegedActs {
       throw new DriverCallError('invalid', `${JSON.stringify(address)} is no PCI address.`);
     }
     const functions = backend.functionsAt(address);
-    if (functions.length === 0) {
+    if (functions.length === 0 && !(await this.#isBoundFor(method, address, backend))) {
       const name = backend.wanted.name;
       throw new DriverCallError('invalid', `${address} is not in the inventory of ${name}.`);
     }
     const used = functions.find(({ hostUse }) => hostUse !== null);
-    if (used !== undefined) {
+    if (used !== undefined && !withoutInventoryUse.has(method)) {
       throw new DriverCallError('host-use', `The host uses ${address}: ${used.hostUse}`);
     }
-    this.#checkOrdered(address, backend);
+    if (!withoutOrder.has(method) && !this.#isOrdered(address, backend)) {
+      throw new DriverCallError('invalid', `There is no order about ${address} that allows this.`);
+    }
+    return functions;
   }
 
-  /** Only for an accelerator whose order has passed the fence and is being carried out. */
-  #checkOrdered(address: string, backend: Backend): void {
+  /** What a backend had bound it may give back, also when its rules list it no more. */
+  async #isBoundFor(method: AgentMethod, address: string, { wanted }: Backend): Promise<boolean> {
+    if (method !== 'restore') return false;
+    const bindings = await this.#bindings.list();
+    return bindings.some((one) => one.address === address && one.backend === wanted.id);
+  }
+
+  /** An order about an accelerator there has passed the fence and is being carried out. */
+  #isOrdered(address: string, backend: Backend): boolean {
     const { permits } = this.#deps;
-    const ordered = backend
-      .acceleratorsAt(address)
-      .some((key) => permits.isGranted(backend.wanted.id, key));
-    if (ordered) return;
-    throw new DriverCallError('invalid', `There is no order about ${address} that allows this.`);
+    return backend.acceleratorsAt(address).some((key) => permits.isGranted(backend.wanted.id, key));
   }
 
-  async #inChild(method: AgentMethod, params: Params): Promise<void> {
-    const { clock, roots } = this.#deps;
-    const timeoutMs = agentDefaults.privilegedActTimeoutMs;
-    const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [], {
-      execArgv: [`--max-old-space-size=${childLimit.heapMiBMax}`],
-      env: {},
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
-    const answer = Promise.withResolvers<unknown>();
-    child.once('message', (message) => answer.resolve(message));
-    child.once('error', (error) => answer.reject(error));
-    child.once('exit', () => answer.resolve('The process of the act ended without an answer.'));
-    // A write into sysfs may hang for good, and then no signal ends it: the child is left behind.
-    using _timer = clock.setTimer(timeoutMs, () =>
-      answer.resolve(`${method} was not done within ${timeoutMs} ms; it may still happen.`),
-    );
-    child.send({ method, params, sysfs: roots.sysfs });
-    const failure = await answer.promise;
-    child.kill('SIGKILL');
-    child.unref();
-    if (child.connected) child.disconnect();
-    if (failure !== null) throw toError(failure);
+  async #inProcess(method: AgentMethod, params: Params, backend: Backend): Promise<ActDone> {
+    const { clock, timeoutMs = agentDefaults.privilegedActTimeoutMs } = this.#deps;
+    const order = await this.#toOrder(method, params, backend);
+    const asker = `${method} ${String(params['address'])}`;
+    try {
+      const done = await this.#processes.run(order, {
+        clock,
+        timeoutMs,
+        answer: async (question) => await this.#answer(question, asker),
+      });
+      await this.#bindings.apply(done);
+      return done;
+    } catch (error) {
+      if (error instanceof FailedAct) await this.#bindings.apply(error.changes);
+      throw error;
+    }
   }
+
+  async #toOrder(method: AgentMethod, params: Params, backend: Backend): Promise<ActOrder> {
+    const { sysfs, proc } = this.#deps.roots;
+    const { id, name } = backend.wanted;
+    return {
+      method,
+      params,
+      roots: { sysfs, proc },
+      backend: { id, name },
+      inventory: backend.addresses(),
+      bindings: await this.#bindings.list(),
+      isOrdered: this.#isOrdered(String(params['address']), backend),
+    };
+  }
+
+  async #answer(question: ActQuestion, asker: string): Promise<unknown> {
+    if ('nodes' in question) return await this.#openNodes.find(asker, question.nodes);
+    await this.#bindings.apply({ changed: question.keep });
+    return undefined;
+  }
+}
+
+/** One act at a time about a function, its IOMMU group, and its card. */
+function turnsOf(address: string, functions: readonly KnownFunction[]): string[] {
+  const shared = functions.flatMap(({ card, iommuGroup }) => [
+    `card ${card}`,
+    ...(iommuGroup === null ? [] : [`group ${iommuGroup}`]),
+  ]);
+  return [...new Set([address, ...shared])];
 }
 
 /** As checked against the protocol. */
 function toNodes({ nodes }: Params): string[] {
   return Array.isArray(nodes) ? nodes.map(String) : [];
-}
-
-function toError(failure: unknown): DriverCallError {
-  if (typeof failure === 'object' && failure !== null && 'hostUse' in failure) {
-    return new DriverCallError('host-use', String(failure.hostUse));
-  }
-  return new DriverCallError('transient', String(failure));
 }

@@ -1,5 +1,5 @@
 /** Tells a driver who has device nodes open: as root the agent can see that, and the driver cannot. */
-import type { AgentParams, AgentResult } from '@cyborg/driver-sdk/protocol';
+import type { AgentResult } from '@cyborg/driver-sdk/protocol';
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import type { Clock } from '@cyborg/service/clock';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
@@ -8,8 +8,10 @@ import type { Log } from '../log.ts';
 import type { OpenNodesOrder } from './open-nodes-scan.ts';
 
 export const openNodesLimits = {
-  answerMsMax: 10_000,
+  answerMsMax: 20_000,
   heapMiBMax: 128,
+  /** Acts come in twos and threes, and starting it takes longer than looking. */
+  idleMs: 30_000,
 } as const;
 
 export interface OpenNodesDeps {
@@ -32,7 +34,7 @@ export class OpenNodes {
   }
 
   /** @throws DriverCallError `transient` when it takes too long, or the backend asks again before it has its answer. */
-  async find(backendId: string, nodes: AgentParams<'openNodes'>['nodes']): Promise<Answer> {
+  async find(backendId: string, nodes: readonly string[]): Promise<Answer> {
     // The processes of this machine say nothing of a recorded one.
     if (this.#deps.simulated) return { complete: false, open: [] };
     if (this.#asking.has(backendId)) {
@@ -44,6 +46,11 @@ export class OpenNodes {
     } finally {
       this.#asking.delete(backendId);
     }
+  }
+
+  /** Somebody is about to ask. */
+  warm(): void {
+    if (!this.#deps.simulated) (this.#scanner ??= this.#makeScanner()).warm();
   }
 
   async #findInChild(nodes: readonly string[]): Promise<Answer> {
@@ -68,6 +75,7 @@ export class OpenNodes {
     return new ScanProcess({
       module: new URL('./open-nodes-scan.ts', import.meta.url),
       execArgv: [`--max-old-space-size=${openNodesLimits.heapMiBMax}`],
+      limits: { idleMs: openNodesLimits.idleMs },
       onBlocked: (path) => log.warn({ path }, 'a file does not say what it is: it blocks'),
     });
   }

@@ -270,15 +270,15 @@ describe('mediated devices', () => {
   };
   const rule = (type: string): Rules => [{ vendor: '10de', mdev_type: type, ...offered }];
 
-  it('are the handles of a vGPU deployable, and withheld: none can be made yet', ({ expect }) => {
+  it('are the handles of a vGPU deployable', ({ expect }) => {
     const [device] = look(build(gpu), rule('nvidia-222')).devices;
     expect(partsOf(device)).toEqual([[name, 'VGPU', ['CUSTOM_NVIDIA_1EB8_T4_2B']]]);
     const handles = device?.deployables[0]?.accelerators ?? [];
     expect(handles).toHaveLength(8);
     expect(handles[3]).toMatchObject({
       plans: ['mdev'],
-      offered: false,
-      reason: 'this version makes no mediated devices',
+      offered: true,
+      reason: null,
       attach_info: { bus: '3b', asked_type: 'nvidia-222', vgpu_mark: 'nvidia-222_3' },
     });
   });

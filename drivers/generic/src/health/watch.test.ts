@@ -6,6 +6,7 @@ import type { BackendContext, Kind } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { openPciKind } from '../pci/kind.ts';
+import { Cleaner } from '../pci/vfio.ts';
 import { PciScanner } from '../pci/scanner.ts';
 import type { Signs } from './sources.ts';
 import { HealthReader, type HealthLimits } from './watch.ts';
@@ -47,11 +48,13 @@ function open(
   reader = new HealthReader({ monotonicMs: () => performance.now(), limits: quick }),
 ): Bench {
   const scanner = new PciScanner();
+  const cleaner = new Cleaner();
   closeAll.push(
     () => scanner.close(),
     () => reader.close(),
+    () => cleaner.close(),
   );
-  const kind = openPciKind(scanner, reader);
+  const kind = openPciKind({ scanner, healthReader: reader, cleaner });
   const roots = buildTree(folder, { functions: [drive] });
   let waiting: (() => void)[] = [];
   const context: BackendContext<unknown> = {

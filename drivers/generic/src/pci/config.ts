@@ -33,6 +33,8 @@ const matchers = {
   },
 } as const;
 
+const unbindWishes = ['never', 'idle'] as const;
+
 const rule = {
   type: 'object',
   additionalProperties: false,
@@ -57,6 +59,41 @@ const rule = {
       maxItems: 32,
       items: { type: 'string', pattern: '^[A-Z0-9_]{1,255}$' },
       description: 'Placement traits beside those of every function.',
+    },
+    unbind: {
+      enum: unbindWishes,
+      description: 'The same as the key `unbind` above, for what the rule matches.',
+    },
+    resetless: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['accepted', 'reason'],
+      description:
+        'Gives out again what has no reset of its own. Without it such an accelerator is cleaning_failed after its first use.',
+      properties: {
+        accepted: { const: true, description: 'That what a guest left in it is accepted.' },
+        reason: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 255,
+          description: 'Why; kept with each cleaning.',
+        },
+      },
+    },
+    vfs: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['count'],
+      description:
+        'Divides physical functions that it matches. While a virtual function is in use the number stays as it is.',
+      properties: {
+        count: {
+          type: 'integer',
+          minimum: 0,
+          maximum: 1024,
+          description: 'How many virtual functions there are to be; 0: none, the card is whole.',
+        },
+      },
     },
     definition: {
       type: 'string',
@@ -101,6 +138,13 @@ export const pciConfig = {
       description:
         'Functions that are listed beside those of `classes`. All that a rule names must hold; the first rule that ' +
         'matches a function decides what it says.',
+    },
+    unbind: {
+      enum: unbindWishes,
+      description:
+        'Whether a function is taken from its kernel driver for a guest: never, so that only functions without a driver ' +
+        'are given out, or while the driver is idle (nothing mounted, no interface up, no node open). It goes back to ' +
+        'its driver afterwards. Absent: never. On a simulated host it makes no difference.',
     },
     exclude: {
       type: 'array',

@@ -6,6 +6,7 @@ import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { PciConfig } from './config.ts';
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
+import type { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
 import type { Identity } from './identity.ts';
 import type { Match } from './match.ts';
 import { toDeployables } from './parts.ts';
@@ -32,6 +33,10 @@ export interface DeviceTools {
   readonly config: PciConfig;
   readonly isSimulated: boolean;
   readonly holders: HolderFinder;
+  readonly tables: HostTables;
+  /** All functions of the tree, and those that the backend lists. */
+  readonly functions: ReadonlyMap<string, PciFunction>;
+  readonly listed: ReadonlyMap<string, Listed>;
   readonly names: PciIds;
   readonly reader: TreeReader;
   readonly typeOf: (listed: Listed) => AcceleratorType;
@@ -72,7 +77,7 @@ export function typeOf({ fn, match }: Listed): AcceleratorType {
   const said = match.rule?.type ?? match.definition?.type;
   if (said !== undefined) return said;
   const isFpga = ['fpga_region', 'fpga_manager'].some((name) => fn.has(name));
-  if (isFpga || fpgaDrivers.has(fn.driver ?? '')) return 'FPGA';
+  if (isFpga || fpgaDrivers.has(fn.usualDriver ?? '')) return 'FPGA';
   const code = fn.class ?? 0;
   if (code >>> 8 === 0x0b40) return 'COPROCESSOR';
   if (code >>> 8 === 0x0108) return 'SSD';

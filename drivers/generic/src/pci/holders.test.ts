@@ -56,7 +56,13 @@ function look(fn: FunctionDescription, options: Options = {}): DriverAccelerator
     hostName: 'host',
     boundByUs: [],
     known: {},
-    config: { classes: ['01', '02', '03', '0b', '10'], rules: [], exclude: [], offer: 'all' },
+    config: {
+      classes: ['01', '02', '03', '0b', '10'],
+      rules: [],
+      exclude: [],
+      offer: 'all',
+      unbind: 'idle',
+    },
   } as const;
   const config = { ...input.config, classes: [...input.config.classes], rules: [], exclude: [] };
   const { inventory } = scan({ ...input, boundByUs: [], config }, new TreeReader());

@@ -1,12 +1,22 @@
 /** Kind `pci`: the host's own PCI functions, by class and by rules. */
-import { defineKind, type BackendContext, type Kind } from '@cyborg/driver-sdk/define-driver';
-import { DriverError } from '@cyborg/driver-sdk/errors';
+import {
+  defineKind,
+  type BackendContext,
+  type CleanOrder,
+  type Kind,
+  type PrepareOrder,
+  type ReleaseOrder,
+} from '@cyborg/driver-sdk/define-driver';
 import type { AttachPlan, DriverAccelerator, Health, Inventory } from '@cyborg/driver-sdk/protocol';
 import { Definitions } from '../definitions/load.ts';
 import { HealthWatch, healthByAccelerator, type HealthReader } from '../health/watch.ts';
 import { pciConfig, type PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
+import { readKnown, writeKnown } from './known-file.ts';
+import { findIn, gone, planOf, toPlan, type Found } from './plan.ts';
 import type { PciScanner } from './scanner.ts';
+import { divide, findDivisions } from './vfs.ts';
+import { giveAllBack, makeReady, takeBack, type Cleaner, type Handlings } from './vfio.ts';
 
 /** What the protocol takes as a text. */
 const textLengthMax = 1024;
@@ -15,82 +25,145 @@ type Context = BackendContext<PciConfig>;
 
 /** What is remembered of one backend between calls. A restart forgets it, and nothing is lost by that. */
 interface Memory {
-  known: KnownIdentities;
+  known: KnownIdentities | undefined;
   inventory: Inventory | undefined;
+  handlings: Handlings;
   readonly watch: HealthWatch;
 }
 
-export function openPciKind(scanner: PciScanner, healthReader: HealthReader): Kind {
-  const memories = new Map<string, Memory>();
-  const catalogue = new Definitions();
+export interface PciTools {
+  readonly scanner: PciScanner;
+  readonly healthReader: HealthReader;
+  readonly cleaner: Cleaner;
+}
 
-  function memoryOf({ backend }: Context): Memory {
-    const known = memories.get(backend);
-    if (known !== undefined) return known;
-    const memory = { known: {}, inventory: undefined, watch: new HealthWatch(healthReader) };
-    memories.set(backend, memory);
-    return memory;
-  }
-
-  async function discover(context: Context): Promise<Inventory> {
-    const memory = memoryOf(context);
-    const { config } = context;
-    const definitions = await catalogue.of(config);
-    const { healths } = memory.watch;
-    const found = await scanner.scan(context, {
-      config,
-      known: memory.known,
-      definitions,
-      healths,
-    });
-    const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
-    memory.known = found.known;
-    memory.inventory = inventory;
-    memory.watch.follow(context, inventory, definitions);
-    return inventory;
-  }
-
-  async function readHealth(context: Context): Promise<Record<string, Health>> {
-    const memory = memoryOf(context);
-    const { devices } = memory.inventory ?? (await discover(context));
-    const healths = await memory.watch.read(context);
-    return healthByAccelerator(devices, healths);
-  }
-
-  /** In the last inventory, or else in a new one: the driver may have been restarted since. */
-  async function find(context: Context, key: string): Promise<DriverAccelerator | undefined> {
-    const last = memories.get(context.backend)?.inventory;
-    return findIn(last, key) ?? findIn(await discover(context), key);
-  }
-
+export function openPciKind(tools: PciTools): Kind {
+  const kind = new PciKind(tools);
   return defineKind({
     title: 'PCI functions of this host, by class and by rules',
     config: pciConfig,
     delegable: [], // what hardware is listed and given out is an admin's business
-    install: async ({ config }, { dryRun }) => {
-      await catalogue.of(config);
-      if (!dryRun) scanner.warm();
+    install: async (context, { dryRun }) => {
+      await kind.install(context, dryRun);
       return { status: 'ready' };
     },
-    uninstall: ({ backend }, { dryRun }) => {
-      if (!dryRun) {
-        memories.get(backend)?.watch.stop();
-        memories.delete(backend);
-      }
+    uninstall: async (context, { dryRun }) => {
+      if (!dryRun) await kind.uninstall(context);
       return { status: 'ready' };
     },
-    discover,
-    health: readHealth,
-    prepare: async (context, { accelerator: key, plugs }) => {
-      const accelerator = await find(context, key);
-      return planOf(context, { key, plugs, accelerator });
-    },
-    release: (context) => requireSimulated(context, 'release'),
-    clean: (context) => {
-      requireSimulated(context, 'clean');
-      return ['simulated'];
-    },
+    discover: async (context) => kind.discover(context),
+    health: async (context) => kind.readHealth(context),
+    prepare: async (context, order) => kind.prepare(context, order),
+    release: async (context, order) => kind.release(context, order),
+    clean: async (context, order) => kind.clean(context, order),
   });
+}
+
+class PciKind {
+  readonly #tools: PciTools;
+  readonly #memories = new Map<string, Memory>();
+  readonly #catalogue = new Definitions();
+
+  constructor(tools: PciTools) {
+    this.#tools = tools;
+  }
+
+  async install({ config }: Context, isDryRun: boolean): Promise<void> {
+    await this.#catalogue.of(config);
+    if (!isDryRun) this.#tools.scanner.warm();
+  }
+
+  async uninstall(context: Context): Promise<void> {
+    const memory = this.#memories.get(context.backend);
+    if (!context.simulated) await giveAllBack(context, Object.keys(memory?.handlings ?? {}));
+    memory?.watch.stop();
+    this.#memories.delete(context.backend);
+  }
+
+  async discover(context: Context): Promise<Inventory> {
+    const memory = this.#memoryOf(context);
+    const before = new Set(memory.inventory?.devices.map(({ address }) => address));
+    const inventory = await this.#scan(context);
+    const divisions = context.simulated ? [] : findDivisions(inventory, memory.handlings);
+    if (divisions.length === 0) return inventory;
+    const known = divisions.filter(({ address }) => before.has(address));
+    // The agent does nothing to a card that it was never told of: it is told, and asks again.
+    if (known.length < divisions.length) context.inventoryChanged();
+    if (known.length === 0) return inventory;
+    const refused = await divide(context, known);
+    return nameUndivided(await this.#scan(context), refused);
+  }
+
+  async readHealth(context: Context): Promise<Record<string, Health>> {
+    const memory = this.#memoryOf(context);
+    const { devices } = memory.inventory ?? (await this.discover(context));
+    const healths = await memory.watch.read(context);
+    return healthByAccelerator(devices, healths);
+  }
+
+  async prepare(context: Context, { accelerator: key, plugs }: PrepareOrder): Promise<AttachPlan> {
+    const found = await this.#find(context, key, isUsable);
+    const plan = planOf(context, { key, plugs, accelerator: found?.accelerator });
+    if (context.simulated || found === undefined) return plan;
+    const { handlings } = this.#memoryOf(context);
+    await makeReady(context, plan, { accelerator: found.accelerator, handlings });
+    return plan;
+  }
+
+  async release(context: Context, { accelerator: key }: ReleaseOrder): Promise<void> {
+    if (context.simulated) return;
+    const found = await this.#find(context, key);
+    await takeBack(context, found && toPlan(context, found.accelerator));
+  }
+
+  async clean(context: Context, order: CleanOrder): Promise<string[]> {
+    if (context.simulated) return ['simulated'];
+    const { accelerator: key, resetless_reason: operatorReason } = order;
+    const found = await this.#find(context, key);
+    const plan = found && toPlan(context, found.accelerator);
+    if (plan === undefined) throw gone(context, key);
+    const { handlings } = this.#memoryOf(context);
+    return await this.#tools.cleaner.clean(context, { plan, handlings, operatorReason });
+  }
+
+  #memoryOf({ backend }: Context): Memory {
+    const known = this.#memories.get(backend);
+    if (known !== undefined) return known;
+    const watch = new HealthWatch(this.#tools.healthReader);
+    const memory = { known: undefined, inventory: undefined, handlings: {}, watch };
+    this.#memories.set(backend, memory);
+    return memory;
+  }
+
+  async #scan(context: Context): Promise<Inventory> {
+    const memory = this.#memoryOf(context);
+    const { scanner } = this.#tools;
+    const { config } = context;
+    const definitions = await this.#catalogue.of(config);
+    const known = memory.known ?? (await readKnown(context));
+    const { healths } = memory.watch;
+    const found = await scanner.scan(context, { config, known, definitions, healths });
+    if (JSON.stringify(found.known) !== JSON.stringify(memory.known)) {
+      await writeKnown(context, found.known);
+    }
+    const inventory = nameUnreadable(found.inventory, scanner.blockedPaths);
+    memory.known = found.known;
+    memory.inventory = inventory;
+    memory.handlings = found.handling;
+    memory.watch.follow(context, inventory, definitions);
+    return inventory;
+  }
+
+  /** In the last inventory, or else in a new one: the driver may have been restarted, or the host changed, since. */
+  async #find(
+    context: Context,
+    key: string,
+    isGood: (accelerator: DriverAccelerator) => boolean = () => true,
+  ): Promise<Found | undefined> {
+    const last = findIn(this.#memories.get(context.backend)?.inventory, key);
+    if (last !== undefined && isGood(last.accelerator)) return last;
+    return findIn(await this.#scan(context), key);
+  }
 }
 
 /** Says at each device which of its files do not answer. */
@@ -105,45 +178,18 @@ function nameUnreadable(inventory: Inventory, blocked: readonly string[]): Inven
   return { ...inventory, devices };
 }
 
-function findIn(inventory: Inventory | undefined, key: string): DriverAccelerator | undefined {
-  const parts = inventory?.devices.flatMap((device) => device.deployables) ?? [];
-  return parts.flatMap((part) => part.accelerators).find((item) => item.key === key);
+/** Says at each card why it has not the virtual functions that it should have. */
+function nameUndivided(inventory: Inventory, refused: ReadonlyMap<string, string>): Inventory {
+  if (refused.size === 0) return inventory;
+  const devices = inventory.devices.map((device) => {
+    const why = device.address === null ? undefined : refused.get(device.address);
+    if (why === undefined) return device;
+    return { ...device, info: { ...device.info, vfs_not_made: why.slice(0, textLengthMax) } };
+  });
+  return { ...inventory, devices };
 }
 
-interface PlanRequest {
-  readonly key: string;
-  readonly plugs: readonly string[];
-  readonly accelerator: DriverAccelerator | undefined;
-}
-
-function planOf(context: Context, { key, plugs, accelerator }: PlanRequest): AttachPlan {
-  if (accelerator === undefined) {
-    throw new DriverError('gone', `backend ${context.backend} has no accelerator ${key}`);
-  }
-  requireSimulated(context, 'prepare');
-  if (accelerator.host_use !== null) {
-    throw new DriverError('host-use', `${accelerator.name}: ${accelerator.host_use}`);
-  }
-  if (!accelerator.plans.includes('pci')) {
-    throw new DriverError(
-      'unsupported',
-      `${accelerator.name}: ${accelerator.obstacle ?? 'it has no plan'}`,
-    );
-  }
-  if (!plugs.includes('pci')) {
-    const offer = plugs.join(', ') || 'nothing';
-    throw new DriverError(
-      'unsupported',
-      `${key} needs pci; the instance's hypervisor can plug ${offer}`,
-    );
-  }
-  const { domain = '', bus = '', device = '', function: fn = '' } = accelerator.attach_info;
-  return { kind: 'pci', address: `${domain}:${bus}:${device}.${fn}` };
-}
-
-/** Real functions are given to guests through VFIO, which this version does not do yet. */
-function requireSimulated(context: Context, act: string): void {
-  if (context.simulated) return;
-  const message = `backend ${context.backend}: ${act} of a PCI function is not supported by this version`;
-  throw new DriverError('unsupported', message);
+/** By the last look; another one may say better. */
+function isUsable({ host_use: use, obstacle }: DriverAccelerator): boolean {
+  return use === null && (obstacle ?? null) === null;
 }

@@ -117,7 +117,7 @@ function testsOf(matcher: PciMatcher): Test[] {
   if (matcher.class !== undefined) tests.push(classTest(matcher.class));
   if (vendor !== undefined) tests.push(idTest((fn) => fn.vendor, vendor));
   if (device !== undefined) tests.push(idTest((fn) => fn.device, device));
-  if (driver !== undefined) tests.push((fn) => (fn.driver ?? 'none') === driver);
+  if (driver !== undefined) tests.push((fn) => (fn.usualDriver ?? 'none') === driver);
   if (address !== undefined) tests.push(addressTest(address));
   return tests;
 }

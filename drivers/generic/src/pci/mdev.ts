@@ -1,7 +1,8 @@
 /**
  * Mediated devices of a card, by the kernel's `mdev_supported_types`
- * (https://docs.kernel.org/driver-api/vfio-mediated-device.html). They are listed and withheld: see {@link notMade}.
+ * (https://docs.kernel.org/driver-api/vfio-mediated-device.html). Made when one is attached, removed when it is detached.
  */
+import { createHash } from 'node:crypto';
 import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { Listed } from './device.ts';
@@ -14,9 +15,6 @@ export interface Mdevs {
   /** Made and still to be made. */
   readonly count: number;
 }
-
-/** No act that makes one is carried out yet, so none may be promised. */
-export const notMade = 'this version makes no mediated devices';
 
 /** What the protocol takes for one deployable. */
 const mdevsMax = 1024;
@@ -54,19 +52,30 @@ function shortName(title: string): string {
   return second.replaceAll('-', '_');
 }
 
+/** The kernel driver of the card is what makes them, so that it has one is no obstacle here. */
 export function toMdevAccelerators(whole: DriverAccelerator, mdevs: Mdevs): DriverAccelerator[] {
   return Array.from({ length: mdevs.count }, (_, index) => ({
     ...whole,
     key: `${whole.key}/mdev${index}`,
     name: `${whole.name}-${mdevs.type}-${index}`,
     plans: ['mdev'],
-    offered: false,
-    reason: whole.host_use === null ? notMade : whole.reason,
-    obstacle: notMade,
     attach_info: {
       ...whole.attach_info,
       asked_type: mdevs.type,
       vgpu_mark: `${mdevs.type}_${index}`,
     },
   }));
+}
+
+/** The same for the same accelerator, whoever asks and when: what was made is found again after any crash. */
+export function mdevUuid(hostName: string, acceleratorKey: string): string {
+  const hash = createHash('sha256').update(`${hostName}\n${acceleratorKey}`).digest('hex');
+  // Version 8 (RFC 9562): made from what somebody chose.
+  const parts = [
+    hash.slice(0, 8),
+    hash.slice(8, 12),
+    `8${hash.slice(13, 16)}`,
+    `8${hash.slice(17, 20)}`,
+  ];
+  return [...parts, hash.slice(20, 32)].join('-');
 }

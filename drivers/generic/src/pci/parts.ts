@@ -9,6 +9,8 @@ import type {
 import { wordsOf, type PartName } from '../definitions/words.ts';
 import { factsOfType } from '../functions.ts';
 import type { CardOptions, DeviceTools, Listed } from './device.ts';
+import { groupFacts, obstacleOf } from './group.ts';
+import { handlingOf } from './handling.ts';
 import { readMdevs, toMdevAccelerators, type Mdevs } from './mdev.ts';
 
 /** What the protocol takes for one device, with room for the function itself. */
@@ -31,13 +33,24 @@ function toWhole(
   const enabled = Math.max(virtual.length, fn.integer('sriov_numvfs') ?? 0);
   const whole = toAccelerator(listed, { key, tools });
   const own = missing === undefined ? whole : withObstacle(whole, missing);
+  const wanted = handlingOf(listed, tools.config).vfCount ?? 0;
   const accelerators = [
-    enabled > 0 ? withObstacle(own, divided(enabled)) : own,
+    enabled > 0 ? withObstacle(own, divided(enabled)) : toBeDivided(own, wanted, tools),
     ...siblings.map((item) =>
       toAccelerator(item, { key: `${key}/f${item.fn.parsed.function}`, tools }),
     ),
   ];
   return { key, ...toWords(listed, 'whole', { tools }), accelerators };
+}
+
+/** It is not given whole before its virtual functions are made, for then they could not be. */
+function toBeDivided(
+  whole: DriverAccelerator,
+  wanted: number,
+  { isSimulated }: DeviceTools,
+): DriverAccelerator {
+  if (wanted === 0 || isSimulated) return whole;
+  return withObstacle(whole, `to be divided into ${wanted} virtual functions, by its rule`);
 }
 
 function divided(count: number): string {
@@ -82,7 +95,7 @@ function withDefinitionOf(item: Listed, { match }: Listed): Listed {
 }
 
 function toMdevs({ listed, key }: CardOptions, tools: DeviceTools, mdevs: Mdevs): DriverDeployable {
-  const whole = toAccelerator(listed, { key, tools });
+  const whole = toAccelerator(listed, { key, tools, isParent: true });
   return {
     key,
     ...toWords(listed, 'mdev', { tools, mdevType: mdevs.name }),
@@ -113,14 +126,21 @@ function toWords(
   return { name: named, resource_class: resourceClass, traits: [...traits] };
 }
 
+interface AcceleratorWish {
+  readonly key: string;
+  readonly tools: DeviceTools;
+  /** Not the function is given but what its kernel driver makes of it. */
+  readonly isParent?: boolean;
+}
+
 export function toAccelerator(
   listed: Listed,
-  { key, tools }: { key: string; tools: DeviceTools },
+  { key, tools, isParent = false }: AcceleratorWish,
 ): DriverAccelerator {
   const { fn, match } = listed;
   const use = tools.holders.find(fn);
   const approval = isApproved(listed, tools) ? null : notApproved;
-  const obstacle = tools.isSimulated || fn.iommuGroup !== undefined ? null : 'no IOMMU group';
+  const obstacle = isParent ? null : obstacleOf(listed, tools);
   const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
   const held = use === undefined ? null : `${claim}: ${use.text}`.slice(0, 1024);
   // What somebody holds is said first; that evidence is missing matters to who would offer it.
@@ -136,6 +156,7 @@ export function toAccelerator(
     reason,
     obstacle,
     host_use: use?.text.slice(0, 1024) ?? null,
+    ...(!isParent && groupFacts(fn, tools)),
     attach_info: {
       ...toAttachInfo(fn.parsed),
       ...(network !== undefined && { physical_network: network }),

@@ -1,7 +1,7 @@
 /** Reads the tree and says what is there, on its arguments alone; scan-host.ts runs it in a process of its own. */
 import { PciIds } from '@cyborg/driver-sdk/pci-ids';
 import { formatPciAddress } from '@cyborg/driver-sdk/pci';
-import type { Health, Inventory } from '@cyborg/driver-sdk/protocol';
+import type { AgentResult, Health, Inventory } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { Definition } from '../definitions/schema.ts';
 import { ServiceCounts } from '../functions.ts';
@@ -11,9 +11,12 @@ import { listFunctions, type PciFunction } from '@cyborg/driver-sdk/host-use/fun
 import { namesOfNodes } from '@cyborg/driver-sdk/host-use/open-nodes';
 import { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
 import { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
+import { handlingOf, type Handling } from './handling.ts';
 import { assignKeys, readIdentities, type KnownIdentities } from './identity.ts';
 import { compileMatcher } from './match.ts';
 import type { OpenNodes } from '@cyborg/driver-sdk/host-use/open-node-table';
+
+export type BoundFunction = AgentResult<'listBound'>['functions'][number];
 
 export interface ScanInput {
   readonly roots: { readonly sysfs: string; readonly proc: string };
@@ -24,8 +27,8 @@ export interface ScanInput {
   readonly definitions?: readonly Definition[];
   /** What the last reading of health found, by address. */
   readonly healths?: Readonly<Record<string, Health>>;
-  /** Addresses that this agent bound to vfio-pci itself. */
-  readonly boundByUs: readonly string[];
+  /** Functions that this agent bound to vfio-pci itself. */
+  readonly boundByUs: readonly BoundFunction[];
   /** Who has nodes open is asked of the agent. */
   readonly asksAgent?: boolean;
   /** What the last scan said that it knows. */
@@ -36,6 +39,8 @@ export interface ScanInput {
 
 export interface ScanOutput {
   readonly inventory: Inventory;
+  /** Of each function that the backend lists, by address. */
+  readonly handling: Readonly<Record<string, Handling>>;
   readonly known: KnownIdentities;
 }
 
@@ -54,13 +59,14 @@ export interface OpenScan {
 
 export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
   const { sysfs, proc } = input.roots;
-  const functions = listFunctions(reader, sysfs);
+  const before = input.boundByUs.map((one) => [one.address, one.kernel_driver] as const);
+  const functions = listFunctions(reader, sysfs, new Map(before));
   const listed = selectListed(functions, input);
   const tables = new HostTables(reader, {
     sysfs,
     proc,
     isEvidenceOfTreeAlone: input.isSimulated,
-    boundByUs: input.boundByUs,
+    boundByUs: input.boundByUs.map(({ address }) => address),
     asksAgent: input.asksAgent ?? false,
   });
   return {
@@ -92,6 +98,9 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     config: input.config,
     isSimulated: input.isSimulated,
     holders: new HolderFinder(functions, tables),
+    tables,
+    functions,
+    listed,
     names: new PciIds(reader, input.pciIdsPaths),
     reader,
     typeOf,
@@ -107,7 +116,10 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     services.add(device, match.rule?.type === undefined ? match.definition?.services : undefined);
     return device;
   });
-  return { inventory: { devices, services: services.list() }, known };
+  const handling = Object.fromEntries(
+    [...listed].map(([address, one]) => [address, handlingOf(one, input.config)]),
+  );
+  return { inventory: { devices, services: services.list() }, handling, known };
 }
 
 /** The functions that HolderFinder asks about: those listed, their virtual functions, and neighbours of those. */

@@ -7,7 +7,7 @@ import type { Definition } from '../definitions/schema.ts';
 import type { PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
 import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
-import type { ScanOutput } from './scan.ts';
+import type { BoundFunction, ScanOutput } from './scan.ts';
 
 export type ScanContext = Omit<BackendContext<unknown>, 'config'>;
 
@@ -34,7 +34,8 @@ export class PciScanner {
 
   async scan(context: ScanContext, wish: ScanWish): Promise<ScanOutput> {
     this.#log = context.log;
-    return await this.#process.run(toScanInput(context, wish), {
+    const bound = context.simulated ? [] : await askBound(context);
+    return await this.#process.run(toScanInput(context, wish, bound), {
       signal: context.signal,
       // The scan asks nothing else.
       onQuestion: async (question) => await askOpenNodes(context, question as OpenNodesQuestion),
@@ -53,6 +54,7 @@ export class PciScanner {
 function toScanInput(
   context: ScanContext,
   { config, known, definitions = [], healths = {} }: ScanWish,
+  boundByUs: readonly BoundFunction[],
 ): HostScanInput {
   const { sysfs, proc } = context.roots;
   return {
@@ -64,7 +66,7 @@ function toScanInput(
     healths: onlyUnwell(healths),
     // Another host's tree, or a recorded one, has its own processes or none.
     asksAgent: !context.simulated && proc === '/proc',
-    boundByUs: [], // binding comes with VFIO
+    boundByUs,
     known,
   };
 }
@@ -79,6 +81,16 @@ function onlyUnwell(healths: Readonly<Record<string, Health>>): Record<string, H
   return Object.fromEntries(
     Object.entries(healths).filter(([, { status }]) => status !== 'healthy'),
   );
+}
+
+/** Without an agent, or with one of before, nothing was bound. */
+async function askBound({ ask }: ScanContext): Promise<readonly BoundFunction[]> {
+  try {
+    return (await ask('listBound', {})).functions;
+  } catch (error) {
+    if (error instanceof DriverError && error.code === 'unsupported') return [];
+    throw error;
+  }
 }
 
 async function askOpenNodes(

@@ -1,3 +1,4 @@
+import type { HostTables } from './host-tables.ts';
 import { seen, unknown, type HolderCheck } from './host-use.ts';
 
 const displayClass = 0x03;
@@ -12,7 +13,8 @@ export const findDisplayUse: HolderCheck = (fn, tables) => {
   const framebuffer = folders.find(
     ({ group, name }) => group === 'graphics' && /^fb\d/u.test(name),
   );
-  if (framebuffer !== undefined) return seen(`console framebuffer ${framebuffer.name}`);
+  if (framebuffer !== undefined && !isConsoleElsewhere(tables))
+    return seen(`console framebuffer ${framebuffer.name}`);
   for (const { name, path, entries } of folders) {
     if (!/^card\d+-/u.test(name) || entries.get('enabled') !== 'file') continue;
     if (tables.reader.text(`${path}/enabled`) === 'enabled')
@@ -24,3 +26,14 @@ export const findDisplayUse: HolderCheck = (fn, tables) => {
   }
   return undefined;
 };
+
+/** The kernel's console was taken off the framebuffers: each `frame buffer` console says that it is unbound. */
+function isConsoleElsewhere({ reader, sysfs }: HostTables): boolean {
+  const folder = `${sysfs}/class/vtconsole`;
+  const consoles = reader.names(folder) ?? [];
+  const onFramebuffer = consoles.filter((name) =>
+    reader.text(`${folder}/${name}/name`)?.includes('frame buffer'),
+  );
+  const isUnbound = (name: string): boolean => reader.integer(`${folder}/${name}/bind`) === 0;
+  return onFramebuffer.length > 0 && onFramebuffer.every(isUnbound);
+}

@@ -7,15 +7,24 @@ import { toInteger, type EntryKind, type TreeReader } from '../sysfs.ts';
 const configBytesMax = 4096;
 const configHeaderBytes = 64;
 
+export interface FunctionOptions {
+  readonly path: string;
+  readonly parsed: PciAddress;
+  /** Its driver before the agent bound it to another; null: none. Absent: it was not bound. */
+  readonly driverBefore?: string | null;
+}
+
 export class PciFunction {
   readonly address: string;
   readonly parsed: PciAddress;
   readonly path: string;
   readonly #reader: TreeReader;
+  readonly #driverBefore: string | null | undefined;
   readonly #values = new Map<string, unknown>();
 
-  constructor(reader: TreeReader, { path, parsed }: { path: string; parsed: PciAddress }) {
+  constructor(reader: TreeReader, { path, parsed, driverBefore }: FunctionOptions) {
     this.#reader = reader;
+    this.#driverBefore = driverBefore;
     this.path = path;
     this.parsed = parsed;
     this.address = formatPciAddress(parsed);
@@ -35,6 +44,13 @@ export class PciFunction {
 
   get driver(): string | undefined {
     return this.#once('driver', () => this.linkName('driver'));
+  }
+
+  /** Its kernel driver while no guest has it: rules and definitions go by that. */
+  get usualDriver(): string | undefined {
+    const isForGuests = this.driver?.includes('vfio') === true;
+    if (this.#driverBefore === undefined || !isForGuests) return this.driver;
+    return this.#driverBefore ?? undefined;
   }
 
   get iommuGroup(): number | undefined {
@@ -133,12 +149,21 @@ function toAddress(name: string | undefined): string | undefined {
 }
 
 /** Every function of the tree by address, in order of address. A link that leads nowhere is no function. */
-export function listFunctions(reader: TreeReader, sysfs: string): Map<string, PciFunction> {
+export function listFunctions(
+  reader: TreeReader,
+  sysfs: string,
+  driversBefore: ReadonlyMap<string, string | null> = new Map(),
+): Map<string, PciFunction> {
   const found: PciFunction[] = [];
   for (const { name, path } of findFolders(reader, sysfs)) {
     const parsed = parsePciAddress(name);
     if (parsed === undefined) continue;
-    const fn = new PciFunction(reader, { path, parsed });
+    const driverBefore = driversBefore.get(formatPciAddress(parsed));
+    const fn = new PciFunction(reader, {
+      path,
+      parsed,
+      ...(driverBefore !== undefined && { driverBefore }),
+    });
     if (fn.entries.size > 0) found.push(fn);
   }
   found.sort((a, b) => comparePciAddresses(a.parsed, b.parsed));

@@ -5,7 +5,9 @@ import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 /** Processes that have one of the function's device nodes open, or a BAR of it through sysfs. */
 export const findNodeUse: HolderCheck = (fn, tables) => {
   if (fn.driver === undefined && !tables.isProcReadable) return undefined; // nothing made nodes
-  const nodes = nodesOf(fn, tables);
+  // A guest that got it from this agent is no use by the host.
+  const isGiven = fn.driver?.includes('vfio') === true && tables.isBoundByUs(fn.address);
+  const nodes = isGiven ? [] : nodesOf(fn, tables);
   const open = tables.openNodes();
   if (open !== 'missing') {
     const holder = open.holders.get(fn.address);
@@ -33,6 +35,11 @@ function unasked(nodes: readonly DeviceNode[], { asksAgent }: HostTables): HostU
 /** What {@link findNodeUse} looks for, in the words of the agent's `openNodes`. */
 export function namesOfNodes(fn: PciFunction, tables: HostTables): string[] {
   return [fn.address, ...nodesOf(fn, tables).flatMap(({ asked }) => asked ?? [])];
+}
+
+/** Nodes by which a program can have a function that is on vfio-pci: its group's, and its own on newer kernels. */
+export function vfioNodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {
+  return fn.driver?.includes('vfio') === true ? nodesOf(fn, tables) : [];
 }
 
 function nodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {

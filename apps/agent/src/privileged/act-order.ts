@@ -1,0 +1,52 @@
+/** What an agent and the process of a privileged act say to each other; both are our own code. */
+import type { AgentResult } from '@cyborg/driver-sdk/protocol';
+import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
+import type { Binding } from './bindings.ts';
+
+export interface ActOrder {
+  readonly method: string;
+  /** As checked against the protocol. */
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly roots: { readonly sysfs: string; readonly proc: string };
+  readonly backend: { readonly id: string; readonly name: string };
+  /** Addresses in the backend's inventory. */
+  readonly inventory: readonly string[];
+  /** What this agent bound and has not restored, of all backends. */
+  readonly bindings: readonly Binding[];
+  /** An order about the function is being carried out. */
+  readonly isOrdered: boolean;
+}
+
+export type OpenAnswer = AgentResult<'openNodes'>;
+
+/** What the process asks before it touches anything. */
+export type ActQuestion =
+  | { readonly nodes: readonly string[] }
+  /** To be on disk before the act. */
+  | { readonly keep: readonly Binding[] };
+
+/** What is different afterwards, for the agent's notes. */
+export interface ActChanges {
+  readonly changed?: readonly Binding[];
+  /** Addresses of notes that are done with. */
+  readonly settled?: readonly string[];
+}
+
+export interface ActDone extends ActChanges {
+  readonly result: object;
+}
+
+export type ActFailure = {
+  readonly code: DriverErrorCode;
+  readonly message: string;
+} & ActChanges;
+
+export type FromChild =
+  | { readonly question: ActQuestion }
+  | { readonly done: ActDone }
+  | { readonly failed: ActFailure };
+
+export type ToChild =
+  | { readonly order: ActOrder }
+  | { readonly reply: unknown }
+  | { readonly refusal: string };

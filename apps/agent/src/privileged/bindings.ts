@@ -1,0 +1,74 @@
+/**
+ * What the agent found before it bound functions elsewhere, so that it can be put back: on disk before the act. Without
+ * the file `restore` still clears the override and lets the kernel choose.
+ */
+import { join } from 'node:path';
+import Type, { type Static } from 'typebox';
+import { messageOf } from '../hypervisors/node-error.ts';
+import type { Log } from '../log.ts';
+import { readChecked, writeDurably } from '../state/durable-file.ts';
+import type { ActChanges } from './act-order.ts';
+
+const Nullable = <T extends Type.TSchema>(schema: T): Type.TUnion<[T, Type.TNull]> =>
+  Type.Union([schema, Type.Null()]);
+
+const BindingSchema = Type.Object({
+  address: Type.String(),
+  /** Ids of the backends it was bound for. */
+  backend: Type.String(),
+  /** `0x1b36:0x0010`: another card in its place was never bound. */
+  ids: Type.String(),
+  /** What was there: its kernel driver, and its driver_override. */
+  driver: Nullable(Type.String()),
+  override: Nullable(Type.String()),
+  boundTo: Nullable(Type.String()),
+  /** Functions of its IOMMU group for which it was bound, itself among them. */
+  heldFor: Type.Array(Type.String()),
+});
+export type Binding = Static<typeof BindingSchema>;
+
+const FileSchema = Type.Object({ functions: Type.Array(BindingSchema) });
+
+export class Bindings {
+  readonly #path: string;
+  readonly #log: Log;
+  readonly #byAddress = new Map<string, Binding>();
+  #reading: Promise<void> | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(stateDir: string, log: Log) {
+    this.#path = join(stateDir, 'bindings.json');
+    this.#log = log;
+  }
+
+  async list(): Promise<Binding[]> {
+    this.#reading ??= this.#read();
+    await this.#reading;
+    return [...this.#byAddress.values()];
+  }
+
+  /** On disk when it returns. */
+  async apply({ changed = [], settled = [] }: ActChanges): Promise<void> {
+    if (changed.length === 0 && settled.length === 0) return;
+    await this.list();
+    for (const binding of changed) this.#byAddress.set(binding.address, binding);
+    for (const address of settled) this.#byAddress.delete(address);
+    const content = { functions: [...this.#byAddress.values()] };
+    this.#writing = this.#writing
+      .catch(() => undefined)
+      .then(async () => writeDurably(this.#path, content));
+    await this.#writing;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const file = await readChecked(this.#path, FileSchema);
+      for (const binding of file?.functions ?? []) this.#byAddress.set(binding.address, binding);
+    } catch (error) {
+      this.#log.error(
+        { reason: messageOf(error) },
+        'what was bound for guests is not known any more: it is restored by what the kernel chooses',
+      );
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/** Binding by driver_override, and putting back what was there. */
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
+import type { ActDone } from '../act-order.ts';
+import type { Binding } from '../bindings.ts';
+import { idsOf, type HostView } from './host-view.ts';
+import { RefusedAct } from './refused-act.ts';
+import { waitUntil, writeAttribute } from './sysfs-write.ts';
+
+/** Shorter than the time of the whole act, so that what went wrong can be undone and told. */
+const probeMsMax = 10_000;
+
+export async function bind(host: HostView): Promise<ActDone> {
+  const { params } = host.order;
+  const wanted = String(params['kernel_driver']);
+  checkName(wanted);
+  requireDriver(host, wanted);
+  const { target } = host;
+  const others = host.groupOthers(target);
+  for (const other of others) requireAccountedFor(host, other, wanted);
+  const all = [target, ...others];
+  for (const fn of all) requireTakeable(host, fn, wanted);
+  await host.refuseHostUse(all);
+  await refuseOtherGuests(host, all);
+  const notes = all.map((fn) => noteOf(host, fn, wanted));
+  await host.ask({ keep: notes });
+  await bindAll(host, all, { wanted, notes });
+  return { result: {} };
+}
+
+/** Takes the kernel driver away and leaves none. */
+export async function unbind(host: HostView): Promise<ActDone> {
+  const { target } = host;
+  const driver = host.driverNow(target);
+  if (driver === null) return { result: {} };
+  await host.refuseHostUse([target]);
+  const note = noteOf(host, target, null);
+  await host.ask({ keep: [note] });
+  writeAttribute(`${target.path}/driver/unbind`, target.address);
+  return { result: {} };
+}
+
+async function bindAll(
+  host: HostView,
+  functions: readonly PciFunction[],
+  { wanted, notes }: { wanted: string; notes: readonly Binding[] },
+): Promise<void> {
+  try {
+    for (const fn of functions) await bindOne(host, fn, wanted);
+  } catch (error) {
+    const fresh = notes.filter(({ address }) => {
+      const fn = host.find(address);
+      return fn !== undefined && host.bindingOf(fn) === undefined;
+    });
+    const settled: string[] = [];
+    for (const note of fresh) {
+      const fn = host.find(note.address);
+      if (fn !== undefined && (await isPutBack(host, fn, note))) settled.push(note.address);
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    throw new RefusedAct('transient', message, { changes: { settled }, cause: error });
+  }
+}
+
+async function isPutBack(host: HostView, fn: PciFunction, note: Binding): Promise<boolean> {
+  try {
+    await putBack(host, fn, note);
+    return true;
+  } catch {
+    return false; // the note stays: `restore` tries again
+  }
+}
+
+async function bindOne(host: HostView, fn: PciFunction, wanted: string): Promise<void> {
+  const { address, path } = fn;
+  if (host.overrideNow(fn) !== wanted) writeAttribute(`${path}/driver_override`, wanted);
+  const current = host.driverNow(fn);
+  if (current === wanted) return;
+  if (current !== null) writeAttribute(`${path}/driver/unbind`, address);
+  writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);
+  if (await waitUntil(() => host.driverNow(fn) === wanted, probeMsMax)) return;
+  throw new Error(`${address} did not bind to ${wanted} within ${probeMsMax} ms; see dmesg.`);
+}
+
+export async function restore(host: HostView): Promise<ActDone> {
+  const address = String(host.order.params['address']);
+  const target = host.find(address);
+  if (target === undefined) return { result: {}, settled: [address] }; // its card is gone
+  const mine = host.bindingOf(target);
+  if (mine === undefined) return await restoreWithoutNote(host, target);
+  const group = target.iommuGroup === undefined ? [] : host.groupOthers(target);
+  const changed: Binding[] = [];
+  const free: { fn: PciFunction; note: Binding }[] = [];
+  for (const fn of [target, ...group]) {
+    const note = host.bindingOf(fn);
+    if (note === undefined) continue;
+    const heldFor = note.heldFor.filter((address) => address !== target.address);
+    if (heldFor.length === 0) free.push({ fn, note });
+    else changed.push({ ...note, heldFor });
+  }
+  await refuseOpen(
+    host,
+    free.map(({ fn }) => fn),
+  );
+  for (const { fn, note } of free) await putBack(host, fn, note);
+  return { result: {}, changed, settled: free.map(({ fn }) => fn.address) };
+}
+
+/** The note is lost: the override is cleared and the kernel chooses, as after a start of the host. */
+async function restoreWithoutNote(host: HostView, fn: PciFunction): Promise<ActDone> {
+  const settled = [fn.address];
+  const driver = host.driverNow(fn);
+  const isByOverride = driver !== null && host.overrideNow(fn) === driver;
+  // A function that somebody else bound is theirs, unless an order about it is being carried out.
+  if (!isByOverride || !driver.includes('vfio') || !host.order.isOrdered) {
+    return { result: {}, settled };
+  }
+  await refuseOpen(host, [fn]);
+  writeAttribute(`${fn.path}/driver_override`, '\n');
+  writeAttribute(`${fn.path}/driver/unbind`, fn.address);
+  writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, fn.address);
+  return { result: {}, settled };
+}
+
+async function refuseOpen(host: HostView, functions: readonly PciFunction[]): Promise<void> {
+  const holder = await host.findVfioHolder(functions);
+  if (holder === undefined) return;
+  const names = functions.map(({ address }) => address).join(', ');
+  throw new RefusedAct('transient', `${names} cannot be given back to the host: ${holder}.`);
+}
+
+async function putBack(host: HostView, fn: PciFunction, note: Binding): Promise<void> {
+  const { address, path } = fn;
+  if (host.overrideNow(fn) !== note.override) {
+    writeAttribute(`${path}/driver_override`, note.override ?? '\n');
+  }
+  const current = host.driverNow(fn);
+  if (current === note.driver) return;
+  if (current !== null && current === note.boundTo) {
+    writeAttribute(`${path}/driver/unbind`, address);
+  }
+  if (note.driver === null) return;
+  writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);
+  const isBack = (): boolean => host.driverNow(fn) === note.driver;
+  if (await waitUntil(isBack, probeMsMax)) return;
+  throw new RefusedAct(
+    'transient',
+    `${address} did not go back to ${note.driver} within ${probeMsMax} ms: it has ${host.driverNow(fn) ?? 'no driver'}; see dmesg.`,
+  );
+}
+
+function noteOf(host: HostView, fn: PciFunction, boundTo: string | null): Binding {
+  const { target } = host;
+  const before = host.bindingOf(fn);
+  const heldFor = [...new Set([...(before?.heldFor ?? []), target.address])];
+  // After a crash between override and probe, or a start of the host, what is there now counts unless it is our doing.
+  const isOurDoing =
+    before !== undefined &&
+    (host.isOurs(fn) || (before.boundTo !== null && host.overrideNow(fn) === before.boundTo));
+  if (isOurDoing) return { ...before, heldFor, boundTo };
+  return {
+    address: fn.address,
+    backend: host.order.backend.id,
+    ids: idsOf(fn),
+    driver: host.driverNow(fn),
+    override: host.overrideNow(fn),
+    boundTo,
+    heldFor: [target.address],
+  };
+}
+
+/** A guest that has the group already, and has it by another order than those about this group. */
+async function refuseOtherGuests(host: HostView, all: readonly PciFunction[]): Promise<void> {
+  const isKnown = all.some((fn) => (host.bindingOf(fn)?.heldFor.length ?? 0) > 0);
+  if (isKnown) return;
+  const holder = await host.findVfioHolder(all);
+  if (holder === undefined) return;
+  throw new RefusedAct('host-use', `The host uses ${host.target.address}: ${holder}.`);
+}
+
+function requireAccountedFor(host: HostView, fn: PciFunction, wanted: string): void {
+  const { target, order } = host;
+  if (order.inventory.includes(fn.address)) return;
+  const driver = fn.driver ?? 'no driver';
+  if (driver === wanted && host.isOurs(fn)) return;
+  throw new RefusedAct(
+    'host-use',
+    `${target.address} shares IOMMU group ${target.iommuGroup} with ${fn.address} (${driver}), which is not in the inventory of ${order.backend.name}: list it there by a rule, or give neither.`,
+  );
+}
+
+function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void {
+  const enabled = fn.integer('sriov_numvfs') ?? 0;
+  if (enabled > 0) {
+    throw new RefusedAct('host-use', `${fn.address} is divided into ${enabled} virtual functions.`);
+  }
+  const { driver, address } = fn;
+  if (driver === undefined || (driver === wanted && host.isOurs(fn))) return;
+  const { unbind: allowed } = host.order.params;
+  if (Array.isArray(allowed) && allowed.includes(address)) return;
+  throw new RefusedAct('host-use', `${address} is bound to ${driver}; set unbind: idle.`);
+}
+
+function requireDriver(host: HostView, name: string): void {
+  if (host.reader.exists(`${host.sysfs}/bus/pci/drivers/${name}`)) return;
+  throw new RefusedAct(
+    'transient',
+    `The kernel has no driver ${name} loaded: modprobe ${name}, and name it in /etc/modules-load.d.`,
+  );
+}
+
+function checkName(name: string): void {
+  if (/^[A-Za-z0-9_-]{1,64}$/u.test(name)) return;
+  throw new RefusedAct('invalid', `${JSON.stringify(name)} is no name.`);
+}

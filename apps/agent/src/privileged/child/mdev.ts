@@ -1,0 +1,59 @@
+/** Mediated devices, by the kernel's mdev_supported_types. */
+import type { ActDone } from '../act-order.ts';
+import type { HostView } from './host-view.ts';
+import { RefusedAct } from './refused-act.ts';
+import { writeAttribute } from './sysfs-write.ts';
+
+const done: ActDone = { result: {} };
+
+export async function makeMdev(host: HostView): Promise<ActDone> {
+  const { path, address } = host.target;
+  const { type: askedType, uuid: askedUuid } = host.order.params;
+  const [type, uuid] = [String(askedType), String(askedUuid)];
+  checkType(type);
+  checkUuid(uuid);
+  const present = host.reader.linkName(`${path}/${uuid}/mdev_type`);
+  if (present === type) return done;
+  if (present !== undefined) {
+    throw new RefusedAct('invalid', `${uuid} of ${address} is of type ${present}, not ${type}.`);
+  }
+  const folder = `${path}/mdev_supported_types/${type}`;
+  const free = host.reader.integer(`${folder}/available_instances`);
+  if (free === undefined) {
+    throw new RefusedAct('unsupported', `${address} has no mediated type ${type}.`);
+  }
+  if (free < 1) {
+    throw new RefusedAct('transient', `${address} has no free instance of ${type} now.`);
+  }
+  writeAttribute(`${folder}/create`, uuid);
+  return done;
+}
+
+export async function removeMdev(host: HostView): Promise<ActDone> {
+  const { path, address } = host.target;
+  const uuid = String(host.order.params['uuid']);
+  checkUuid(uuid);
+  if (!host.reader.exists(`${path}/${uuid}`)) return done;
+  const holder = await findHolder(host, `${path}/${uuid}`);
+  if (holder !== undefined) {
+    throw new RefusedAct('transient', `${uuid} of ${address} is not removed: ${holder}.`);
+  }
+  writeAttribute(`${path}/${uuid}/remove`, '1');
+  return done;
+}
+
+async function findHolder(host: HostView, folder: string): Promise<string | undefined> {
+  const group = host.reader.linkName(`${folder}/iommu_group`);
+  return group === undefined ? undefined : await host.findHolderOf([`/dev/vfio/${group}`]);
+}
+
+/** The kernel's names of types may have dots: `i915-GVTg_V5_4`, `nvidia-35`. */
+function checkType(type: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/u.test(type)) return;
+  throw new RefusedAct('invalid', `${JSON.stringify(type)} is no mediated type.`);
+}
+
+function checkUuid(uuid: string): void {
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/u.test(uuid)) return;
+  throw new RefusedAct('invalid', `${JSON.stringify(uuid)} is no UUID.`);
+}

@@ -1,0 +1,54 @@
+/** What must be given together with a function, and what keeps it from being given at all. */
+import { parsePciAddress } from '@cyborg/driver-sdk/pci';
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
+import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
+import { protocolLimits } from '@cyborg/driver-sdk/protocol-constants';
+import type { DeviceTools, Listed } from './device.ts';
+import { handlingOf } from './handling.ts';
+
+type GroupFacts = Pick<DriverAccelerator, 'iommu_group' | 'group_members' | 'pcie_root'>;
+
+export function groupFacts(fn: PciFunction, tools: DeviceTools): GroupFacts {
+  const members = othersOf(fn, tools).slice(0, protocolLimits.groupMembersMax);
+  return {
+    iommu_group: fn.iommuGroup ?? null,
+    group_members: members.map(({ address }) => address),
+    pcie_root: rootPortOf(fn),
+  };
+}
+
+/** Of a real function: why VFIO cannot have it; null when nothing is in the way. */
+export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
+  const { fn } = listed;
+  if (tools.isSimulated) return null;
+  if (fn.iommuGroup === undefined) return 'no IOMMU group';
+  const own = driverInTheWay(listed, tools);
+  if (own !== undefined) return `bound to ${own}; set unbind: idle`;
+  for (const other of othersOf(fn, tools)) {
+    const neighbour = tools.listed.get(other.address);
+    const isInTheWay = neighbour === undefined || driverInTheWay(neighbour, tools) !== undefined;
+    if (!isInTheWay) continue;
+    return `shares IOMMU group ${fn.iommuGroup} with ${other.address} (${other.driver ?? 'no driver'})`;
+  }
+  return null;
+}
+
+/** The kernel driver that it would have to be taken from, and may not. */
+function driverInTheWay(listed: Listed, tools: DeviceTools): string | undefined {
+  const { driver, address } = listed.fn;
+  if (driver === undefined || handlingOf(listed, tools.config).mayUnbind) return undefined;
+  return tools.tables.isBoundByUs(address) && driver.includes('vfio') ? undefined : driver;
+}
+
+function othersOf(fn: PciFunction, { tables, functions }: DeviceTools): PciFunction[] {
+  if (fn.iommuGroup === undefined) return [];
+  const members = tables.iommuGroupMembers(fn.iommuGroup) ?? [];
+  const others = members.filter((address) => address !== fn.address);
+  return others.flatMap((address) => functions.get(address) ?? []).filter((one) => !one.isBridge);
+}
+
+/** The first PCI function in the path from the root complex: the root port, where the card is behind one. */
+function rootPortOf({ path, address }: PciFunction): string | null {
+  const first = path.split('/').find((part) => parsePciAddress(part) !== undefined);
+  return first === undefined || first === address ? null : first;
+}

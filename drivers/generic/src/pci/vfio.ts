@@ -1,0 +1,123 @@
+/** What is done to a real function for a guest and after it. The agent does it and checks; here is what is asked for. */
+import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
+import { DriverError } from '@cyborg/driver-sdk/errors';
+import type { AttachPlan, DriverAccelerator } from '@cyborg/driver-sdk/protocol';
+import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
+import type { Handling } from './handling.ts';
+import type { VerifyInput, VerifyOutput } from './verify.ts';
+
+type Context = Omit<BackendContext<unknown>, 'config'>;
+export type Handlings = Readonly<Record<string, Handling>>;
+
+const vfioDriver = 'vfio-pci';
+const plain: Handling = { mayUnbind: false, isVirtual: false };
+
+export async function makeReady(
+  context: Context,
+  plan: AttachPlan,
+  { accelerator, handlings }: { accelerator: DriverAccelerator; handlings: Handlings },
+): Promise<void> {
+  if (plan.kind === 'mdev') {
+    const { parent: address, type, uuid } = plan;
+    await context.ask('makeMdev', { address, type, uuid });
+    return;
+  }
+  if (plan.kind !== 'pci') return;
+  const { address } = plan;
+  const group = [address, ...(accelerator.group_members ?? [])];
+  const unbind = group.filter((member) => handlings[member]?.mayUnbind === true);
+  const parameters = { address, kernel_driver: vfioDriver };
+  await context.ask('bind', unbind.length > 0 ? { ...parameters, unbind } : parameters);
+  context.inventoryChanged();
+}
+
+/** A function stays on vfio-pci until it is clean: no driver of the host is to meet what a guest left in it. */
+export async function takeBack(context: Context, plan: AttachPlan | undefined): Promise<void> {
+  if (plan?.kind !== 'mdev') return;
+  await context.ask('removeMdev', { address: plan.parent, uuid: plan.uuid });
+  context.inventoryChanged();
+}
+
+export interface CleanWish {
+  readonly plan: AttachPlan;
+  readonly handlings: Handlings;
+  /** Why an operator accepts that it is given out without a reset. */
+  readonly operatorReason: string | undefined;
+}
+
+export class Cleaner {
+  readonly #verify = new ScanProcess<VerifyInput, VerifyOutput>({
+    module: new URL('./verify.ts', import.meta.url),
+  });
+
+  async clean(context: Context, { plan, handlings, operatorReason }: CleanWish): Promise<string[]> {
+    if (plan.kind === 'mdev') {
+      await takeBack(context, plan);
+      return [`mediated device ${plan.uuid} was removed; the next holder gets a new one`];
+    }
+    if (plan.kind !== 'pci') return [];
+    const { address } = plan;
+    const handling = handlings[address] ?? plain;
+    const reset = await resetOrReason(context, { address, handling, operatorReason });
+    const verified = await this.#verifyFunction(context, { address, handling });
+    await context.ask('restore', { address });
+    context.inventoryChanged();
+    return [reset, ...verified, 'what was bound for the guest was put back'];
+  }
+
+  close(): void {
+    this.#verify.close();
+  }
+
+  async #verifyFunction(
+    context: Context,
+    { address, handling }: { address: string; handling: Handling },
+  ): Promise<string[]> {
+    const folder = `${context.roots.sysfs}/bus/pci/devices/${address}`;
+    const { isVirtual } = handling;
+    const found = await this.#verify.run({ folder, isVirtual }, { signal: context.signal });
+    if ('evidence' in found) return found.evidence;
+    throw new DriverError('unsupported', `${address} is not clean: ${found.problem}`);
+  }
+}
+
+interface ResetWish {
+  readonly address: string;
+  readonly handling: Handling;
+  readonly operatorReason: string | undefined;
+}
+
+async function resetOrReason(
+  context: Context,
+  { address, handling, operatorReason }: ResetWish,
+): Promise<string> {
+  const { resetMethods } = handling;
+  try {
+    const { method } = await context.ask('reset', {
+      address,
+      ...(resetMethods !== undefined && { methods: [...resetMethods] }),
+    });
+    return method === undefined ? 'reset' : `reset by ${method}`;
+  } catch (error) {
+    if (!(error instanceof DriverError) || error.code !== 'unsupported') throw error;
+    const reason = operatorReason ?? handling.resetless;
+    if (reason !== undefined) return `not reset (${error.message}): accepted, ${reason}`;
+    throw new DriverError(
+      'unsupported',
+      `${error.message} Accept that with resetless in its rule, or accelerator-update --resetless-reason.`,
+      { cause: error },
+    );
+  }
+}
+
+/** Before a backend goes: nothing of the host stays taken. What a guest still has, stays its own. */
+export async function giveAllBack(context: Context, addresses: Iterable<string>): Promise<void> {
+  for (const address of addresses) {
+    try {
+      await context.ask('restore', { address });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      context.log('warn', `${address} stays as it is: ${why}`);
+    }
+  }
+}
