@@ -146,6 +146,10 @@ describe('a server whose profile names a program image', { timeout: testMs }, ()
     async (seconds, { expect }) => {
       await setCard({ program_seconds: seconds, program_fails: true });
       const [bad, good] = [await makeImage('f-bad'), await makeImage('f-good')];
+      onTestFinished(async () => {
+        await setCard();
+        await program(good);
+      });
       await flavorFor(bad);
       await offerCards(1);
       const server = await bootServer({ flavor: cardFlavor, user: 'admin' });

@@ -139,7 +139,8 @@ function giveBack(
   row: AcceleratorRow,
   failure: Extract<ProgramEnd, { is: 'failed' }> | undefined,
 ): void {
-  const failed = failure?.wasBegun === true ? `${failure.reason} Program it again.` : null;
+  const failed =
+    failure?.wasBegun === true ? `${failure.reason.replace(/\.?$/, '.')} Program it again.` : null;
   // An attempt that never began leaves what an earlier one has spoilt.
   const program_failure = failure?.wasBegun === false ? row.program_failure : failed;
   const changes = { programming_id: null, program_failure };
