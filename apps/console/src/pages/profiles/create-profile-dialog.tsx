@@ -97,7 +97,7 @@ interface GroupFieldsProps {
 }
 
 function GroupFields({ at, group, offer, change, remove }: GroupFieldsProps): ReactElement {
-  const { resourceClass, amount, traits } = group;
+  const { resourceClass, amount } = group;
   const id = `profile-group-${at}`;
   return (
     <FormFieldGroup
@@ -142,31 +142,38 @@ function GroupFields({ at, group, offer, change, remove }: GroupFieldsProps): Re
           }
         />
       </FormGroup>
-      <FormGroup label="Traits" fieldId={`${id}-trait`}>
-        <FormSelect
-          id={`${id}-trait`}
-          value=""
-          onChange={(_event, trait) =>
-            change({ ...group, traits: [...new Set([...traits, trait])] })
-          }
-        >
-          <FormSelectOption value="" label="Add one" />
-          {offer.traits.map((trait) => (
-            <FormSelectOption key={trait} value={trait} label={trait} />
-          ))}
-        </FormSelect>
-        {traits.map((trait) => (
-          <Button
-            key={trait}
-            variant="link"
-            isInline
-            aria-label={`Take ${trait} away`}
-            onClick={() => change({ ...group, traits: traits.filter((one) => one !== trait) })}
-          >
-            {trait} ×
-          </Button>
-        ))}
-      </FormGroup>
+      <Traits id={id} group={group} offer={offer} change={change} />
     </FormFieldGroup>
+  );
+}
+
+type TraitsProps = Pick<GroupFieldsProps, 'group' | 'offer' | 'change'> & { readonly id: string };
+
+function Traits({ id, group, offer, change }: TraitsProps): ReactElement {
+  const { traits } = group;
+  return (
+    <FormGroup label="Traits" fieldId={`${id}-trait`}>
+      <FormSelect
+        id={`${id}-trait`}
+        value=""
+        onChange={(_event, trait) => change({ ...group, traits: [...new Set([...traits, trait])] })}
+      >
+        <FormSelectOption value="" label="Add one" />
+        {offer.traits.map((trait) => (
+          <FormSelectOption key={trait} value={trait} label={trait} />
+        ))}
+      </FormSelect>
+      {traits.map((trait) => (
+        <Button
+          key={trait}
+          variant="link"
+          isInline
+          aria-label={`Take ${trait} away`}
+          onClick={() => change({ ...group, traits: traits.filter((one) => one !== trait) })}
+        >
+          {trait} ×
+        </Button>
+      ))}
+    </FormGroup>
   );
 }
