@@ -8,6 +8,7 @@ export type WithheldReason =
   | 'unhealthy'
   | 'cannot be given'
   | 'programming failed'
+  | 'not sure which card it is'
   | 'absent'
   | 'stale'
   | 'not reported yet';
@@ -33,6 +34,8 @@ export interface OfferingFacts {
   readonly lacksApproval: boolean;
   /** Why the last writing of a program image failed: what is in the card now, nobody knows. */
   readonly programFailure: string | null;
+  /** It may be a card that somebody holds; until an operator says that it is not. */
+  readonly doubt: string | null;
   readonly presence: Presence;
   readonly health: HealthStatus;
 }
@@ -59,6 +62,7 @@ export function offeringOf(facts: OfferingFacts): Offering {
     const isApproved = facts.operatorChoice === 'offer' || !facts.lacksApproval;
     return withheld(isApproved ? 'cannot be given' : 'not approved', facts.obstacle);
   }
+  if (facts.doubt !== null) return withheld('not sure which card it is', facts.doubt);
   switch (facts.operatorChoice) {
     case 'offer':
       return available;

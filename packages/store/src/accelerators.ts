@@ -57,6 +57,7 @@ export type EditableColumns = Pick<
   | 'state'
   | 'reason'
   | 'epoch'
+  | 'doubt'
 >;
 
 /** Writes what an operator or tenant may edit. The row is locked by the caller. */

@@ -292,6 +292,8 @@ export interface AcceleratorTable extends Timestamps, WorkItem {
   driver_reason: string | null;
   obstacle: string | null;
   host_use: string | null;
+  /** Why it may be a card that somebody holds; until an operator says that it is not. */
+  doubt: string | null;
   /** Project it is kept for, or null. */
   reserved_for: string | null;
   presence: 'present' | 'absent';

@@ -186,6 +186,7 @@ function edited(
     state: row.state,
     reason: row.reason,
     epoch: row.epoch,
+    doubt: row.doubt,
   };
   if (edit.state === undefined) {
     if (edit.reason === undefined) return { ...next, ...cleanedAgain(row, edit, ledger) };
@@ -213,11 +214,12 @@ function cleanedAgain(
 function offered(
   row: ListedAcceleratorRow,
   wish: { readonly state: 'available' | 'withheld'; readonly reason: string | null },
-): Pick<EditableColumns, 'operator_choice' | 'operator_reason' | 'state' | 'reason'> {
+): Pick<EditableColumns, 'operator_choice' | 'operator_reason' | 'state' | 'reason' | 'doubt'> {
   if (wish.state === 'available') checkMayOffer(row, wish.reason);
   const choice = {
     operator_choice: wish.state === 'available' ? ('offer' as const) : ('withhold' as const),
     operator_reason: wish.reason,
+    doubt: wish.state === 'available' ? null : row.doubt,
   };
   // What is neither clean nor there is out already, and says more as it is.
   const staysOut =
@@ -243,6 +245,12 @@ function checkMayOffer(row: ListedAcceleratorRow, reason: string | null): void {
       `Accelerator ${row.name} cannot be given, whoever offers it: ${row.obstacle}. It can be offered when its driver reports that this is over (discover-services looks at once).`,
     );
   }
+  if (row.doubt !== null && !reason) {
+    throw new ServiceError(
+      'invalid-input',
+      `reason: ${row.name} is withheld because ${row.doubt}; the reason says how you know.`,
+    );
+  }
   if (row.state === 'cleaning_failed' && !reason) {
     throw new ServiceError(
       'invalid-input',
@@ -261,6 +269,7 @@ function changedFields(
     'labels',
     'reserved_for',
     'resetless_reason',
+    'doubt',
     'operator_choice',
     'operator_reason',
     'state',

@@ -12,6 +12,8 @@ import type { ConductorDeps } from '../deps.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import type { Applying, DeployableIds, InventoryTarget } from './applying.ts';
+import { readDoubts } from './doubts.ts';
+import { followMoved } from './moved.ts';
 import { applyAttributes } from './attributes.ts';
 import { offeringOfNew, settleOfferings } from './offerings.ts';
 import { acceleratorsOf, type ReportedDevice, type ReportedInventory } from './parse.ts';
@@ -175,6 +177,7 @@ async function applyAccelerators(
 ): Promise<void> {
   const { inventory, known, act } = applying;
   const takenBy = await readTaken(applying);
+  const doubtOf = readDoubts(applying);
   const byKey = new Map(known.accelerators.map((row) => [row.key, row]));
   const reported = new Set<string>();
   const added: NewAccelerator[] = [];
@@ -192,6 +195,7 @@ async function applyAccelerators(
         const facts = acceleratorFactsOf(item, {
           ...place,
           takenBy: takenBy(item, { address: device.address, known: row }),
+          doubt: doubtOf(item, { device, known: row }),
         });
         reported.add(item.key);
         if (row === undefined) added.push({ key: item.key, name: item.name, facts });
@@ -206,6 +210,7 @@ async function applyAccelerators(
   if (gone.length > 0) await letOthersLookAgain(applying);
   await addAccelerators(applying, added);
   await settleOfferings(applying, changed);
+  await followMoved(applying, changed);
 }
 
 /** An orphaned one is attached again by being reported, though nothing about it has changed. */

@@ -27,6 +27,7 @@ export function offeringOfRow(row: Judged): Offering {
     obstacle: row.obstacle,
     lacksApproval: row.driver_reason === notApproved,
     programFailure: row.program_failure,
+    doubt: row.doubt,
     presence: row.presence,
     health: row.health,
   });

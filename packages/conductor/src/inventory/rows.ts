@@ -107,6 +107,7 @@ export const acceleratorFacts = [
   'driver_reason',
   'obstacle',
   'host_use',
+  'doubt',
   'presence',
   'absent_since',
   'health',
@@ -121,6 +122,8 @@ export interface Place {
   readonly deployableId: string;
   /** Another backend of the host that has the function already. */
   readonly takenBy: string | undefined;
+  /** Why it may be somebody's card. */
+  readonly doubt: string | null;
 }
 
 export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): AcceleratorFacts {
@@ -142,6 +145,7 @@ export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): Acc
     driver_reason: item.reason,
     obstacle: obstacleOf(item),
     host_use: takenBy === undefined ? item.host_use : secondTo(takenBy),
+    doubt: place.doubt,
     presence: 'present',
     absent_since: null,
     health: device.health,

@@ -252,6 +252,7 @@ const statements = [
     driver_reason text,
     obstacle text,
     host_use text,
+    doubt text,
     reserved_for text,
     presence text not null check (presence in ('present', 'absent')),
     absent_since timestamptz,
