@@ -57,6 +57,19 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          globalSetup: ['test/lab/setup.ts'],
+          // An emulated processor: an attach to a guest inside takes a minute on a busy machine.
+          testTimeout: 1_200_000,
+          hookTimeout: 900_000,
+          // One lab, one server behind its only line out.
+          fileParallelism: false,
+        },
+      },
     ],
     maxWorkers: 2,
     reporters: ['default', new SummaryReporter()],

@@ -48,6 +48,8 @@ export interface AgentSettings {
   readonly uid: number;
   readonly execPath: string;
   readonly inventoryIntervalMs: number;
+  /** What tells of PCI functions that come and go (hardware-events.ts); none: only the interval. */
+  readonly hardwareEventsCommand?: readonly string[] | undefined;
   readonly instanceIntervalMs: number;
   readonly attachDeadlineMs: number;
   readonly stopGraceMs: number;

@@ -14,6 +14,7 @@ import { probeWall } from '@cyborg/driver-host/wall';
 import { messageOf } from './hypervisors/node-error.ts';
 import type { WatchedHypervisor } from './instances/hypervisors.ts';
 import type { Observer } from './instances/observer.ts';
+import { followHardwareEvents } from './inventory/hardware-events.ts';
 import type { InventoryPublisher } from './inventory/publisher.ts';
 import { agentDefaults } from './limits.ts';
 import type { DesiredPoll } from './server-link/desired-poll.ts';
@@ -143,6 +144,7 @@ class Agent {
       this.#reporter.run(signal),
       this.#publisher.run(signal),
       this.#lookAtHardware(signal),
+      this.#hearOfHardware(signal),
     ]);
   }
 
@@ -168,6 +170,13 @@ class Agent {
       await clock.sleep(inventoryIntervalMs * jitter, signal).catch(() => undefined);
       if (!signal.aborted) this.#drivers.rediscover();
     }
+  }
+
+  async #hearOfHardware(signal: AbortSignal): Promise<void> {
+    const { hardwareEventsCommand: command, clock, rng, log } = this.#settings;
+    if (command === undefined) return;
+    const onChange = (): void => this.#drivers.rediscover();
+    await followHardwareEvents({ command, clock, rng, log, onChange }, signal);
   }
 
   #describe(): ReturnType<LeaseDeps['describe']> {

@@ -42,6 +42,26 @@ One agent runs per host: a lock in the state directory, and the lease that the s
 as any user that can reach the QMP sockets in \`--qmp-dir\`; drivers are run without privileges, whoever the agent is, and as
 root in addition behind a wall of namespaces.
 
+### To hand hardware over to guests
+
+The hypervisor of a host can plug \`pci\` and \`mdev\` when the host has \`/dev/vfio/vfio\` (the kernel's module \`vfio-pci\`, the
+IOMMU switched on) and the guest's machine takes devices while it runs: a q35 with \`pcie-root-port\`s, one for each device,
+or an i440fx. It is looked at anew with each listing. A port behind the expander bus (\`pxb-pcie\`) of the guest's NUMA
+node that is near the card is preferred.
+
+- \`--hypervisor qemu\`: each QEMU must be able to open \`/dev/vfio/<group>\` and to lock all of its guest's memory
+  (\`LimitMEMLOCK=infinity\`). Once it has a device, such a guest cannot be migrated, as any with VFIO.
+- \`--hypervisor libvirt\`: libvirt sees to both. Devices are plugged with \`managed='no'\`: which driver a function is bound
+  to is the agent's business alone.
+
+A guest that does not let go of a device (paused, booting, without PCI hot-plug) is asked again until it does; the attachment is
+\`detaching\` meanwhile and says why. \`detach-instance --force\` gives up on the host, not on the device: the accelerator is
+cleaned only when no machine has it.
+
+Where the host has several NUMA nodes, those of each guest's memory and CPUs are reported when they are tied to some of
+them: by QEMU's memory backends (\`host-nodes\`) and the threads of its CPUs, by libvirt's \`numatune\`, \`vcpupin\` and
+\`cpuset\`.
+
 \`cyborg-agent discover\` shows what the generic driver finds, with no server and no state: \`cyborg-agent discover --help\`.
 `;
 }

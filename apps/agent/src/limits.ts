@@ -39,4 +39,15 @@ export const agentDefaults = {
   inventoryBatchMs: 100,
   inventoryChangedGapMs: 500,
   privilegedActTimeoutMs: 40_000,
+  /** Uevents of PCI functions: a look follows when none came for this long, at the latest after `settleMsMax`. */
+  hardwareEvents: {
+    settleMs: 150,
+    driverSettleMs: 1_000,
+    settleMsMax: 1_000,
+    againFirstMs: 1_000,
+    againMsMax: 60_000,
+    /** What listened for so long before it ended was well. */
+    heldMs: 60_000,
+    lineCharactersMax: 4_096,
+  },
 } as const;

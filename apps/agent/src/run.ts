@@ -16,6 +16,7 @@ import { startTracing } from '@cyborg/service/tracing';
 import { startAgent } from './agent.ts';
 import { lockHost } from './state/host-lock.ts';
 import { messageOf } from './hypervisors/node-error.ts';
+import { pciEventsCommand } from './inventory/hardware-events.ts';
 import { openHypervisor } from './open-hypervisor.ts';
 import { agentProgram, toHostName, type AgentOptions } from './options.ts';
 import { agentVersion } from './version.ts';
@@ -86,6 +87,7 @@ async function run(options: AgentOptions): Promise<number> {
     execPath: process.execPath,
     driverTrust: readTrust(options),
     inventoryIntervalMs: options.inventoryInterval * 1000,
+    hardwareEventsCommand: options.simulated ? undefined : pciEventsCommand,
     instanceIntervalMs: options.instanceInterval * 1000,
     attachDeadlineMs: options.attachDeadline * 1000,
     stopGraceMs: options.stopGrace * 1000,

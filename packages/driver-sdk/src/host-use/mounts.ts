@@ -18,19 +18,23 @@ export function readMounts(reader: TreeReader, proc: string): Mounts | undefined
       const [left = '', right = ''] = line.split(' - ');
       const [, , number, , place = ''] = left.split(' ');
       const [, source] = right.split(' ');
-      if (number !== undefined) byNumber.set(number, unescape(place));
-      if (source !== undefined) bySource.set(unescape(source), unescape(place));
+      if (number !== undefined) note(byNumber, number, place);
+      if (source !== undefined) note(bySource, unescape(source), place);
     }
   }
   for (const path of [`${proc}/1/mounts`, `${proc}/self/mounts`, `${proc}/mounts`]) {
     for (const line of reader.lines(path) ?? []) {
       hasTable = true;
       const [source, place] = line.split(' ');
-      if (source !== undefined && place !== undefined)
-        bySource.set(unescape(source), unescape(place));
+      if (source !== undefined && place !== undefined) note(bySource, unescape(source), place);
     }
   }
   return hasTable ? { byNumber, bySource } : undefined;
+}
+
+/** The first place counts, which is the oldest: a driver's own mounts, which only it sees, come last. */
+function note(places: Map<string, string>, what: string, place: string): void {
+  if (!places.has(what)) places.set(what, unescape(place));
 }
 
 /** Devices that are swapped to, as `/dev/sda2`. Undefined: no table. */

@@ -1,0 +1,107 @@
+/** The generic driver finds the lab's real functions, and what the lab's machine uses is refused at every entrance. */
+import { afterAll, beforeAll, describe, inject, it } from 'vitest';
+
+import { LabGuest } from './guests.ts';
+import { Lab, needsLab } from './lab.ts';
+import { Site, type Accelerator } from './site.ts';
+
+needsLab();
+
+const mounted = '0000:47:00.0';
+const config = {
+  classes: ['03'],
+  rules: [
+    { vendor: '1234', device: '11e8' },
+    { vendor: '1b36', device: '0010', type: 'SSD' },
+    { vendor: '1af4', device: '1054', type: 'CRYPTO' },
+  ],
+};
+
+describe('discovery in the lab', () => {
+  let lab: Lab;
+  let site: Site;
+  let found: ReadonlyMap<string, Accelerator>;
+
+  beforeAll(async () => {
+    if (inject('labMissing') !== null) return;
+    lab = Lab.current();
+    await lab.run('echo 2 > /sys/bus/pci/devices/0000:21:00.0/sriov_numvfs');
+    site = await Site.open(lab);
+    await site.installDriver(config);
+    const entries = (await site.accelerators()).map(
+      (one) => [/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.\d/.exec(one.name)?.[0] ?? '', one] as const,
+    );
+    found = new Map(entries);
+  });
+  afterAll(async () => {
+    await site?.[Symbol.asyncDispose]();
+    await lab?.tryRun('echo 0 > /sys/bus/pci/devices/0000:21:00.0/sriov_numvfs');
+  });
+
+  it('finds every function that classes and rules name, as lspci says it is', async ({
+    expect,
+  }) => {
+    const { stdout } = await lab.tryRun(
+      'lspci -Dn -d 1234: ; lspci -Dn -d 1b36:0010; lspci -Dn -d 1af4:1054; lspci -Dn -d 1af4:1050',
+    );
+    const functions = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0] ?? '');
+    expect(functions).toHaveLength(11);
+    // Of a PF with VFs, the VFs are listed.
+    const expected = functions.filter((address) => address !== '0000:21:00.0').toSorted();
+    expect([...found.keys()].toSorted()).toEqual(expected);
+  });
+
+  it('reads NUMA nodes and IOMMU groups as the kernel gives them', async ({ expect }) => {
+    for (const address of found.keys()) {
+      const folder = `/sys/bus/pci/devices/${address}`;
+      const told = await lab.run(
+        `cat ${folder}/numa_node; basename $(readlink ${folder}/iommu_group)`,
+      );
+      const [node, group] = told.trim().split('\n').map(Number);
+      const { numa_node: itsNode, iommu_group: itsGroup } = found.get(address) ?? {};
+      expect({ address, node: itsNode ?? -1, group: itsGroup }).toEqual({ address, node, group });
+    }
+  });
+
+  it('says that two edu behind one bridge share an IOMMU group', ({ expect }) => {
+    const [one, other] = ['0000:44:01.0', '0000:44:02.0'].map((address) => found.get(address));
+    expect(one?.iommu_group).toBe(other?.iommu_group);
+    expect(one?.iommu_group).not.toBe(found.get('0000:00:10.0')?.iommu_group);
+  });
+
+  it('offers the mounted disk to nobody, and names its holder', async ({ expect }) => {
+    const disk = found.get(mounted);
+    expect(disk).toMatchObject({ state: 'withheld' });
+    expect(disk?.reason).toMatch(/\/lab\/state/);
+  });
+
+  it('refuses to approve, to add and to attach the mounted disk, naming the holder', async ({
+    expect,
+  }) => {
+    const disk = found.get(mounted)?.id ?? '';
+    await using guest = await disposable(LabGuest.qemu(lab, 'reader'));
+    await site.untilInstance(guest.value.uuid);
+    const refused = [
+      await site.cyborg('accelerator-update', disk, '--state', 'available'),
+      await site.cyborg('accelerator-create', 'lab@cards', '--address', mounted),
+      await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', disk),
+      await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', disk, '--dry-run'),
+    ];
+    for (const { status, stderr } of refused) {
+      expect(status, stderr).toBe(1);
+      expect(stderr).toMatch(/\/lab\/state/);
+    }
+    expect(await lab.run(`readlink /sys/bus/pci/devices/${mounted}/driver`)).toMatch(/nvme$/m);
+    expect(await lab.run('touch /lab/state/still && echo written')).toContain('written');
+  });
+});
+
+async function disposable(
+  starting: Promise<LabGuest>,
+): Promise<AsyncDisposable & { value: LabGuest }> {
+  const value = await starting;
+  return { value, [Symbol.asyncDispose]: async () => await value.stop() };
+}

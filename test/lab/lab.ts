@@ -1,0 +1,165 @@
+/** The lab of labs/pci, driven from outside: commands inside, cards that come and go, the consoles of its guests. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { eventually } from '@cyborg/testing/processes';
+import { beforeEach, inject } from 'vitest';
+
+import { checkout } from './bundle.ts';
+
+const scripts = join(checkout, 'labs/pci');
+const outputBytesMax = 32 * 1024 * 1024;
+/** An emulated processor that shares two cores with everything else. */
+export const patientMs = 180_000;
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Why the lab does not run here; null when it does. */
+    labMissing: string | null;
+    /** Its name, and its folder on this machine. */
+    lab: { readonly name: string; readonly folder: string };
+  }
+}
+
+export interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Skips the tests of a file, with the reason, where the lab does not run. */
+export function needsLab(): void {
+  beforeEach(({ skip }) => {
+    const missing = inject('labMissing');
+    skip(missing !== null, missing ?? '');
+  });
+}
+
+/** `npm run test:lab -- --full` */
+export const isFullRun = process.env['CYBORG_TEST_LAB_FULL'] === 'yes';
+
+export class Lab {
+  readonly name: string;
+  /** What the machine knows as /lab/x is the folder x in it. */
+  readonly folder: string;
+
+  constructor({ name, folder }: { name: string; folder: string }) {
+    this.name = name;
+    this.folder = folder;
+  }
+
+  /** The one that the set-up brought up. */
+  static current(): Lab {
+    return new Lab(inject('lab'));
+  }
+
+  /** A command of labs/pci. @throws with what it said when it fails. */
+  async command(
+    script: string,
+    args: readonly string[] = [],
+    timeoutMs = patientMs,
+  ): Promise<string> {
+    const { status, stdout, stderr } = await this.try(script, args, { timeoutMs });
+    if (status === 0) return stdout;
+    throw new Error(`labs/pci/${script} ${args.join(' ')}: exit ${status}\n${stdout}\n${stderr}`);
+  }
+
+  async try(
+    script: string,
+    args: readonly string[],
+    { timeoutMs = patientMs, env = {} }: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<Outcome> {
+    return await new Promise((resolve) => {
+      const all = { ...this.#environment(), ...env };
+      const options = { env: all, timeout: timeoutMs, maxBuffer: outputBytesMax };
+      execFile(join(scripts, script), args, options, (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 125;
+        resolve({ status, stdout, stderr });
+      });
+    });
+  }
+
+  /** A line of bash inside, as root. @returns what it printed. @throws when it fails. */
+  async run(line: string, timeoutMs = patientMs): Promise<string> {
+    return await this.command('run', runArguments(line, timeoutMs), timeoutMs + 60_000);
+  }
+
+  async tryRun(line: string, timeoutMs = patientMs): Promise<Outcome> {
+    return await this.try('run', runArguments(line, timeoutMs), { timeoutMs: timeoutMs + 60_000 });
+  }
+
+  /** Starts a line of bash inside and returns at once; ending this process ends it. */
+  start(line: string): ChildProcess {
+    return spawn(join(scripts, 'run'), runArguments(line, 20 * 3600_000), {
+      env: this.#environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  async plug(kind: string, port: string, { id, serial }: Card = {}): Promise<void> {
+    const env = serial === undefined ? {} : { SERIAL: serial };
+    const args = [kind, port, ...(id === undefined ? [] : [id])];
+    const { status, stderr } = await this.try('plug', args, { env });
+    if (status !== 0) throw new Error(`labs/pci/plug ${args.join(' ')}: ${stderr}`);
+  }
+
+  async unplug(id: string): Promise<void> {
+    await this.command('unplug', [id, '--timeout', String(patientMs / 1000)], patientMs * 2);
+  }
+
+  async qmp(command: string, args: object = {}): Promise<unknown> {
+    return JSON.parse(await this.command('qmp', [command, JSON.stringify(args)]));
+  }
+
+  /** Every process in it ends, and everything that was written elsewhere than to /lab/state is gone. */
+  async reboot({ hard = false } = {}): Promise<void> {
+    await this.command('reboot', hard ? ['--hard'] : [], 2 * patientMs);
+  }
+
+  /** What came in on 10.0.2.100:6680 goes to this port of our loopback. */
+  forwardTo(port: number): void {
+    writeFileSync(join(this.folder, 'server-port'), String(port));
+  }
+
+  /** Lines of a file that something inside writes to /lab/x/out. */
+  lines(file: string): string[] {
+    const path = join(this.folder, 'x/out', file);
+    return existsSync(path) ? readFileSync(path, 'utf8').split(/\r?\n/) : [];
+  }
+
+  /** Waits for a line after the first `since` lines. */
+  async says(
+    file: string,
+    pattern: RegExp,
+    { since = 0, timeoutMs = patientMs } = {},
+  ): Promise<string> {
+    return await eventually(
+      () =>
+        this.lines(file)
+          .slice(since)
+          .find((text) => pattern.test(text)),
+      {
+        timeoutMs,
+        pauseMs: 100,
+        what: `${file} says ${pattern}`,
+        context: () => this.lines(file).slice(-20).join('\n'),
+      },
+    );
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, LAB_NAME: this.name, LAB_RUN: this.folder };
+  }
+}
+
+interface Card {
+  readonly id?: string;
+  /** Of an NVMe: the same card in another port has the same. */
+  readonly serial?: string;
+}
+
+function runArguments(line: string, timeoutMs: number): string[] {
+  const limits = ['--timeout', String(Math.ceil(timeoutMs / 1000)), '--cwd', '/', '--warm'];
+  return [...limits, '--', 'bash', '-o', 'pipefail', '-c', line];
+}

@@ -1,0 +1,236 @@
+/**
+ * A server on this machine, and the agent of the host `lab` inside the lab: what an operator has, driven by its users'
+ * means (CLI, API). The server is outside because an emulated processor would take a minute to start it; its ledger is
+ * the embedded PostgreSQL of a folder of its own.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { createHttpClient, type HttpClient } from '@cyborg/api-client/http';
+import { all, createV3Client, type V3Client, type V3Result } from '@cyborg/api-client/v3';
+import { carriedOut } from '@cyborg/testing/carried-out';
+import { makeTempFolder } from '@cyborg/testing/embedded';
+import {
+  eventually,
+  freePort,
+  runCli,
+  startProgram,
+  type CliResult,
+  type RunningProgram,
+} from '@cyborg/testing/processes';
+
+import { checkout, installedAt } from './bundle.ts';
+import { patientMs, type Lab } from './lab.ts';
+
+export type Accelerator = V3Result<'showAccelerator'>;
+export type Operation = V3Result<'showOperation'>;
+
+export const hostName = 'lab';
+const serverStartMsMax = 60_000;
+const logCharactersMax = 400_000;
+const node = join(checkout, 'node_modules/.bin/node');
+
+export interface SiteOptions {
+  readonly hypervisor?: 'qemu' | 'libvirt';
+  /** More for the agent. */
+  readonly args?: readonly string[];
+}
+
+export class Site implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly port: number;
+  readonly url: string;
+  readonly v3: V3Client;
+  readonly #http: HttpClient;
+  readonly #folder: Disposable & { readonly path: string };
+  readonly #agentArguments: readonly string[];
+  #server: RunningProgram | undefined;
+  #agent: ChildProcess | undefined;
+  #agentSaid = '';
+
+  private constructor(lab: Lab, port: number, { hypervisor = 'qemu', args = [] }: SiteOptions) {
+    this.lab = lab;
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    this.#folder = makeTempFolder();
+    this.#http = createHttpClient({ baseUrl: this.url, auth: { kind: 'none' } });
+    this.v3 = createV3Client(this.#http);
+    const own = { hypervisor, 'qmp-dir': '/run/cyborg/qmp', 'instance-interval': '1' };
+    const flags = Object.entries(own).flatMap(([flag, value]) => [`--${flag}`, value]);
+    this.#agentArguments = [...flags, ...args];
+  }
+
+  /** Server and agent, started anew on an empty ledger; resolves when the host is up. */
+  static async open(lab: Lab, options: SiteOptions = {}): Promise<Site> {
+    const site = new Site(lab, await freePort(), options);
+    try {
+      lab.forwardTo(site.port);
+      await site.startServer();
+      await lab.run('rm -rf /lab/state/agent; mkdir -p /run/cyborg/qmp');
+      const body = { host: hostName, simulated: false };
+      const { token } = carriedOut(await site.v3.createJoinToken({ body }));
+      site.startAgent(['--join-token', token]);
+      await site.untilHostIs('up');
+      return site;
+    } catch (error) {
+      await site[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get ledgerFolder(): string {
+    return join(this.#folder.path, 'server');
+  }
+
+  async startServer(): Promise<void> {
+    const address = ['--listen', `127.0.0.1:${this.port}`];
+    const args = ['run', '--state-dir', this.ledgerFolder, '--auth', 'none', ...address];
+    const server = startProgram('server', { args: [...args, '--log-level', 'info'] });
+    this.#server = server;
+    await eventually(
+      async () => {
+        if (server.hasEnded()) return true;
+        const answer = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(5_000) });
+        await answer.body?.cancel();
+        return answer.ok;
+      },
+      { timeoutMs: serverStartMsMax, what: '/readyz is 200', context: () => server.output() },
+    );
+    if (server.hasEnded()) throw new Error(`the server ended: ${server.output()}`);
+  }
+
+  async stopServer(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.#server?.end(signal);
+  }
+
+  /** Copies the ledger of a server that is stopped. */
+  backUp(): string {
+    const copy = join(this.#folder.path, 'backup');
+    rmSync(copy, { recursive: true, force: true });
+    cpSync(this.ledgerFolder, copy, { recursive: true, preserveTimestamps: true });
+    return copy;
+  }
+
+  /** @param more  `--join-token …` the first time. */
+  startAgent(more: readonly string[] = []): void {
+    const flags = {
+      server: 'http://10.0.2.100:6680',
+      'state-dir': '/lab/state/agent',
+      'host-name': hostName,
+      'node-name': hostName,
+    };
+    const own = Object.entries(flags).map(([flag, value]) => `--${flag} ${value}`);
+    const program = `exec ${node} ${installedAt}/apps/agent/src/main.js run`;
+    const words = [program, ...own, ...this.#agentArguments, ...more];
+    const agent = this.lab.start(`echo $$ > /run/cyborg-agent.pid; ${words.join(' ')}`);
+    this.#agent = agent;
+    const keep = (chunk: Buffer): void => {
+      this.#agentSaid = (this.#agentSaid + chunk.toString()).slice(-logCharactersMax);
+    };
+    agent.stdout?.on('data', keep);
+    agent.stderr?.on('data', keep);
+  }
+
+  get agentHasEnded(): boolean {
+    return this.#agent === undefined || this.#agent.exitCode !== null;
+  }
+
+  /** Ends the agent; its drivers end with it. */
+  async stopAgent(signal: 'KILL' | 'TERM' = 'TERM'): Promise<void> {
+    const agent = this.#agent;
+    if (agent === undefined || agent.exitCode !== null) return;
+    const ended = once(agent, 'exit');
+    await this.lab.tryRun(`kill -${signal} $(cat /run/cyborg-agent.pid)`);
+    await ended;
+  }
+
+  async untilHostIs(state: string): Promise<void> {
+    await eventually(
+      async () => {
+        if (state === 'up' && this.agentHasEnded) return true;
+        const host = await this.v3.showHost({ params: { host: hostName } });
+        return host.state === state && host.hypervisors.every(({ healthy }) => healthy);
+      },
+      { timeoutMs: patientMs, what: `the host is ${state}`, context: () => this.logs() },
+    );
+    if (state === 'up' && this.agentHasEnded) throw new Error(`the agent ended: ${this.logs()}`);
+  }
+
+  /** Installs the generic driver with one backend of PCI functions, and waits until it has looked. */
+  async installDriver(config: object, name = 'cards'): Promise<void> {
+    const backends = [{ name, kind: 'pci', hosts: [hostName], config: { ...config } }];
+    const params = { driver_id: 'generic' };
+    await this.done(this.v3.installDriver({ params, body: { backends } }));
+  }
+
+  async accelerators(): Promise<Accelerator[]> {
+    const found: Accelerator[] = [];
+    for await (const item of all(this.v3.listAccelerators, { query: {} })) found.push(item);
+    return found;
+  }
+
+  /** The accelerator at this PCI address. */
+  async at(address: string): Promise<Accelerator> {
+    const found = (await this.accelerators()).find(({ name }) => name.endsWith(address));
+    if (found === undefined) throw new Error(`nothing is listed at ${address}`);
+    return found;
+  }
+
+  /** @throws with the operation when it does not succeed. */
+  async done(answer: Promise<object> | object, timeoutMs = 2 * patientMs): Promise<Operation> {
+    const operation = await this.ended(answer, timeoutMs);
+    if (operation.state === 'succeeded') return operation;
+    throw new Error(`it ended otherwise: ${JSON.stringify(operation, null, 1)}\n${this.logs()}`);
+  }
+
+  async ended(answer: Promise<object> | object, timeoutMs = 2 * patientMs): Promise<Operation> {
+    const given = await answer;
+    const id = 'id' in given ? String(given.id) : '';
+    return await eventually(
+      async () => {
+        const operation = await this.v3.showOperation({ params: { id } });
+        return ['succeeded', 'failed', 'cancelled'].includes(operation.state) && operation;
+      },
+      {
+        timeoutMs,
+        what: `operation ${JSON.stringify(given)} ends`,
+        pauseMs: 100,
+        context: () => this.logs(),
+      },
+    );
+  }
+
+  async untilInstance(id: string): Promise<void> {
+    const isThere = async (): Promise<boolean> => {
+      const { presence } = await this.v3.showInstance({ params: { instance_id: id } });
+      return presence === 'present';
+    };
+    const what = `instance ${id} is listed`;
+    await eventually(isThere, { timeoutMs: patientMs, what, context: () => this.logs() });
+  }
+
+  async cyborg(...args: string[]): Promise<CliResult> {
+    return await runCli(args, { CYBORG_URL: this.url, HOME: this.#folder.path });
+  }
+
+  /** `cyborg …`, which must succeed. @returns what it printed. */
+  async succeeds(...args: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.cyborg(...args);
+    if (status === 0) return stdout;
+    throw new Error(`cyborg ${args.join(' ')}: exit ${status}\n${stderr}\n${this.logs()}`);
+  }
+
+  logs(): string {
+    const agent = this.#agentSaid.slice(-8_000);
+    return `server: ${this.#server?.output().slice(-4_000) ?? ''}\nagent: ${agent}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopAgent('KILL').catch(() => undefined);
+    await this.#server?.end('SIGTERM');
+    this.#http.close();
+    this.#folder[Symbol.dispose]();
+  }
+}
