@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +18,7 @@ import { findSlot } from './slots.ts';
 const qemu = 'qemu-system-x86_64';
 const hasQemu = spawnSync(qemu, ['--version']).status === 0;
 const never = new AbortController().signal;
-const uuid = '00000000-0000-4000-8000-000000000001';
+const uuid = randomUUID();
 const virtual = ['virtio-crypto', 'virtio-rng'];
 const port = (name: string, more = ''): string[] => [
   '-device',
