@@ -86,7 +86,11 @@ describe.runIf(isRoot)('a root agent says who has a device node open', () => {
     const holder = await hold(node);
     await using server = await FakeServer.start();
     await using host = await TestHost.make(server);
-    const backend = makeBackend({ name: 'gpus', kind: 'pci', config: { offer: 'all' } });
+    const backend = makeBackend({
+      name: 'gpus',
+      kind: 'pci',
+      config: { offer: 'all', unbind: 'idle' },
+    });
     const installation = makeInstallation([backend], { driver_id: 'generic', version: '0.1.0' });
     server.installations = [installation];
     const roots = { sysfs, proc: '/proc', dev: '/dev' };
