@@ -138,7 +138,8 @@ export function acceleratorFactsOf(item: ReportedAccelerator, place: Place): Acc
     attach_info: item.attach_info,
     // The kernel says -1 where it does not know.
     numa_node: device.numa_node === null || device.numa_node < 0 ? null : device.numa_node,
-    iommu_group: item.iommu_group,
+    // Whoever gets a mediated device does not get its card's function.
+    iommu_group: item.plans.includes('pci') ? item.iommu_group : null,
     group_members: item.group_members,
     pcie_root: item.pcie_root,
     rule_offers: item.offered,
