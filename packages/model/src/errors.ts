@@ -39,6 +39,7 @@ export const errorCodes = {
   'service-not-found': { kind: 'not-found', title: 'No such service' },
   'device-not-found': { kind: 'not-found', title: 'No such device' },
   'accelerator-not-found': { kind: 'not-found', title: 'No such accelerator' },
+  'image-not-found': { kind: 'not-found', title: 'No such program image' },
   'instance-not-found': { kind: 'not-found', title: 'No such instance' },
   'attachment-not-found': { kind: 'not-found', title: 'No such attachment' },
   'profile-not-found': { kind: 'not-found', title: 'No such device profile' },

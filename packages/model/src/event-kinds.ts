@@ -84,6 +84,7 @@ const others = [
   'operation.progressed',
   'profile.created',
   'profile.deleted',
+  'program.uploaded',
   'quota.updated',
   'release.limit-lifted',
   'release.limit-reached',

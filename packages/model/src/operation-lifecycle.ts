@@ -47,5 +47,6 @@ export const operationKinds = [
   'attach-instance',
   'detach-instance',
   'clean-accelerator',
+  'program-accelerator',
 ] as const;
 export type OperationKind = (typeof operationKinds)[number];

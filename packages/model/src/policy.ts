@@ -32,6 +32,7 @@ export const policy = {
   'accelerator:show': ['admin', 'manager', 'member', 'reader'],
   'accelerator:create': ['admin', 'manager'],
   'accelerator:update': ['admin', 'manager', 'member'],
+  'accelerator:program': ['admin'],
   'accelerator:delete': ['admin', 'manager'],
   'instance:list': ['admin', 'manager', 'member', 'reader'],
   'instance:show': ['admin', 'manager', 'member', 'reader'],

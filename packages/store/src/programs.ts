@@ -33,6 +33,25 @@ export async function lockDeployable(
   return deployable === undefined ? undefined : { deployable, accelerators };
 }
 
+/** The same, for a look that changes nothing. */
+export async function readDeployable(
+  db: Kysely<Database>,
+  id: string,
+): Promise<{ deployable: DeployableRow; accelerators: AcceleratorRow[] } | undefined> {
+  const accelerators = await db
+    .selectFrom('accelerator')
+    .selectAll()
+    .where('deployable_id', '=', id)
+    .orderBy('id')
+    .execute();
+  const deployable = await db
+    .selectFrom('deployable')
+    .selectAll()
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return deployable === undefined ? undefined : { deployable, accelerators };
+}
+
 /** The deployables behind providers, as they are now. */
 export async function listProviderDeployables(
   db: Kysely<Database>,
@@ -75,6 +94,7 @@ const insertedColumns = [
   'image_name',
   'function_id',
   'staged_image_id',
+  'sha256',
   'state',
   'epoch',
   'user_id',

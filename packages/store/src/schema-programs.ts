@@ -49,6 +49,8 @@ export interface ProgrammingTable extends Timestamps, WorkItem {
   image_name: string;
   function_id: string | null;
   staged_image_id: string | null;
+  /** What was asked for; null = whatever the image has. */
+  sha256: string | null;
   state: ProgrammingState;
   progress_percent: Generated<number>;
   reason: string | null;

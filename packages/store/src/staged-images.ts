@@ -59,6 +59,38 @@ export async function findStagedImage(
     .executeTakeFirst();
 }
 
+export interface UploadRow extends StagedImageRow {
+  readonly sha256: string;
+}
+
+/** A whole one that was uploaded. */
+export function findUpload(db: Kysely<Database>, id: string): Promise<UploadRow | undefined> {
+  return firstUpload(db, sql`id = ${id}::uuid`);
+}
+
+export function findUploadByDigest(
+  db: Kysely<Database>,
+  sha256: string,
+): Promise<UploadRow | undefined> {
+  return firstUpload(db, sql`sha256 = ${sha256}`);
+}
+
+async function firstUpload(
+  db: Kysely<Database>,
+  is: RawBuilder<unknown>,
+): Promise<UploadRow | undefined> {
+  const { rows } = await sql<UploadRow>`select * from staged_image
+    where image_id is null and sha256 is not null and ${is} order by created_at limit 1`.execute(
+    db,
+  );
+  return rows[0];
+}
+
+/** It is kept from now on as long as a new one. */
+export async function touchStagedImage(db: Kysely<Database>, id: string, now: Date): Promise<void> {
+  await db.updateTable('staged_image').set({ used_at: now }).where('id', '=', id).execute();
+}
+
 /** What this host is to write now; nobody else's. */
 export async function findOrderedImage(
   db: Kysely<Database>,

@@ -21,6 +21,7 @@ const refusals: Readonly<Record<OperationKind, string | null>> = {
   'discover-services': null,
   'detach-instance': 'what is being taken back cannot be kept; attach it again afterwards',
   'clean-accelerator': 'an accelerator must be clean before it is given out again',
+  'program-accelerator': 'an image that is half written would spoil the card; program it again',
   'install-driver': 'use uninstall-driver to take it back',
   'update-driver': 'use update-driver --version to go back',
   'uninstall-driver': 'use install-driver to have it again',

@@ -13,6 +13,8 @@ export interface ProgramImage {
   readonly name: string;
   readonly functionId: string | null;
   readonly stagedImageId: string | null;
+  /** What its bytes must have; null = whatever they have. */
+  readonly sha256?: string | null;
 }
 
 export interface Begun {
@@ -76,6 +78,7 @@ export async function beginProgramming(
     image_name: image.name,
     function_id: image.functionId,
     staged_image_id: image.stagedImageId,
+    sha256: image.sha256 ?? null,
     state: image.stagedImageId === null ? 'staging' : 'writing',
     epoch: target.epoch,
     user_id: by.userId,

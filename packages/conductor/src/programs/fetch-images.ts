@@ -17,7 +17,7 @@ import type { Reconciler } from '../reconciler.ts';
 import { act } from '../transaction.ts';
 import { makeWaiter, type Waiter } from '../waiter.ts';
 import { endProgramming } from './end.ts';
-import { stageImage, StagingRefused } from './stage-image.ts';
+import { checkDigest, stageImage, StagingRefused } from './stage-image.ts';
 
 /** Another conductor has it, or it has ended. */
 class NotOursAnyMore extends Error {
@@ -129,15 +129,21 @@ async function staged(
     throw new V2Fault(503, `Image ${name} cannot be fetched: this server has no Glance.`);
   }
   const known = await findStagedImage(deps.db, imageId);
-  if (known !== undefined) return known.id;
+  const wanted = row.sha256;
+  if (known !== undefined && known.sha256 !== null) {
+    if (wanted !== null) checkDigest(name, { sha256: known.sha256, wanted });
+    return known.id;
+  }
   const image = await glance.getImage(imageId, { signal });
   if (image === undefined) throw new StagingRefused(`Image ${imageId} is no longer in Glance.`);
-  return stageImage(deps, {
+  const made = await stageImage(deps, {
     imageId,
     name,
     bytes: glance.download(image, { signal }),
     mayGoOn: () => Promise.resolve(signal.throwIfAborted()),
+    ...(wanted !== null && { sha256: wanted }),
   });
+  return made.id;
 }
 
 async function handOver(deps: ConductorDeps, id: string, stagedId: string): Promise<void> {

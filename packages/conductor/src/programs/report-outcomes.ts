@@ -1,4 +1,5 @@
 /** What a host's agent says of the images that it was told to write. */
+import { commitDraft, openDraft } from '../orders/draft.ts';
 import { act } from '../transaction.ts';
 import type { ConductorDeps } from '../deps.ts';
 import type { Outcome } from '../orders/outcomes.ts';
@@ -7,6 +8,7 @@ import {
   updateProgramming,
   type ProgrammingRow,
 } from '@cyborg/store/programs';
+import { noteProgramProgress } from './results.ts';
 import { endProgramming, type ProgramEnd } from './end.ts';
 
 /** Each in an act of its own. One of another epoch is about the past and changes nothing. */
@@ -42,8 +44,14 @@ async function noteProgress(
 ): Promise<void> {
   const progress_percent = Math.max(row.progress_percent, percent ?? 0);
   if (progress_percent === row.progress_percent && message === row.reason) return;
-  await act(deps, async ({ tx, now, wakeUps }) => {
+  await act(deps, async (current) => {
+    const { tx, now, wakeUps } = current;
+    const { operation_id: operationId } = row;
+    const operationIds = operationId === null ? [] : [operationId];
+    const draft = await openDraft(current, { ids: [], operationIds, ledger: deps.ledger });
     await updateProgramming(tx, row.id, { progress_percent, reason: message, updated_at: now });
+    noteProgramProgress(draft, row, progress_percent);
+    await commitDraft(draft);
     wakeUps.add('programs');
   });
 }

@@ -18,6 +18,13 @@ import type { ConductorLimits } from '../limits.ts';
 
 export class StagingRefused extends Error {
   override readonly name = 'StagingRefused';
+  /** There is no room, at the moment. */
+  readonly isForNow: boolean;
+
+  constructor(message: string, isForNow = false) {
+    super(message);
+    this.isForNow = isForNow;
+  }
 }
 
 export interface StageImage {
@@ -27,11 +34,17 @@ export interface StageImage {
   readonly bytes: AsyncIterable<Buffer>;
   /** Called after each piece; throws when nobody wants it any more. */
   readonly mayGoOn: () => Promise<void>;
+  /** What they must have. */
+  readonly sha256?: string;
+}
+
+export interface StagedImage {
+  readonly id: string;
+  readonly sha256: string;
 }
 
 /**
- * @returns the staged image's id.
- * @throws StagingRefused when it is too large, or there is no room
+ * @throws StagingRefused when it is too large, or another one than was asked for, or there is no room
  */
 export async function stageImage(
   deps: {
@@ -40,8 +53,8 @@ export async function stageImage(
     readonly rng: Rng;
     readonly limits: ConductorLimits;
   },
-  { imageId, name, bytes, mayGoOn }: StageImage,
-): Promise<string> {
+  { imageId, name, bytes, mayGoOn, sha256: wanted }: StageImage,
+): Promise<StagedImage> {
   const { db, clock, rng, limits } = deps;
   await makeRoom(deps);
   const id = rng.uuid();
@@ -62,12 +75,25 @@ export async function stageImage(
       await mayGoOn();
     }
     if (total === 0) throw new StagingRefused(`Image ${name} is empty.`);
-    await completeStagedImage(db, { id, sha256: hash.digest('hex'), now: clock.now() });
-    return id;
+    const sha256 = hash.digest('hex');
+    if (wanted !== undefined) checkDigest(name, { sha256, wanted });
+    await completeStagedImage(db, { id, sha256, now: clock.now() });
+    return { id, sha256 };
   } catch (error) {
     await deleteStagedImage(db, id).catch(() => undefined); // otherwise forgotten with those that nobody uses
     throw error;
   }
+}
+
+/** @throws StagingRefused naming both. */
+export function checkDigest(
+  name: string,
+  { sha256, wanted }: { readonly sha256: string; readonly wanted: string },
+): void {
+  if (sha256 === wanted) return;
+  throw new StagingRefused(
+    `Image ${name} has sha256 ${sha256}, and not ${wanted}: it is damaged, or another one. Nothing was written.`,
+  );
 }
 
 /** The longest unused go first. @throws StagingRefused when those in use leave too little. */
@@ -91,6 +117,7 @@ async function makeRoom({
     if (gone > 0) continue;
     throw new StagingRefused(
       `Images on their way to hosts take more than ${room} bytes already: try again when some are written.`,
+      true,
     );
   }
 }

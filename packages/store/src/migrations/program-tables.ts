@@ -42,6 +42,7 @@ export const programTables = [
     image_name text not null,
     function_id text,
     staged_image_id uuid references staged_image,
+    sha256 text,
     state text not null check (state in ('staging', 'writing', 'succeeded', 'failed')),
     progress_percent integer not null default 0,
     reason text,
