@@ -110,7 +110,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   },
   'accelerator-update': {
     group: 'Accelerators',
-    summary: 'Name, label, offer, withhold or reserve an accelerator',
+    summary: 'Name, label, offer, withhold, reserve or program an accelerator',
     load: async () => (await import('./commands/accelerator-changes.ts')).acceleratorUpdate,
   },
   'accelerator-delete': {

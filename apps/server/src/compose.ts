@@ -24,6 +24,7 @@ import { makeQuotaHandlers } from '@cyborg/conductor/quotas/handlers';
 import { recheckWaiting } from '@cyborg/conductor/recheck';
 import { novaReconcilers } from '@cyborg/conductor/nova/reconcilers';
 import { placementReconcilers } from '@cyborg/conductor/placement/reconcile-placement';
+import { makeProgramHandlers } from '@cyborg/conductor/programs/handlers';
 import { openOrderedImage } from '@cyborg/conductor/programs/ordered-image';
 import { programReconcilers } from '@cyborg/conductor/programs/reconcilers';
 import type { Reconciler } from '@cyborg/conductor/reconciler';
@@ -69,6 +70,7 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeInstanceHandlers(deps),
       ...makeOperationHandlers(deps),
       ...makeProfileHandlers(deps),
+      ...makeProgramHandlers(deps),
       ...makeQuotaHandlers(deps),
       ...makeServiceHandlers(deps),
       ...makeSummaryHandlers(deps),

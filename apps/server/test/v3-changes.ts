@@ -119,6 +119,15 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
     params: { id: accelerator },
     read: `/v3/accelerators/${accelerator}`,
   }),
+  uploadProgram: () => {
+    const bytes = randomUUID();
+    return { body: Buffer.from(bytes), otherBody: Buffer.from(`${bytes} and more`) };
+  },
+  programAccelerator: async ({ server, accelerator }) => ({
+    params: { id: accelerator },
+    body: { upload_id: await uploadedProgram(server) },
+    otherBody: { upload_id: await uploadedProgram(server) },
+  }),
   updateInstance: ({ instance }) => ({
     params: { instance_id: instance },
     body: { project_id: 'another' },
@@ -258,6 +267,17 @@ async function uploaded({ server }: World): Promise<{
   if (answer.statusCode !== 201) throw new Error(answer.body);
   const { version, digest } = answer.json<{ version: string; digest: string }>();
   return { params: { driver_id: id, version }, digest, etag: String(answer.headers.etag) };
+}
+
+async function uploadedProgram({ app }: TestApp): Promise<string> {
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/v3/program-images?name=aes.bit',
+    headers: { authorization: basicAuth('admin'), 'content-type': 'application/octet-stream' },
+    payload: Buffer.from(randomUUID()),
+  });
+  if (answer.statusCode !== 201) throw new Error(answer.body);
+  return answer.json<{ id: string }>().id;
 }
 
 /** @returns the operation. */

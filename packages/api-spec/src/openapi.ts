@@ -17,6 +17,7 @@ import {
   ServiceSchema,
 } from './v3/fleet.ts';
 import { OperationSchema } from './v3/operations.ts';
+import { ProgramUploadSchema } from './v3/programs.ts';
 
 /** Schemas that get a name of their own in the document. */
 const named = {
@@ -37,6 +38,7 @@ const named = {
   Operation: OperationSchema,
   Problem: ProblemSchema,
   Profile: ProfileSchema,
+  ProgramUpload: ProgramUploadSchema,
   Quota: QuotaSchema,
   Service: ServiceSchema,
   Unclaimed: UnclaimedSchema,

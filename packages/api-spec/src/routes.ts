@@ -36,6 +36,8 @@ export const v3Routes = {
   createAccelerator: { method: 'POST', url: '/v3/accelerators' },
   updateAccelerator: { method: 'PATCH', url: '/v3/accelerators/:id' },
   deleteAccelerator: { method: 'DELETE', url: '/v3/accelerators/:id' },
+  programAccelerator: { method: 'POST', url: '/v3/accelerators/:id/program' },
+  uploadProgram: { method: 'POST', url: '/v3/program-images' },
   listInstances: { method: 'GET', url: '/v3/instances' },
   showInstance: { method: 'GET', url: '/v3/instances/:instance_id' },
   updateInstance: { method: 'PATCH', url: '/v3/instances/:instance_id' },

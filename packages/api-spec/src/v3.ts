@@ -7,6 +7,7 @@ import { accessOperations } from './v3/access.ts';
 import { driverOperations } from './v3/drivers.ts';
 import { fleetOperations } from './v3/fleet.ts';
 import { operationOperations } from './v3/operations.ts';
+import { programOperations } from './v3/programs.ts';
 
 export const v3Operations = {
   ...driverOperations,
@@ -14,6 +15,7 @@ export const v3Operations = {
   ...acceleratorOperations,
   ...accessOperations,
   ...operationOperations,
+  ...programOperations,
 } as const satisfies Record<
   V3OperationName,
   { method: string; url: string; action: string | null; schema: object }

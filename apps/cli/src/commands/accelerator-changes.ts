@@ -1,6 +1,7 @@
 import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { actArgs, dryRunFlag, showChanged, showDeleted } from '../operations/act.ts';
+import { actArgs, dryRunFlag, showChanged, showDeleted, waitFlag } from '../operations/act.ts';
+import { programAccelerator } from './accelerator-program.ts';
 import { accelerator, oneOf, requireChange, toLabels } from './arguments.ts';
 
 export const acceleratorCreate = defineCommand({
@@ -96,7 +97,14 @@ export const acceleratorUpdate = defineCommand({
       help: 'only this project may have it (admins)',
       nullable: 'everybody may have it again (admins)',
     },
+    program: {
+      type: 'string',
+      placeholder: 'IMAGE',
+      help: 'write this program image or firmware into its card: a file, or an image id of Glance (admins)',
+    },
+    sha256: { type: 'string', placeholder: 'HEX', help: 'what the image must have' },
     dryRun: dryRunFlag,
+    wait: waitFlag,
   },
   examples: [
     { command: 'cyborg accelerator-update ID --state available', help: 'approve it' },
@@ -105,6 +113,7 @@ export const acceleratorUpdate = defineCommand({
       help: 'offer it no longer',
     },
     { command: 'cyborg accelerator-update ID --no-reserved-for', help: 'for everybody again' },
+    { command: 'cyborg accelerator-update ID --program aes.bit', help: 'program its card' },
   ],
   async run({ args, flags }, context) {
     const body = {
@@ -116,9 +125,21 @@ export const acceleratorUpdate = defineCommand({
       resetless_reason: flags.resetlessReason,
       reserved_for: flags.reservedFor,
     };
+    const { program, sha256 } = flags;
+    if (program !== undefined) {
+      if (Object.values(body).some((value) => value !== undefined)) {
+        throw new UsageError(
+          '--program goes alone: make the other changes in a command of their own.',
+        );
+      }
+      const id = await accelerator(context.api, args.id);
+      return programAccelerator(context, id, { ...flags, program });
+    }
+    if (sha256 !== undefined)
+      throw new UsageError('--sha256 is of a program image: give --program.');
     requireChange(
       body,
-      '--name, --description, --label, --state, --resetless-reason, --reserved-for',
+      '--name, --description, --label, --state, --resetless-reason, --reserved-for, --program',
     );
     const answer = await context.api.updateAccelerator({
       params: { id: await accelerator(context.api, args.id) },

@@ -6,6 +6,7 @@ const titles: Readonly<Record<string, string>> = {
   'attach-instance': 'Attach',
   'detach-instance': 'Detach',
   'clean-accelerator': 'Clean',
+  'program-accelerator': 'Program',
 };
 
 export function operationTitle(kind: string): string {

@@ -57,13 +57,16 @@ function registerUpload(
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser(
     [...packageMediaTypes],
-    { bodyLimit: uploadBytesMax },
+    { bodyLimit: bytesMaxOf(given.name, deps) },
     (_request, body, done) => done(null, body),
   );
   registerOperation(scope, deps, given);
 }
 
-const uploadBytesMax = packageLimits.tarballBytesMax;
+function bytesMaxOf(name: V3OperationName, { conductor }: V3Deps): number {
+  const { programImageBytesMax } = conductor.limits;
+  return name === 'uploadProgram' ? programImageBytesMax : packageLimits.tarballBytesMax;
+}
 
 function takesBytes({ schema }: OperationSpec): boolean {
   return (

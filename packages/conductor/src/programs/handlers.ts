@@ -6,7 +6,7 @@ import { programAccelerator, type ProgramAcceleratorInput } from './program-acce
 import { uploadProgram, type UploadProgramInput, type UploadView } from './upload-program.ts';
 
 export interface ProgramHandlers {
-  readonly uploadProgram: Handler<UploadProgramInput, UploadView>;
+  readonly uploadProgram: Handler<UploadProgramInput, UploadView | DryRunView>;
   readonly programAccelerator: Handler<ProgramAcceleratorInput, OperationView | DryRunView>;
 }
 

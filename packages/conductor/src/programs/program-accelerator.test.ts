@@ -13,6 +13,7 @@ import { ordersOf, outcomeOf, report } from '../test-agent.ts';
 import type { OperationView } from '../operations/read-operations.ts';
 import { makeProgramHandlers, type ProgramHandlers } from './handlers.ts';
 import type { ProgramChoice } from './program-accelerator.ts';
+import type { UploadView } from './upload-program.ts';
 import { programReconcilers } from './reconcilers.ts';
 
 const admin = callerOf('admin', 'ops');
@@ -75,9 +76,16 @@ async function* bytesOf(text: string): AsyncGenerator<Buffer> {
 
 const digestOf = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex');
 
-function upload({ programs }: ProgramBench, text: string, sha256 = digestOf(text)) {
+function upload(
+  { programs }: ProgramBench,
+  text: string,
+  sha256 = digestOf(text),
+): Promise<UploadView> {
   const query = { name: 'aes.bit', sha256 };
-  return programs.uploadProgram(admin, { params: {}, query, body: bytesOf(text) });
+  return programs.uploadProgram(admin, { params: {}, query, body: bytesOf(text) }).then((made) => {
+    if ('dry_run' in made) throw new Error('it was no dry run');
+    return made;
+  });
 }
 
 async function orderOf({ deps, host }: ProgramBench, expect: ExpectStatic): Promise<OrderView> {
@@ -114,7 +122,9 @@ describe('programming an accelerator', () => {
     const order = await orderOf(bench, expect);
     expect(order).toMatchObject({ image: { sha256 } });
     await report(deps, host, [outcomeOf(order, { outcome: 'retrying', percent: 40 })]);
-    expect(await readOperation(db, admin, operation.id)).toMatchObject({ progress: { done: 40, total: 100 } });
+    expect(await readOperation(db, admin, operation.id)).toMatchObject({
+      progress: { done: 40, total: 100 },
+    });
     await expect(program(bench, body)).rejects.toMatchObject({ code: 'wrong-state' });
     await report(deps, host, [outcomeOf(order)]);
     expect(await readOperation(db, admin, operation.id)).toMatchObject({
@@ -164,6 +174,9 @@ describe('programming an accelerator', () => {
       message: expect.stringContaining(`instance ${instance} of project alpha`),
     };
     await expect(program(bench, { upload_id: id })).rejects.toMatchObject(refusal);
+    expect(await program(bench, { sha256: digestOf('to come') }, { isDry: true })).toMatchObject({
+      would_succeed: false,
+    });
     expect(await program(bench, { upload_id: id }, { isDry: true })).toMatchObject({
       would_succeed: false,
       refusal: { code: 'in-use' },

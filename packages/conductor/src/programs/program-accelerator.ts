@@ -42,17 +42,14 @@ export async function programAccelerator(
   { params: { id }, query, body, idempotencyKey: key }: ProgramAcceleratorInput,
 ): Promise<OperationView | DryRunView> {
   const { image_id: imageId, upload_id: uploadId } = body;
-  if ((imageId === undefined) === (uploadId === undefined)) {
-    throw new ServiceError(
-      'invalid-input',
-      'image_id, upload_id: give one of them: the id of an image in Glance, or of one that was uploaded.',
-    );
-  }
+  checkChoice(body, query.dry_run === true);
   if (query.dry_run === true) {
     return dryRun(deps, async ({ tx }) => {
       const { deployable, accelerators } = await plan(tx, caller, { id, withoutLock: true });
       if (uploadId !== undefined) await uploaded(tx, uploadId, body.sha256);
-      const change = `${imageId ?? uploadId} is written into ${deployable.name} (${accelerators.map(({ name }) => name).join(', ')})`;
+      const image = imageId ?? uploadId ?? `what has sha256 ${body.sha256}`;
+      const names = accelerators.map(({ name }) => name).join(', ');
+      const change = `${image} is written into ${deployable.name} (${names})`;
       return [{ subject_kind: 'deployable', subject_id: deployable.id, change }];
     });
   }
@@ -63,6 +60,19 @@ export async function programAccelerator(
     const card = await plan(current.tx, caller, { id, withoutLock: false });
     return begin(current, deps, { caller, card, image });
   });
+}
+
+/** Of what is not uploaded yet there is only the digest: whether the card is free can be rehearsed. */
+function checkChoice(
+  { image_id: ofGlance, upload_id: sent, sha256 }: ProgramChoice,
+  isDry: boolean,
+): void {
+  if ((ofGlance === undefined) !== (sent === undefined)) return;
+  if (isDry && ofGlance === undefined && sha256 !== undefined) return;
+  throw new ServiceError(
+    'invalid-input',
+    'image_id, upload_id: give one of them: the id of an image in Glance, or of one that was uploaded.',
+  );
 }
 
 interface Card {

@@ -35,7 +35,7 @@ export interface StageImage {
   /** Called after each piece; throws when nobody wants it any more. */
   readonly mayGoOn: () => Promise<void>;
   /** What they must have. */
-  readonly sha256?: string;
+  readonly sha256?: string | undefined;
 }
 
 export interface StagedImage {
@@ -64,17 +64,13 @@ export async function stageImage(
     let [number, total] = [0, 0];
     for await (const data of inPieces(bytes)) {
       total += data.length;
-      if (total > limits.programImageBytesMax) {
-        throw new StagingRefused(
-          `Image ${name} has more than ${limits.programImageBytesMax} bytes: no larger one can be written.`,
-        );
-      }
+      if (total > limits.programImageBytesMax) checkBytes(name, total, limits);
       hash.update(data);
       await addImagePiece(db, { id, number, data, now: clock.now() });
       number += 1;
       await mayGoOn();
     }
-    if (total === 0) throw new StagingRefused(`Image ${name} is empty.`);
+    checkBytes(name, total, limits);
     const sha256 = hash.digest('hex');
     if (wanted !== undefined) checkDigest(name, { sha256, wanted });
     await completeStagedImage(db, { id, sha256, now: clock.now() });
@@ -83,6 +79,19 @@ export async function stageImage(
     await deleteStagedImage(db, id).catch(() => undefined); // otherwise forgotten with those that nobody uses
     throw error;
   }
+}
+
+/** @throws StagingRefused when it is empty or too large. */
+export function checkBytes(
+  name: string,
+  bytes: number,
+  { programImageBytesMax: max }: Pick<ConductorLimits, 'programImageBytesMax'>,
+): void {
+  if (bytes === 0) throw new StagingRefused(`Image ${name} is empty.`);
+  if (bytes <= max) return;
+  throw new StagingRefused(
+    `Image ${name} has more than ${max} bytes: no larger one can be written.`,
+  );
 }
 
 /** @throws StagingRefused naming both. */
