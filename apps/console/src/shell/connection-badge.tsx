@@ -31,7 +31,13 @@ export function ConnectionBadge(): ReactElement {
   const { text, color, help } = looks[connection];
   return (
     <Tooltip content={help}>
-      <span role="status" aria-live="polite" tabIndex={0} data-connection={connection}>
+      <span
+        className="console-badge"
+        role="status"
+        aria-live="polite"
+        tabIndex={0}
+        data-connection={connection}
+      >
         <Label color={color} isCompact>
           {text}
         </Label>

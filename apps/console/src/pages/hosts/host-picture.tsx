@@ -116,10 +116,16 @@ function Slot({ accelerator, holders }: SlotProps): ReactElement {
         aria-label={words}
         className={`console-slot console-state-${state}`}
       >
-        {holder === undefined ? '' : holder.slice(0, 10)}
+        {shortName(accelerator)}
+        {holder !== undefined && <strong> {holder}</strong>}
       </Link>
     </Tooltip>
   );
+}
+
+/** The function's own part of its address; a name where there is no address. */
+function shortName({ address, name }: Accelerator): string {
+  return address === null ? name : address.slice(address.lastIndexOf(':') + 1);
 }
 
 export function holderOf(

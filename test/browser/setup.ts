@@ -1,0 +1,38 @@
+/** One demo fleet for all files, as `npm start -- --demo` makes it, and the passwords of its users. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { makeTempFolder } from '@cyborg/testing/embedded';
+import type { TestProject } from 'vitest/node';
+
+import { Demo, findChromium, noChromium } from './demo.ts';
+
+export interface BrowserScene {
+  readonly url: string;
+  readonly stateDir: string;
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Undefined: there is no browser. */
+    scene: BrowserScene | undefined;
+  }
+}
+
+export default async function setUp(project: TestProject): Promise<(() => Promise<void>) | void> {
+  if (findChromium() === undefined) {
+    console.error(noChromium);
+    project.provide('scene', undefined);
+    return undefined;
+  }
+  const folder = makeTempFolder();
+  const home = join(folder.path, 'home');
+  mkdirSync(home);
+  const demo = await Demo.open(join(folder.path, 'state'), home);
+  await demo.start();
+  project.provide('scene', { url: demo.url, stateDir: demo.stateDir });
+  return async () => {
+    await demo[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  };
+}
