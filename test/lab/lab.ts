@@ -11,7 +11,7 @@ import { checkout } from './bundle.ts';
 const scripts = join(checkout, 'labs/pci');
 const outputBytesMax = 32 * 1024 * 1024;
 /** An emulated processor that shares two cores with everything else. */
-export const patientMs = 180_000;
+export const patientMs = 300_000;
 
 declare module 'vitest' {
   export interface ProvidedContext {

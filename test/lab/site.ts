@@ -28,7 +28,7 @@ export type Accelerator = V3Result<'showAccelerator'>;
 export type Operation = V3Result<'showOperation'>;
 
 export const hostName = 'lab';
-const serverStartMsMax = 60_000;
+const serverStartMsMax = 300_000;
 const logCharactersMax = 400_000;
 const node = join(checkout, 'node_modules/.bin/node');
 

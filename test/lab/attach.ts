@@ -1,0 +1,94 @@
+/** What the attach tests share: the configuration that gives the lab's cards out, and what must be as it was. */
+import { eventually } from '@cyborg/testing/processes';
+
+import type { LabGuest, SeenFunction } from './guests.ts';
+import { patientMs, type Lab } from './lab.ts';
+import type { Accelerator, Site } from './site.ts';
+
+export const cards = {
+  nvmePf: '0000:21:00.0',
+  nvmeVf: '0000:21:00.1',
+  crypto: '0000:22:00.0',
+  display: '0000:42:00.0',
+  edu: '0000:00:10.0',
+  eduPair: ['0000:44:01.0', '0000:44:02.0'],
+  mounted: '0000:47:00.0',
+} as const;
+
+const accepted = { accepted: true, reason: 'the lab’s edu has no memory to clean' } as const;
+
+/** Everything that tests attach needs no approval: a rule offers it. */
+export const cardsConfig = {
+  classes: [],
+  rules: [
+    { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
+    { address: '0000:21:0*', type: 'SSD', offer: true },
+    { vendor: '1234', device: '11e8', resetless: accepted, offer: true },
+    { address: cards.display, offer: true },
+    { vendor: '1af4', device: '1054', type: 'CRYPTO', unbind: 'idle', offer: true },
+    { address: cards.mounted, type: 'SSD', offer: true },
+  ],
+} as const;
+
+/** What is to be the same after an attach and a detach as before. */
+export async function stateOf(lab: Lab, addresses: readonly string[]): Promise<string> {
+  const each = addresses.map((address) => {
+    const folder = `/sys/bus/pci/devices/${address}`;
+    const driver = `$(basename $(readlink ${folder}/driver) 2>/dev/null)`;
+    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override) enable=$(cat ${folder}/enable) config=$(head -c 64 ${folder}/config | sha1sum)`;
+  });
+  const nodes = 'ls /dev/vfio; ls /sys/bus/pci/drivers/vfio-pci | grep 0000; true';
+  return await lab.run(`${each.join('; ')}; ${nodes}`);
+}
+
+/** Attaches by the command line and waits until the guest's kernel sees functions with these ids. */
+export async function attach(
+  site: Site,
+  guest: LabGuest,
+  { ids, names }: { readonly ids: readonly string[]; readonly names: readonly string[] },
+): Promise<readonly SeenFunction[]> {
+  await site.succeeds(
+    'attach-instance',
+    guest.uuid,
+    ...names.flatMap((name) => ['--accelerator', name]),
+  );
+  return await eventually(
+    () => {
+      const seen = guest.plugged();
+      const found = seen.map((one) => one.ids).toSorted();
+      return JSON.stringify(found) === JSON.stringify(ids.toSorted()) && seen;
+    },
+    {
+      timeoutMs: patientMs,
+      pauseMs: 200,
+      what: `${guest.name} sees ${ids.join()}`,
+      context: () => `${guest.lines.slice(-20).join('\n')}\n${site.logs()}`,
+    },
+  );
+}
+
+/** Detaches all by the command line, which returns when they are clean; waits until the guest sees none. */
+export async function detach(site: Site, guest: LabGuest): Promise<void> {
+  await site.succeeds('detach-instance', guest.uuid);
+  await eventually(() => guest.plugged().length === 0, {
+    timeoutMs: patientMs,
+    pauseMs: 200,
+    what: `${guest.name} sees none of them any more`,
+    context: () => `${guest.lines.slice(-20).join('\n')}\n${site.logs()}`,
+  });
+}
+
+export async function untilAvailable(site: Site, address: string): Promise<Accelerator> {
+  return await eventually(
+    async () => {
+      const one = await site.at(address);
+      return one.state === 'available' && one;
+    },
+    {
+      timeoutMs: patientMs,
+      pauseMs: 200,
+      what: `${address} is available`,
+      context: () => site.logs(),
+    },
+  );
+}
