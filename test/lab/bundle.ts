@@ -10,7 +10,11 @@ export const checkout = join(import.meta.dirname, '../..');
 /** Where the files are inside the lab's machine. */
 export const installedAt = '/lab/x/cyborg';
 
-const programs = ['apps/agent/src/main.ts', 'drivers/generic/src/main.ts'];
+const programs = [
+  'apps/agent/src/main.ts',
+  'drivers/generic/src/main.ts',
+  'test/lab/acts/inside.ts',
+];
 const data = ['drivers/generic/definitions', 'packages/driver-sdk/protocol.schema.json'];
 
 const toJs = (path: string): string => path.replace(/\.ts$/, '.js');

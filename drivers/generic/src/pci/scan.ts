@@ -93,11 +93,15 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
   const functionsOfCards = cards.map(({ listed: { fn } }) => fn);
   const { identities, known } = readIdentities(functionsOfCards, { reader, known: input.known });
   const keys = assignKeys(functionsOfCards, identities);
+  const mayUnbind = (address: string): boolean => {
+    const one = listed.get(address);
+    return one !== undefined && handlingOf(one, input.config).mayUnbind;
+  };
   const tools: DeviceTools = {
     hostName: input.hostName,
     config: input.config,
     isSimulated: input.isSimulated,
-    holders: new HolderFinder(functions, tables),
+    holders: new HolderFinder(functions, tables, mayUnbind),
     tables,
     functions,
     listed,

@@ -29,11 +29,18 @@ const audioClasses = new Set([0x0401, 0x0403]);
 export class HolderFinder {
   readonly #functions: ReadonlyMap<string, PciFunction>;
   readonly #tables: HostTables;
+  readonly #mayUnbind: (address: string) => boolean;
   readonly #own = new Map<string, HostUse | undefined>();
 
-  constructor(functions: ReadonlyMap<string, PciFunction>, tables: HostTables) {
+  /** @param mayUnbind  whose kernel driver may be taken away, by address: those are looked at, not guessed at. */
+  constructor(
+    functions: ReadonlyMap<string, PciFunction>,
+    tables: HostTables,
+    mayUnbind: (address: string) => boolean = () => false,
+  ) {
     this.#functions = functions;
     this.#tables = tables;
+    this.#mayUnbind = mayUnbind;
   }
 
   /** Who uses the function itself, its virtual functions, or a neighbour in its IOMMU group. */
@@ -101,6 +108,8 @@ export class HolderFinder {
     if (fn.isBridge || fn.driver === undefined) return undefined;
     const use = this.#ownUse(fn);
     if (use !== undefined) return use;
+    const isOurs = fn.driver.includes('vfio') && this.#tables.isBoundByUs(fn.address);
+    if (isOurs || this.#mayUnbind(fn.address)) return undefined;
     const code = fn.class ?? 0;
     if (understoodClasses.has(code >>> 16) || audioClasses.has(code >>> 8)) return undefined;
     return seen(`driven by ${fn.driver}`);

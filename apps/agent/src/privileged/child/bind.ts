@@ -195,8 +195,7 @@ function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void 
   }
   const { driver, address } = fn;
   if (driver === undefined || (driver === wanted && host.isOurs(fn))) return;
-  const { unbind: allowed } = host.order.params;
-  if (Array.isArray(allowed) && allowed.includes(address)) return;
+  if (host.mayUnbind(address)) return;
   throw new RefusedAct('host-use', `${address} is bound to ${driver}; set unbind: idle.`);
 }
 

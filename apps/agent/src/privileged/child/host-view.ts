@@ -44,6 +44,12 @@ export class HostView {
     return binding?.ids === idsOf(fn) ? binding : undefined;
   }
 
+  /** Its configuration says that its kernel driver may be taken away while idle. */
+  mayUnbind(address: string): boolean {
+    const { unbind } = this.order.params;
+    return Array.isArray(unbind) && unbind.includes(address);
+  }
+
   /** On vfio-pci by this agent's doing. */
   isOurs(fn: PciFunction): boolean {
     const binding = this.bindingOf(fn);
@@ -88,7 +94,7 @@ export class HostView {
     );
     const missing = open.complete ? null : 'the agent cannot see the files of every process';
     tables.setOpenNodes({ holders, missing });
-    const finder = new HolderFinder(this.#functions, tables);
+    const finder = new HolderFinder(this.#functions, tables, (address) => this.mayUnbind(address));
     for (const fn of functions) {
       const use = finder.find(fn);
       if (use === undefined) continue;
