@@ -3,7 +3,7 @@
  * not. A property test compares the two.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
-import { mayHaveGroup, type GroupMate } from '@cyborg/store/iommu-groups';
+import { hasRestOfGroup, mayHaveGroup, type GroupMate } from '@cyborg/store/iommu-groups';
 import type { NeighbourRow } from '@cyborg/store/neighbours';
 import { noRelativeHeld } from '@cyborg/store/relatives';
 import { noServiceDisabled } from '@cyborg/store/services';
@@ -173,10 +173,25 @@ const conditions = {
 
 /** For a query on `accelerator a join backend b`. */
 export function fits(wish: Wish, context: FitContext): RawBuilder<SqlBool> {
-  const parts = Object.values<Condition>(conditions).flatMap(
-    (condition) => condition.sql(wish, context) ?? [],
-  );
-  return sql<SqlBool>`(${sql.join(parts, sql` and `)})`;
+  return allOf(Object.values<Condition>(conditions), { wish, context });
+}
+
+/** The same, and it needs nothing to come along with it. */
+export function fitsAlone(wish: Wish, context: FitContext): RawBuilder<SqlBool> {
+  const { group: _group, ...others } = conditions;
+  const isWhole: Condition = {
+    sql: (_wish, { instanceId }) => hasRestOfGroup(instanceId),
+    whyNot: () => undefined,
+  };
+  return allOf([...Object.values<Condition>(others), isWhole], { wish, context });
+}
+
+function allOf(
+  parts: readonly Condition[],
+  { wish, context }: { readonly wish: Wish; readonly context: FitContext },
+): RawBuilder<SqlBool> {
+  const texts = parts.flatMap((condition) => condition.sql(wish, context) ?? []);
+  return sql<SqlBool>`(${sql.join(texts, sql` and `)})`;
 }
 
 /** Everything that keeps it from fitting, in the words of an operator; empty when it fits. */

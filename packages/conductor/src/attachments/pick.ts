@@ -7,7 +7,7 @@ import {
   type CandidateRow,
   type Locking,
 } from '@cyborg/store/candidates';
-import { hasRestOfGroup, listMatesToTake } from '@cyborg/store/iommu-groups';
+import { listMatesToTake } from '@cyborg/store/iommu-groups';
 import { listInTheWay } from '@cyborg/store/relatives';
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
@@ -15,7 +15,7 @@ import type { ConductorDeps } from '../deps.ts';
 import type { Act } from '../transaction.ts';
 import type { AttachContext } from './attach-context.ts';
 import { choose, type Choosable } from './choose.ts';
-import { fits } from './fitting.ts';
+import { fits, fitsAlone } from './fitting.ts';
 import { match } from './match.ts';
 import { refusal } from './refusal.ts';
 import type { Wishes } from './wishes.ts';
@@ -97,8 +97,7 @@ async function pickSingly(
   for (const wish of wishes.wishes) {
     // With several wishes, any may need another one's first choice: as many candidates as there are places.
     const limit = wishes.wishes.length === 1 ? wish.count : total;
-    const isAlone = hasRestOfGroup(context.instanceId);
-    const where = leavingOut(sql<SqlBool>`${fits(wish, context)} and ${isAlone}`, without);
+    const where = leavingOut(fitsAlone(wish, context), without);
     const nodes = context.instance.numa_nodes;
     const candidates = await pickCandidates(tx, { fits: where, limit, locking, nodes });
     demands.push({ count: wish.count, candidates });
