@@ -28,6 +28,7 @@ import { Reporter } from './server-link/reporter.ts';
 import { ServerLink } from './server-link/server-link.ts';
 import type { LedgerMemory } from './state/ledger-memory.ts';
 import type { Predecessors } from './state/predecessors.ts';
+import type { RunningDrivers } from './state/running-drivers.ts';
 
 export interface AgentSettings {
   readonly clock: Clock;
@@ -62,6 +63,7 @@ export interface Opened {
   readonly ledger: LedgerMemory;
   readonly fence: Fence;
   readonly launch: (pkg: DriverPackage) => Promise<Launched>;
+  readonly runningDrivers: RunningDrivers;
   /** UUID of this run. */
   readonly instance: string;
   readonly predecessors: Predecessors;
@@ -119,7 +121,7 @@ interface HostHooks extends ServerParts {
 
 export function makeHostParts(
   settings: AgentSettings,
-  { fence, launch }: Opened,
+  { fence, launch, runningDrivers }: Opened,
   hooks: HostHooks,
 ): HostParts {
   const { clock, rng, log } = settings;
@@ -132,7 +134,7 @@ export function makeHostParts(
     trust: settings.driverTrust,
     download: (sha512, signal) => hooks.link.downloadPackage(sha512, signal),
   });
-  const drivers = makeDrivers(settings, { launch, packages, permits, ...hooks });
+  const drivers = makeDrivers(settings, { launch, packages, permits, runningDrivers, ...hooks });
   const hypervisor = new WatchedHypervisor({
     clock,
     log,
@@ -184,14 +186,15 @@ export function makeHostParts(
 
 function makeDrivers(
   settings: AgentSettings,
-  parts: Pick<ServerParts, 'lease' | 'reporter' | 'publisher'> & {
+  parts: Pick<ServerParts, 'held' | 'lease' | 'reporter' | 'publisher'> & {
+    readonly runningDrivers: RunningDrivers;
     readonly launch: Opened['launch'];
     readonly packages: Packages;
     readonly permits: Permits;
   },
 ): Installations {
   const { clock, rng, log, simulated, driversDirs, stateDir, host } = settings;
-  const { launch, packages, permits, lease, publisher, reporter } = parts;
+  const { launch, packages, permits, held, lease, publisher, reporter, runningDrivers } = parts;
   const privileged = new PrivilegedActs({ ...settings, permits, lease });
   return new Installations({
     clock,
@@ -199,6 +202,8 @@ function makeDrivers(
     log,
     launch,
     packages,
+    runningDrivers,
+    heldKeys: (backendId) => (held.isLoaded ? heldKeysOf(held.values(), backendId) : undefined),
     publisher,
     simulated,
     driversDirs,
@@ -209,4 +214,9 @@ function makeDrivers(
     reportBackend: (report) => reporter.backend(report),
     privileged: async (method, params, backend) => privileged.do(method, params, backend),
   });
+}
+
+function heldKeysOf(held: Iterable<Held>, backendId: string): Set<string> {
+  const own = [...held].filter(({ backend_id }) => backend_id === backendId);
+  return new Set(own.map(({ accelerator_key: key }) => key));
 }

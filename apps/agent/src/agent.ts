@@ -25,6 +25,7 @@ import type { Reporter } from './server-link/reporter.ts';
 import type { ServerLink } from './server-link/server-link.ts';
 import { LedgerMemory } from './state/ledger-memory.ts';
 import { Predecessors } from './state/predecessors.ts';
+import { RunningDrivers } from './state/running-drivers.ts';
 
 export interface RunningAgent extends AsyncDisposable {
   /** Resolves with the error when a part has ended that must not. */
@@ -65,7 +66,15 @@ class Agent {
     const wall = await probeWall(settings.uid, settings.log);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
       launchDriver(pkg, { ...settings, wall, imagesDir });
-    const agent = new Agent(settings, { ledger, fence, launch, instance, predecessors });
+    const runningDrivers = await RunningDrivers.open(settings.stateDir);
+    const agent = new Agent(settings, {
+      ledger,
+      fence,
+      launch,
+      instance,
+      predecessors,
+      runningDrivers,
+    });
     agent.#packages = await agent.#drivers.listPackages();
     return agent;
   }

@@ -105,6 +105,14 @@ export interface JoinTokenTable {
 export interface Rollout {
   /** Hosts changed at once; absent = all. */
   readonly batch?: number;
+  /** So many hosts go first, and all others wait until they are done. */
+  readonly canary?: number;
+  /** Names of hosts that go before all others. */
+  readonly canary_hosts?: readonly string[];
+  /** After a batch, before the next. */
+  readonly pause_seconds?: number;
+  /** Hosts that may fail before nothing more is begun; absent = 0. */
+  readonly max_failures?: number;
 }
 
 export interface DeploymentTable extends Timestamps {
@@ -113,6 +121,10 @@ export interface DeploymentTable extends Timestamps {
   version: string;
   previous_version: string | null;
   rollout: JsonWithDefault<Rollout>;
+  /** By somebody: nothing more is begun. */
+  rollout_paused: Generated<boolean>;
+  /** When the next batch begins; null while one runs. */
+  rollout_resume_at: Instant | null;
   generation: Generated<number>;
 }
 
@@ -147,6 +159,9 @@ export interface InstallationTable extends Timestamps, WorkItem {
   driver_id: string;
   wanted_version: string;
   running_version: string | null;
+  /** The version that the host went back from, until somebody wants another one or has it tried again. */
+  failed_version: string | null;
+  failed_reason: string | null;
   state: InstallationState;
   reason: string | null;
   generation: Generated<number>;

@@ -8,7 +8,7 @@ import type {
   DesiredInstallation,
   InstallationReport,
 } from '@cyborg/api-spec/agent';
-import type { AgentMethod, DriverResult } from '@cyborg/driver-sdk/protocol';
+import type { AgentMethod } from '@cyborg/driver-sdk/protocol';
 import { backoffMs } from '@cyborg/service/backoff';
 import { traced } from '@cyborg/service/tracing';
 import { messageOf } from '../hypervisors/node-error.ts';
@@ -19,18 +19,24 @@ import { agentSpans } from '../spans.ts';
 import { agentDefaults } from '../limits.ts';
 import { Backend } from './backend.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
-import { FetchPostponed, isPackaged } from './packages.ts';
+import { toNeeded } from './needed.ts';
+import { isPackaged } from './packages.ts';
+import { Postponed } from './postponed.ts';
+import type { RunningDrivers } from '../state/running-drivers.ts';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
+import { tryVersion, type HeldKeys } from './trial.ts';
 
 export interface InstallationDeps extends DriverDeps {
   readonly publisher: InventoryPublisher;
   readonly reportInstallation: (report: InstallationReport) => void;
   readonly reportBackend: (report: BackendReport) => void;
-  /** @throws FetchPostponed */
+  /** @throws Postponed */
   readonly findPackage: (
     wanted: DesiredInstallation,
     signal: AbortSignal,
   ) => Promise<DriverPackage | string>;
+  readonly heldKeys: HeldKeys;
+  readonly runningDrivers: RunningDrivers;
   /** Whether this driver was ever started here, by this run of the agent or an earlier one. */
   readonly wasStarted: (driverId: string) => boolean;
   readonly privileged: (
@@ -146,7 +152,7 @@ export class Installation {
         this.#failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof FetchPostponed) {
+        if (error instanceof Postponed) {
           pauseMs = this.#pauseAfterPostponing(error);
           await this.#wake.wait(clock, pauseMs, signal);
           continue;
@@ -163,7 +169,7 @@ export class Installation {
     }
   }
 
-  #pauseAfterPostponing(error: FetchPostponed): number {
+  #pauseAfterPostponing(error: Postponed): number {
     this.#postponed += 1;
     this.#tell(this.#driver === undefined ? 'fetching' : 'updating', `postponed: ${error.message}`);
     const bounds = {
@@ -198,7 +204,7 @@ export class Installation {
 
   /** Runs the wanted version; another version that runs is replaced only when the new one is ready. */
   async #ensureDriver(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
-    const current = this.#driver;
+    const current = this.#driver ?? (await this.#startLast(wanted, signal));
     if (current !== undefined && isSame(current.package, wanted)) return;
     this.#tell(current === undefined ? 'fetching' : 'updating');
     const pkg = await this.#deps.findPackage(wanted, signal);
@@ -206,19 +212,66 @@ export class Installation {
     if (typeof pkg === 'string') throw new Error(pkg);
     this.#tell(current === undefined ? 'starting' : 'updating');
     const next = this.#makeDriver(pkg);
+    let given: Map<Backend, number> | undefined;
     try {
       await next.start();
-      if (current !== undefined) await this.#installAll(next, signal);
+      if (current !== undefined) {
+        const { heldKeys } = this.#deps;
+        given = await tryVersion(next, this.#wantedBackends(), { heldKeys, signal });
+      }
+      await this.#remember(wanted);
     } catch (error) {
       await next.stop();
       throw error;
     }
     this.#driver = next;
     for (const backend of this.#backends.values()) {
-      if (current === undefined) backend.installedGeneration = undefined;
+      backend.installedGeneration = given?.get(backend);
       backend.needsDiscovery = true;
     }
     await current?.stop();
+  }
+
+  async #remember({
+    driver_id: id,
+    version,
+    package: ordered,
+  }: DesiredInstallation): Promise<void> {
+    await this.#deps.runningDrivers.put(id, { version, package: ordered ?? null });
+  }
+
+  /**
+   * The version that ran before the agent was started, when it is another one than is wanted: so that the change is made
+   * as if the agent had not died. Undefined when there is none, or it cannot be started any more.
+   */
+  async #startLast(
+    wanted: DesiredInstallation,
+    signal: AbortSignal,
+  ): Promise<SupervisedDriver | undefined> {
+    const last = this.#deps.runningDrivers.find(wanted.driver_id);
+    if (last === undefined) return undefined;
+    if (last.version === wanted.version && last.package?.digest === wanted.package?.digest) {
+      return undefined;
+    }
+    const { log, findPackage } = this.#deps;
+    try {
+      const pkg = await findPackage({ ...wanted, ...last }, signal);
+      if (typeof pkg === 'string') throw new Error(pkg);
+      const driver = this.#makeDriver(pkg);
+      await driver.start();
+      this.#driver = driver;
+    } catch (error) {
+      if (error instanceof Postponed || signal.aborted) throw error;
+      const { driver_id: id } = wanted;
+      log.warn(
+        { driver: id, version: last.version, reason: messageOf(error) },
+        'not started again',
+      );
+      return undefined;
+    }
+    for (const backend of this.#backends.values()) backend.installedGeneration = undefined;
+    await this.#ensureBackends(signal);
+    return this.#driver;
   }
 
   #makeDriver(pkg: DriverPackage): SupervisedDriver {
@@ -234,15 +287,6 @@ export class Installation {
       onRequest: async (method, params) => this.#privileged(method, params),
     });
     return driver;
-  }
-
-  /** The new version must take every backend that the old one had. */
-  async #installAll(driver: SupervisedDriver, signal: AbortSignal): Promise<void> {
-    for (const backend of this.#wantedBackends()) {
-      const { generation } = backend.wanted;
-      await driver.call('install', { backend: backend.spec, dry_run: false }, { signal });
-      backend.installedGeneration = generation;
-    }
   }
 
   async #removeBackends(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
@@ -348,7 +392,8 @@ export class Installation {
   /** Undoes everything that the driver prepared, stops it, and says so. */
   async #remove(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
     if (this.#driver === undefined && this.#deps.wasStarted(wanted.driver_id)) {
-      await this.#ensureDriver(wanted, signal);
+      const last = await this.#startLast(wanted, signal);
+      if (last === undefined) await this.#ensureDriver(wanted, signal);
     }
     for (const backend of this.#backends.values()) {
       if (backend.state === 'removed') continue;
@@ -357,6 +402,7 @@ export class Installation {
     }
     await this.#driver?.stop();
     this.#driver = undefined;
+    await this.#deps.runningDrivers.remove(wanted.driver_id);
     this.#tell('removed');
     this.#isRemoved = true;
   }
@@ -421,10 +467,4 @@ export class Installation {
 function isSame(pkg: DriverPackage, { version, package: ordered }: DesiredInstallation): boolean {
   const digest = isPackaged(pkg) ? pkg.wanted.digest : undefined;
   return pkg.version === version && digest === ordered?.digest;
-}
-
-function toNeeded(answer: DriverResult<'install'>): string | undefined {
-  if (answer.status === 'ready') return undefined;
-  if (answer.status === 'reboot_required') return `the host must be restarted: ${answer.why}`;
-  return answer.steps.join('; ');
 }

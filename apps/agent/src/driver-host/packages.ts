@@ -17,6 +17,7 @@ import type { Clock } from '@cyborg/service/clock';
 import { agentDefaults } from '../limits.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
+import { Postponed } from './postponed.ts';
 
 export interface PackagesDeps {
   /** Of `openPackagesFolder`. */
@@ -41,11 +42,6 @@ export function isPackaged(pkg: DriverPackage): pkg is PackagedDriver {
   return 'wanted' in pkg;
 }
 
-/** The server could not be asked: the same again may work, and nothing is wrong with the package. */
-export class FetchPostponed extends Error {
-  override readonly name = 'FetchPostponed';
-}
-
 export class Packages {
   readonly #deps: PackagesDeps;
   readonly #inUse = new Set<string>();
@@ -58,7 +54,7 @@ export class Packages {
   /**
    * Checks the package, fetching it when it is not here as it was ordered, and unpacks it.
    *
-   * @throws FetchPostponed; Error with what is wrong with the package.
+   * @throws Postponed; Error with what is wrong with the package.
    */
   async open(wanted: WantedPackage, signal: AbortSignal): Promise<PackagedDriver> {
     this.#checkSignature(wanted);
@@ -109,7 +105,7 @@ export class Packages {
       await rename(part, this.#tarballOf(wanted));
     } catch (error) {
       await rm(part, { force: true });
-      if (isPassing(error)) throw new FetchPostponed(messageOf(error), { cause: error });
+      if (isPassing(error)) throw new Postponed(messageOf(error), { cause: error });
       throw error;
     }
   }

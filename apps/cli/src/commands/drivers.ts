@@ -81,10 +81,21 @@ const installationsText: Column<Deployment> = {
   key: 'installations',
   text: ({ installations }) =>
     installations
-      .map(({ host, state, running_version: running, wanted_version: wanted, reason }) => {
-        const version = running === wanted ? wanted : `${running ?? 'nothing'} → ${wanted}`;
-        return `${host}: ${state}, ${version}${reason === null ? '' : ` (${reason})`}`;
-      })
+      .map(
+        ({
+          host,
+          state,
+          running_version: running,
+          wanted_version: wanted,
+          reason,
+          failed_version: failed,
+          failed_reason: why,
+        }) => {
+          const version = running === wanted ? wanted : `${running ?? 'nothing'} → ${wanted}`;
+          const back = failed === null ? '' : ` (went back from ${failed}: ${why ?? 'it failed'})`;
+          return `${host}: ${state}, ${version}${reason === null ? '' : ` (${reason})`}${back}`;
+        },
+      )
       .join('\n'),
 };
 

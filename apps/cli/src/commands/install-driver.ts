@@ -2,6 +2,7 @@ import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { actArgs, dryRunFlag, finishOperation, waitFlag } from '../operations/act.ts';
 import { toConfig, toLabels } from './arguments.ts';
+import { rolloutFlags, toRollout } from './rollout.ts';
 
 interface BackendFlags {
   readonly backend: string | undefined;
@@ -29,13 +30,7 @@ export const installDriver = defineCommand({
       placeholder: 'KEY=VALUE',
       help: 'hosts with this label (needs --backend)',
     },
-    batch: {
-      type: 'integer',
-      placeholder: 'N',
-      min: 1,
-      max: 10_000,
-      help: 'hosts changed at once',
-    },
+    ...rolloutFlags,
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
@@ -49,7 +44,7 @@ export const installDriver = defineCommand({
   async run({ args, flags }, context) {
     const body = {
       version: flags.version,
-      rollout: flags.batch === undefined ? undefined : { batch: flags.batch },
+      rollout: toRollout(flags),
       ...backendPart(flags),
     };
     const answer = await context.api.installDriver({

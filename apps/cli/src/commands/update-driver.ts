@@ -2,6 +2,10 @@ import { defineCommand } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { dryRunFlag, finishOperation, forceArgs, forceFlag, waitFlag } from '../operations/act.ts';
 import { toConfig } from './arguments.ts';
+import { rolloutFlags, toRollout } from './rollout.ts';
+
+const acts = ['rollback', 'pause', 'resume'] as const;
+type RolloutAct = (typeof acts)[number];
 
 export const updateDriver = defineCommand({
   changes: true,
@@ -14,19 +18,21 @@ export const updateDriver = defineCommand({
       placeholder: 'KEY=VALUE',
       help: 'a setting to change; KEY=null returns to the default',
     },
-    batch: {
-      type: 'integer',
-      placeholder: 'N',
-      min: 1,
-      max: 10_000,
-      help: 'hosts changed at once',
-    },
+    ...rolloutFlags,
+    rollback: { type: 'boolean', help: 'back to the version before, everywhere' },
+    pause: { type: 'boolean', help: 'begin with no more hosts' },
+    resume: { type: 'boolean', help: 'go on, also after a stop, and try again where it failed' },
     force: forceFlag,
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
   examples: [
     { command: 'cyborg update-driver generic', help: 'to the newest approved version' },
+    {
+      command: 'cyborg update-driver acme --canary 1 --batch 10 --pause-between 300',
+      help: 'one host first, then ten at a time with five minutes between',
+    },
+    { command: 'cyborg update-driver acme --rollback', help: 'to the version before' },
     {
       command: 'cyborg update-driver generic --backend virtual --config crypto=8',
       help: 'change one setting and keep the version and the other settings',
@@ -37,7 +43,8 @@ export const updateDriver = defineCommand({
       params: { driver_id: args.driver_id },
       body: {
         version: flags.version,
-        rollout: flags.batch === undefined ? undefined : { batch: flags.batch },
+        rollout: toRollout(flags),
+        act: toAct(flags),
         backends: toBackends(flags.backend, flags.config),
       },
       ...forceArgs(context, flags),
@@ -45,6 +52,12 @@ export const updateDriver = defineCommand({
     await finishOperation(answer, context, { wait: flags.wait });
   },
 });
+
+function toAct(flags: Record<RolloutAct, boolean>): RolloutAct | undefined {
+  const given = acts.filter((act) => flags[act]);
+  if (given.length > 1) throw new UsageError(`--${given.join(' and --')} exclude each other.`);
+  return given[0];
+}
 
 function toBackends(
   name: string | undefined,

@@ -84,11 +84,55 @@ export const DriverSchema = Type.Object({
 });
 export type Driver = Static<typeof DriverSchema>;
 
+const RolloutSchema = Type.Object(
+  {
+    batch: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Hosts changed at once.' }),
+    ),
+    canary: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 10_000,
+        description: 'So many hosts go first; the others wait until they are done.',
+      }),
+    ),
+    canary_hosts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+        minItems: 1,
+        maxItems: 1000,
+        description: 'Names of hosts that go before all others.',
+      }),
+    ),
+    pause_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 604_800,
+        description: 'After a batch, before the next.',
+      }),
+    ),
+    max_failures: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 10_000,
+        description: 'Hosts that may fail before nothing more is begun.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const DeploymentSchema = Type.Object({
   driver_id: Type.String(),
   version: Type.String(),
   previous_version: Nullable(Type.String()),
-  rollout: Type.Object({ batch: Type.Optional(Type.Integer()) }),
+  rollout: RolloutSchema,
+  /** `stopped`: too many hosts have failed, and nothing more is begun. */
+  rollout_state: Type.Union([
+    Type.Literal('running'),
+    Type.Literal('paused'),
+    Type.Literal('stopped'),
+    Type.Literal('done'),
+  ]),
   backends: Type.Array(
     Type.Object({
       name: Type.String(),
@@ -106,21 +150,15 @@ export const DeploymentSchema = Type.Object({
       running_version: Nullable(Type.String()),
       state: Type.String(),
       reason: Nullable(Type.String()),
+      /** The host went back from it to the version that it runs. */
+      failed_version: Nullable(Type.String()),
+      failed_reason: Nullable(Type.String()),
     }),
   ),
   created_at: InstantSchema,
   updated_at: Nullable(InstantSchema),
 });
 export type Deployment = Static<typeof DeploymentSchema>;
-
-const RolloutSchema = Type.Object(
-  {
-    batch: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Hosts changed at once.' }),
-    ),
-  },
-  closed,
-);
 
 const BackendWishSchema = Type.Object(
   {
@@ -259,7 +297,7 @@ export const driverOperations = {
       summary: 'Change version, rollout or the configuration of backends',
       description:
         'Without a body field: goes to the newest approved version. `backends` merges configuration keys into the named backends; ' +
-        'a key set to null returns to its default. Refused with the list of users (`in-use`) when the new configuration ' +
+        'a key set to null returns to its default. On each host the new version starts beside the old one; only when it has found everything that is held is it taken, otherwise the host stays with the old one and the roll-out stops after `max_failures`. Refused with the list of users (`in-use`) when the new configuration ' +
         'leaves out what is held, unless an admin forces it: it stays attached, and is absent from then on.',
       params,
       querystring: Type.Object({ ...forceQuery, ...dryRunQuery }, closed),
@@ -268,6 +306,12 @@ export const driverOperations = {
         {
           version: Type.Optional(VersionSchema),
           rollout: Type.Optional(RolloutSchema),
+          act: Type.Optional(
+            Type.Union([Type.Literal('rollback'), Type.Literal('pause'), Type.Literal('resume')], {
+              description:
+                'rollback: to the version before, everywhere. pause: begin nothing more. resume: go on, also after a stop, and try again where it failed.',
+            }),
+          ),
           backends: Type.Optional(
             Type.Array(Type.Object({ name: SlugSchema, config: ConfigSchema }, closed), {
               minItems: 1,

@@ -4,6 +4,7 @@ import {
   type InstallationEvent,
   type InstallationState,
 } from '@cyborg/model/installation-lifecycle';
+import { nextState } from '@cyborg/model/lifecycle';
 import { updateMany } from '@cyborg/store/bulk';
 import type { InstallationTable } from '@cyborg/store/schema';
 import { sql, type Selectable } from 'kysely';
@@ -68,9 +69,51 @@ export async function applyInstallationReports(
     rows: changed,
   });
   await tellChanges(act, changed);
+  await rollBack(act, host, changed);
   await finishRemovals(act, {
     installationIds: changed.filter(({ state }) => state === 'removed').map(({ id }) => id),
   });
+}
+
+/**
+ * A version that does not come up beside the one that runs: the host is told to stay with that one, in the transaction
+ * that learns of it. Nothing was stopped, so nothing is lost; the version is not tried there again by itself.
+ */
+async function rollBack(act: Act, host: AgentHost, rows: readonly Row[]): Promise<void> {
+  const failed = rows.filter(
+    ({ state, running_version: running, wanted_version: wanted }) =>
+      state === 'failed' && running !== null && running !== wanted,
+  );
+  for (const row of failed) {
+    await act.tx
+      .updateTable('installation')
+      .set({
+        wanted_version: row.running_version ?? row.wanted_version,
+        failed_version: row.wanted_version,
+        failed_reason: row.reason,
+        state: nextState(installationLifecycle, row.state, 'fetch'),
+        reason: null,
+        generation: row.generation + 1,
+      })
+      .where('id', '=', row.id)
+      .execute();
+  }
+  await recordEvents(
+    act,
+    failed.map((row) => ({
+      kind: 'installation.rolled-back',
+      subjectKind: 'installation',
+      subjectId: row.id,
+      hostId: row.host_id,
+      data: {
+        driver_id: row.driver_id,
+        failed_version: row.wanted_version,
+        running_version: row.running_version,
+        reason: row.reason,
+      },
+    })),
+  );
+  if (failed.length > 0) act.wakeUps.add(`host:${host.id}`);
 }
 
 type Reported = Pick<Row, 'state' | 'running_version' | 'reason'>;

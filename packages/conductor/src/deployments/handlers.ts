@@ -103,9 +103,16 @@ function checkInstalled(
   else checkIfMatch(ifMatch, deployment, name);
 }
 
-function sentencesOf({ version, deployment, configs, forced }: UpdatePlan): string[] {
+const actSentences = {
+  rollback: [],
+  pause: ['nothing more is begun'],
+  resume: ['the roll-out goes on, and is tried again where it failed'],
+} as const;
+
+function sentencesOf({ version, deployment, configs, forced, act }: UpdatePlan): string[] {
   const isNew = version.version !== deployment.version;
   return [
+    ...(act === undefined ? [] : actSentences[act]),
     ...(isNew ? [`version ${deployment.version} becomes ${version.version}`] : []),
     ...configs.map(({ row }) => `backend ${row.name} gets another configuration`),
     ...forced.map(({ name, host }) => `${name} on ${host} is left out, and kept`),

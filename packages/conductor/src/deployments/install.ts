@@ -74,7 +74,14 @@ function areServed(context: DeploymentContext, wishes: readonly Wish[]): boolean
 
 export function rolloutOf({ rollout }: Pick<InstallBody, 'rollout'>): Rollout | undefined {
   if (rollout === undefined) return undefined;
-  return rollout.batch === undefined ? {} : { batch: rollout.batch };
+  const { batch, canary, canary_hosts, pause_seconds, max_failures } = rollout;
+  return {
+    ...(batch === undefined ? {} : { batch }),
+    ...(canary === undefined ? {} : { canary }),
+    ...(canary_hosts === undefined ? {} : { canary_hosts }),
+    ...(pause_seconds === undefined ? {} : { pause_seconds }),
+    ...(max_failures === undefined ? {} : { max_failures }),
+  };
 }
 
 function keptOf(context: DeploymentContext, name: string): DeploymentBackendRow | undefined {

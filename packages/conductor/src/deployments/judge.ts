@@ -7,6 +7,8 @@ import { sql } from 'kysely';
 
 import { isUp } from '../hosts/view.ts';
 import type { Act } from '../transaction.ts';
+import type { DeploymentRow } from './context.ts';
+import { isStaged } from './roll-out-plan.ts';
 import { selects } from './selectors.ts';
 
 export interface InstallSubject {
@@ -30,6 +32,8 @@ interface Progress {
   readonly installation_reason: string | null;
   readonly wanted_version: string;
   readonly running_version: string | null;
+  readonly failed_version: string | null;
+  readonly failed_reason: string | null;
 }
 
 type Verdict = Pick<OperationResult, 'outcome' | 'message'>;
@@ -76,23 +80,35 @@ export async function judgeInstall(
         const row = progress.get(`${host.id} ${name}`);
         const wish = { version: deployment.version, kind, config };
         const verdict = judge(row, { ...wish, isUp: isUp(host, now) });
-        const isBegun = row !== undefined && isRolledOut(row, wish);
+        const isBegun = row !== undefined && (isRolledOut(row, wish) || wentBack(row, wish));
         return { host: host.name, subject: `${host.name}@${name}`, ...verdict, isBegun };
       }),
   );
-  const stop = results.find(({ outcome }) => outcome === 'failed')?.host;
-  const isStopped = deployment.rollout.batch !== undefined && stop !== undefined;
   return results.map(({ isBegun, ...result }) =>
-    isStopped && !isBegun && result.outcome === 'pending'
-      ? { ...result, ...failed(`not begun: the roll-out stopped when host ${stop} failed`) }
-      : result,
+    isBegun || result.outcome !== 'pending'
+      ? result
+      : { ...result, ...notBegun(deployment, results) },
   );
+}
+
+/** Why a host that could be begun is not. */
+function notBegun(
+  { rollout, rollout_paused: isPaused }: DeploymentRow,
+  results: readonly (OperationResult & { readonly isBegun: boolean })[],
+): Partial<Verdict> {
+  const hosts = results.filter(({ outcome }) => outcome === 'failed').map(({ host }) => host);
+  const stop = [...new Set(hosts)].at(rollout.max_failures ?? 0);
+  if (stop !== undefined && isStaged(rollout)) {
+    return failed(`not begun: the roll-out stopped when host ${stop} failed`);
+  }
+  return isPaused ? pending('the roll-out is paused') : {};
 }
 
 async function readProgress(tx: Act['tx'], driverId: string): Promise<Map<string, Progress>> {
   const { rows } = await sql<Progress>`
     select b.host_id, b.name, b.kind, b.config, b.state, b.reason, b.generation, b.observed_generation,
-      i.state as installation_state, i.reason as installation_reason, i.wanted_version, i.running_version
+      i.state as installation_state, i.reason as installation_reason, i.wanted_version, i.running_version,
+      i.failed_version, i.failed_reason
     from backend b join installation i on i.id = b.installation_id
     where b.driver_id = ${driverId}`.execute(tx);
   return new Map(rows.map((row) => [`${row.host_id} ${row.name}`, row]));
@@ -110,8 +126,17 @@ function isRolledOut(row: Progress, { version, kind, config }: Wish): boolean {
   return row.wanted_version === version && isSame;
 }
 
+/** It did not come up there, and the host stays with the version before. */
+function wentBack(row: Progress, { version }: Wish): boolean {
+  return row.failed_version === version;
+}
+
 function judge(row: Progress | undefined, wanted: Wish & { readonly isUp: boolean }): Verdict {
   const waiting = pending(wanted.isUp ? null : 'waiting for the host: it is down');
+  if (row !== undefined && wentBack(row, wanted)) {
+    const why = row.failed_reason ?? 'it did not come up';
+    return failed(`went back to version ${row.running_version ?? row.wanted_version}: ${why}`);
+  }
   if (row === undefined || !isRolledOut(row, wanted)) return waiting;
   if (row.installation_state === 'failed' || row.installation_state === 'blocked') {
     return failed(row.installation_reason ?? `the installation is ${row.installation_state}`);

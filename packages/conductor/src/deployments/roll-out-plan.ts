@@ -19,6 +19,7 @@ export interface FoundInstallation {
   readonly id: string;
   readonly host_id: string;
   readonly wanted_version: string;
+  readonly failed_version: string | null;
   readonly state: InstallationState;
 }
 
@@ -33,12 +34,21 @@ export interface FoundBackend {
   readonly observed_generation: number;
 }
 
+export interface RollOutHost extends SelectableHost {
+  readonly name: string;
+  readonly isUp: boolean;
+}
+
 export interface RollOutFacts {
   readonly version: string;
   readonly rollout: Rollout;
+  readonly isPaused: boolean;
+  /** When the next batch begins; null: not said yet. */
+  readonly resumeAt: Date | null;
+  readonly now: Date;
   readonly wanted: readonly WantedBackend[];
   /** Enabled ones. */
-  readonly hosts: readonly SelectableHost[];
+  readonly hosts: readonly RollOutHost[];
   readonly installations: readonly FoundInstallation[];
   readonly backends: readonly FoundBackend[];
 }
@@ -57,28 +67,106 @@ export interface RollOutPlan {
   readonly hosts: readonly HostPlan[];
   /** Hosts that wait for others of their batch. */
   readonly waiting: number;
-  /** With a batch size, a host that failed stops the roll-out. */
+  /** Too many have failed: nothing more is begun. */
   readonly stoppedBy: string | undefined;
+  /** To be written down: when the next batch begins; null when it has begun. Undefined: as it was. */
+  readonly resumeAt: Date | null | undefined;
 }
 
 export function planRollOut(facts: RollOutFacts): RollOutPlan {
-  const plans = facts.hosts.flatMap((host) => planHost(facts, host) ?? []);
-  const { batch } = facts.rollout;
-  if (batch === undefined) return { hosts: plans, waiting: 0, stoppedBy: undefined };
-  const failed = facts.installations.find(
-    ({ state, wanted_version }) => state === 'failed' && wanted_version === facts.version,
-  );
-  if (failed !== undefined) {
-    return { hosts: [], waiting: plans.length, stoppedBy: failed.host_id };
+  const plans = inOrder(facts).flatMap((host) => planHost(facts, host) ?? []);
+  const idle = { hosts: [], waiting: plans.length, stoppedBy: undefined, resumeAt: undefined };
+  if (facts.isPaused) return idle;
+  const stoppedBy = stopOf(facts);
+  if (!isStaged(facts.rollout)) {
+    // One that failed on a host is brought to no host that was away.
+    const hosts = plans.filter((plan) => stoppedBy === undefined || plan.installation !== 'update');
+    return { ...idle, hosts, waiting: plans.length - hosts.length, stoppedBy };
   }
+  if (stoppedBy !== undefined) return { ...idle, stoppedBy };
+  const away = new Set(facts.hosts.filter(({ isUp }) => !isUp).map(({ id }) => id));
+  // Those that are away would keep all others waiting: they catch up when they are back.
+  const ready = plans.filter(({ hostId }) => !away.has(hostId));
+  const busy = busyHosts(facts, plans).filter((id) => !away.has(id)).length;
+  return { ...idle, ...nextWave(facts, { ready, busy, all: plans.length }) };
+}
+
+export function isStaged({ batch, canary, canary_hosts, pause_seconds }: Rollout): boolean {
+  return [batch, canary, canary_hosts, pause_seconds].some((part) => part !== undefined);
+}
+
+interface Wave {
+  readonly ready: readonly HostPlan[];
+  readonly busy: number;
+  readonly all: number;
+}
+
+function nextWave(
+  facts: RollOutFacts,
+  { ready, busy, all }: Wave,
+): Pick<RollOutPlan, 'hosts' | 'waiting' | 'resumeAt'> {
+  const { rollout, resumeAt, now } = facts;
+  const begun = begunHosts(facts);
+  const canary = Math.max(rollout.canary ?? 0, rollout.canary_hosts?.length ?? 0);
+  const pauseMs = (rollout.pause_seconds ?? 0) * 1000;
+  const isFirst = begun < Math.max(canary, 1);
+  const inWaves = pauseMs > 0 || (canary > 0 && begun <= canary);
+  const waiting = { hosts: [], waiting: all, resumeAt: undefined };
+  if (!isFirst && inWaves && busy > 0) return waiting;
+  if (!isFirst && pauseMs > 0 && ready.length > 0) {
+    if (resumeAt === null) return { ...waiting, resumeAt: new Date(now.getTime() + pauseMs) };
+    if (resumeAt > now) return waiting;
+  }
+  const room = (rollout.batch ?? Number.POSITIVE_INFINITY) - busy;
+  const free = Math.max(0, isFirst && canary > 0 ? Math.min(room, canary - begun) : room);
+  const hosts = ready.slice(0, free);
+  const hasBegun = hosts.length > 0 && resumeAt !== null;
+  return { hosts, waiting: all - hosts.length, resumeAt: hasBegun ? null : undefined };
+}
+
+/** The hosts that were named to go first do; the others by name. */
+function inOrder({ hosts, rollout }: RollOutFacts): readonly RollOutHost[] {
+  const first = new Set(rollout.canary_hosts);
+  return [
+    ...hosts.filter(({ name }) => first.has(name)),
+    ...hosts.filter(({ name }) => !first.has(name)),
+  ];
+}
+
+/** The host with which there were too many failures. */
+function stopOf({ installations, version, rollout }: RollOutFacts): string | undefined {
+  const failed = installations.filter((row) => hasFailed(row, version));
+  return failed.at(rollout.max_failures ?? 0)?.host_id;
+}
+
+export function hasFailed(
+  row: Pick<FoundInstallation, 'failed_version' | 'state' | 'wanted_version'>,
+  version: string,
+): boolean {
+  return (
+    row.failed_version === version || (row.state === 'failed' && row.wanted_version === version)
+  );
+}
+
+/** Hosts of the deployment that this version was brought to, whatever became of it. */
+function begunHosts({ wanted, hosts, installations, version }: RollOutFacts): number {
+  return hosts.filter((host) => {
+    const isMeant = wanted.some(({ selector }) => selects(selector, host));
+    const row = installations.find(({ host_id }) => host_id === host.id);
+    if (!isMeant || row === undefined || row.state === 'removed') return false;
+    return row.wanted_version === version || row.failed_version === version;
+  }).length;
+}
+
+function busyHosts(facts: RollOutFacts, plans: readonly HostPlan[]): string[] {
   const planned = new Set(plans.map(({ hostId }) => hostId));
-  const busy = facts.hosts.filter(({ id }) => !planned.has(id) && isBusy(facts, id)).length;
-  const free = Math.max(0, batch - busy);
-  return {
-    hosts: plans.slice(0, free),
-    waiting: Math.max(0, plans.length - free),
-    stoppedBy: undefined,
-  };
+  return facts.hosts
+    .map(({ id }) => id)
+    .filter((id) => (!planned.has(id) || hasBegunVersion(facts, id)) && isBusy(facts, id));
+}
+
+function hasBegunVersion({ installations, version }: RollOutFacts, hostId: string): boolean {
+  return installations.some((row) => row.host_id === hostId && row.wanted_version === version);
 }
 
 function isBusy(facts: RollOutFacts, hostId: string): boolean {
@@ -116,6 +204,8 @@ function installationChange(
 ): HostPlan['installation'] {
   if (found === undefined) return 'add';
   if (found.state === 'removed') return 'again';
+  // It went back from it, and waits for a person.
+  if (found.failed_version === version) return undefined;
   return found.wanted_version === version ? undefined : 'update';
 }
 

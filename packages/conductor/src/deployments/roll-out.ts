@@ -6,10 +6,11 @@ import {
 import { nextState, statesAllowing } from '@cyborg/model/lifecycle';
 import { traced } from '@cyborg/service/tracing';
 import { toJson } from '@cyborg/store/json';
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
+import { isUp } from '../hosts/view.ts';
 import { recordEvents, type NewEvent } from '../record-event.ts';
 import { act, type Act } from '../transaction.ts';
 import { findDriverTrace } from '../traces.ts';
@@ -21,10 +22,14 @@ import { planRollOut, type HostPlan, type RollOutPlan } from './roll-out-plan.ts
  * What the roll-out looks at, as a text. Reports of hosts leave `updated_at` of a backend alone, so its generations and
  * those on their way out are in it.
  */
-const facts = sql`case when exists (select from deployment) then concat_ws(' ',
-  (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at)) from deployment),
+const facts = (
+  now: Date,
+): RawBuilder<unknown> => sql`case when exists (select from deployment) then concat_ws(' ',
+  (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at),
+    count(*) filter (where rollout_resume_at <= ${now})) from deployment),
   (select concat_ws(' ', count(*), max(updated_at), max(created_at)) from deployment_backend),
-  (select concat_ws(' ', count(*), max(updated_at), max(created_at)) from host
+  (select concat_ws(' ', count(*), max(updated_at), max(created_at),
+    count(*) filter (where lease_expires_at > ${now})) from host
     where status = 'enabled' and revoked_at is null),
   (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at)) from installation),
   (select concat_ws(' ', count(*), sum(generation), sum(observed_generation), max(updated_at), max(created_at),
@@ -35,7 +40,7 @@ export function rollOut(deps: ConductorDeps): Reconciler {
     name: 'roll-out',
     periodMs: deps.limits.idlePassMs,
     topics: ['deployments'],
-    due: () => facts,
+    due: facts,
     async pass(signal): Promise<PassReport> {
       const ids = await deps.db.selectFrom('deployment').select('id').orderBy('id').execute();
       let changed = 0;
@@ -53,12 +58,14 @@ export function rollOut(deps: ConductorDeps): Reconciler {
 
 /** One transaction; a deployment that somebody is changing is left for the next pass. */
 async function rollOutOne(deps: ConductorDeps, id: string): Promise<RollOutPlan | undefined> {
-  const idle = planRollOut(await readFacts(deps.db, await readDeployment(deps.db, id)));
-  if (idle.hosts.length === 0) return idle;
+  const now = deps.clock.now();
+  const idle = planRollOut(await readFacts(deps.db, await readDeployment(deps.db, id), now));
+  if (idle.hosts.length === 0 && idle.resumeAt === undefined) return idle;
   return act(deps, async (running) => {
     const deployment = await readDeployment(running.tx, id, true);
     if (deployment === undefined) return undefined;
-    const plan = planRollOut(await readFacts(running.tx, deployment));
+    const plan = planRollOut(await readFacts(running.tx, deployment, running.now));
+    await writePause(running, deployment, plan);
     const parent = await findDriverTrace(running.tx, deployment.driver_id);
     for (const host of plan.hosts) {
       await traced(conductorSpans.rollOut, { parent }, () =>
@@ -67,6 +74,20 @@ async function rollOutOne(deps: ConductorDeps, id: string): Promise<RollOutPlan 
     }
     return plan;
   });
+}
+
+/** Between two batches; a server that dies meanwhile is not asked when it was to end. */
+async function writePause(
+  { tx }: Act,
+  { id }: DeploymentRow,
+  { resumeAt }: RollOutPlan,
+): Promise<void> {
+  if (resumeAt === undefined) return;
+  await tx
+    .updateTable('deployment')
+    .set({ rollout_resume_at: resumeAt })
+    .where('id', '=', id)
+    .execute();
 }
 
 async function readDeployment(
@@ -81,27 +102,33 @@ async function readDeployment(
 async function readFacts(
   db: Act['tx'] | ConductorDeps['db'],
   deployment: DeploymentRow | undefined,
+  now: Date,
 ): Promise<Parameters<typeof planRollOut>[0]> {
   const driverId = deployment?.driver_id ?? '';
+  const hosts = await db
+    .selectFrom('host')
+    .select(['id', 'name', 'labels', 'lease_expires_at'])
+    .where('status', '=', 'enabled')
+    .where('revoked_at', 'is', null)
+    .orderBy('name')
+    .execute();
   return {
     version: deployment?.version ?? '',
     rollout: deployment?.rollout ?? {},
+    isPaused: deployment?.rollout_paused === true,
+    resumeAt: deployment?.rollout_resume_at ?? null,
+    now,
     wanted: await db
       .selectFrom('deployment_backend')
       .select(['name', 'kind', 'config', 'selector'])
       .where('deployment_id', '=', deployment?.id ?? null)
       .orderBy('name')
       .execute(),
-    hosts: await db
-      .selectFrom('host')
-      .select(['id', 'labels'])
-      .where('status', '=', 'enabled')
-      .where('revoked_at', 'is', null)
-      .orderBy('name')
-      .execute(),
+    hosts: hosts.map((host) => ({ ...host, isUp: isUp(host, now) })),
     installations: await db
       .selectFrom('installation')
-      .select(['id', 'host_id', 'wanted_version', 'state'])
+      .select(['id', 'host_id', 'wanted_version', 'failed_version', 'state'])
+      .orderBy('id')
       .where('driver_id', '=', driverId)
       .execute(),
     backends: await db

@@ -12,7 +12,7 @@ import { forced, refuseForceOf, type ForceQuery } from '../disabling.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import { notFound } from '../hosts/find-host.ts';
 import type { OperationView } from '../operations/read-operations.ts';
-import { recordEvents } from '../record-event.ts';
+import { recordEvents, type NewEvent } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
 import type { Act } from '../transaction.ts';
 import { checkConfig, checkDelegable, kindOf, mergeConfig } from './config.ts';
@@ -31,10 +31,15 @@ import { selects } from './selectors.ts';
 import { takenAway } from './taken-away.ts';
 import { inUse, lockUses, type Use } from './users.ts';
 import { compareVersions } from './versions.ts';
+import type { RolloutWish } from './wishes.ts';
+
+/** `rollback`: to the version before, everywhere. `resume`: also after a stop, and tries again where it failed. */
+export type RolloutAct = 'rollback' | 'pause' | 'resume';
 
 export interface UpdateBody {
   readonly version?: string | undefined;
-  readonly rollout?: { readonly batch?: number | undefined } | undefined;
+  readonly rollout?: RolloutWish | undefined;
+  readonly act?: RolloutAct | undefined;
   readonly backends?:
     | readonly { readonly name: string; readonly config: BackendConfig }[]
     | undefined;
@@ -49,6 +54,7 @@ export interface UpdatePlan {
     readonly config: BackendConfig;
   }[];
   readonly names: readonly string[];
+  readonly act: RolloutAct | undefined;
   /** Only with force: what is kept although the new configuration leaves it out. */
   readonly forced: readonly Use[];
 }
@@ -70,9 +76,7 @@ export async function planUpdate(
   refuseForceOf(context.caller, query);
   const deployment = deploymentOf(context);
   checkIfMatch(ifMatch, deployment, `the deployment of ${deployment.driver_id}`);
-  const isBare = Object.values(body).every((value) => value === undefined);
-  const wanted = isBare ? undefined : (body.version ?? deployment.version);
-  const version = approvedVersion(context.known, wanted);
+  const version = approvedVersion(context.known, wantedVersion(deployment, body));
   const changes = (body.backends ?? []).map(({ name, config }) => {
     const row = findRow(context, name);
     return { row, config: mergeConfig(row.config, config) };
@@ -82,13 +86,45 @@ export async function planUpdate(
   const isVersionNew = version.version !== deployment.version;
   checkReach(
     context,
-    isVersionNew || body.rollout !== undefined ? context.backends : configs.map(({ row }) => row),
+    isVersionNew || body.rollout !== undefined || body.act !== undefined
+      ? context.backends
+      : configs.map(({ row }) => row),
   );
-  if (isVersionNew) await refuseDowngradeInUse(running, context, { deployment, version });
+  // The version before is come up to beside this one, and nothing that is held may be missing in it.
+  if (isVersionNew && body.act !== 'rollback') {
+    await refuseDowngradeInUse(running, context, { deployment, version });
+  }
   if (configs.length > 0) await checkRules(running, context, { version, configs });
   const names = body.backends?.map(({ name }) => name) ?? context.backends.map(({ name }) => name);
   const forced = await refuseTaking(running, input, { version, configs, isLocked });
-  return { deployment, version, rollout: rolloutOf(body), configs, names, forced };
+  const rollout = body.act === 'rollback' ? atOnce(deployment, body) : rolloutOf(body);
+  return { deployment, version, rollout, configs, names, forced, act: body.act };
+}
+
+/** Without a field in the body: the newest approved version. */
+function wantedVersion(deployment: DeploymentRow, body: UpdateBody): string | undefined {
+  const { act, version, ...others } = body;
+  if (act !== undefined && version !== undefined) {
+    throw new ServiceError(
+      'invalid-input',
+      `body.version: ${act} is about versions that are known: leave the version out.`,
+      { extra: { field: 'body.version' } },
+    );
+  }
+  if (act === 'rollback') {
+    if (deployment.previous_version !== null) return deployment.previous_version;
+    throw new ServiceError(
+      'wrong-state',
+      `Driver ${deployment.driver_id} has had no version before ${deployment.version} here: there is nothing to go back to.`,
+    );
+  }
+  const isBare = Object.values({ act, version, ...others }).every((value) => value === undefined);
+  return isBare ? undefined : (version ?? deployment.version);
+}
+
+/** What is wrong is taken away everywhere, as many hosts at a time as before. */
+function atOnce({ rollout }: DeploymentRow, body: UpdateBody): Rollout {
+  return rolloutOf(body) ?? (rollout.batch === undefined ? {} : { batch: rollout.batch });
 }
 
 /** Answers what is kept by force. */
@@ -188,7 +224,9 @@ export async function update(
   input: UpdateInput,
 ): Promise<OperationView> {
   const plan = await planUpdate(running, input, true);
+  if (plan.act === 'pause') return pause(deps, running, { plan, context: input.context });
   const isSame =
+    plan.act === undefined &&
     plan.version.version === plan.deployment.version &&
     plan.configs.length === 0 &&
     (plan.rollout === undefined || isDeepStrictEqual(plan.rollout, plan.deployment.rollout));
@@ -210,13 +248,61 @@ export async function update(
   });
 }
 
+/** What has begun goes on; nothing more is begun. */
+async function pause(
+  deps: ConductorDeps,
+  running: Act,
+  { plan, context }: { readonly plan: UpdatePlan; readonly context: DeploymentContext },
+): Promise<OperationView> {
+  const { deployment } = plan;
+  const { caller } = context;
+  await running.tx
+    .updateTable('deployment')
+    .set({ rollout_paused: true, updated_at: changedAt(deployment, running.now) })
+    .where('id', '=', deployment.id)
+    .execute();
+  const { driver_id, version } = deployment;
+  await recordEvents(running, [
+    {
+      kind: 'driver.rollout-paused',
+      subjectKind: 'driver',
+      subjectId: driver_id,
+      userId: caller.userId,
+      projectId: caller.projectId,
+      data: { version },
+    },
+  ]);
+  const subject = { driver_id, version, backends: plan.names, ...shownHosts(context, plan.names) };
+  return addHostOperation(deps, running, { caller, kind: 'update-driver', subject, results: [] });
+}
+
+/** What went wrong before says nothing of what is wanted now. */
+async function forgetFailures({ tx }: Act, driverId: string): Promise<void> {
+  await tx
+    .updateTable('installation')
+    .set({ failed_version: null, failed_reason: null })
+    .where('driver_id', '=', driverId)
+    .where('failed_version', 'is not', null)
+    .execute();
+}
+
+const updateEvents = {
+  rollback: 'driver.rolled-back',
+  resume: 'driver.rollout-resumed',
+} as const;
+
+function eventOf({ act, forced: kept }: UpdatePlan): NewEvent['kind'] {
+  if (act === 'rollback' || act === 'resume') return updateEvents[act];
+  return kept.length > 0 ? 'driver.forced-update' : 'driver.updated';
+}
+
 async function writeUpdate(
   running: Act,
   plan: UpdatePlan,
   { caller }: DeploymentContext,
 ): Promise<void> {
   const { tx, now } = running;
-  const { deployment, version, rollout, configs } = plan;
+  const { deployment, version, rollout, configs, act } = plan;
   const isVersionNew = version.version !== deployment.version;
   await tx
     .updateTable('deployment')
@@ -224,11 +310,16 @@ async function writeUpdate(
       version: version.version,
       ...(isVersionNew && { previous_version: deployment.version }),
       ...(rollout !== undefined && { rollout: toJson(rollout) }),
+      ...((isVersionNew || act === 'resume') && {
+        rollout_paused: false,
+        rollout_resume_at: null,
+      }),
       generation: deployment.generation + 1,
       updated_at: changedAt(deployment, now),
     })
     .where('id', '=', deployment.id)
     .execute();
+  if (isVersionNew || act === 'resume') await forgetFailures(running, deployment.driver_id);
   for (const { row, config } of configs) {
     await tx
       .updateTable('deployment_backend')
@@ -238,7 +329,7 @@ async function writeUpdate(
   }
   await recordEvents(running, [
     {
-      kind: plan.forced.length > 0 ? 'driver.forced-update' : 'driver.updated',
+      kind: eventOf(plan),
       subjectKind: 'driver',
       subjectId: deployment.driver_id,
       userId: caller.userId,

@@ -3,13 +3,18 @@ import type { BackendConfig, Rollout } from '@cyborg/store/schema';
 
 import type { Db } from '../deps.ts';
 import { hostsInScope, scopeOf } from '../scope.ts';
-import { deploymentOf, readContext } from './context.ts';
+import { deploymentOf, readContext, type DeploymentRow } from './context.ts';
+import { hasFailed, type FoundInstallation } from './roll-out-plan.ts';
+
+export type RolloutState = 'running' | 'paused' | 'stopped' | 'done';
 
 export interface DeploymentView {
   readonly driver_id: string;
   readonly version: string;
   readonly previous_version: string | null;
   readonly rollout: Rollout;
+  /** `stopped`: too many hosts have failed, and nothing more is begun. */
+  readonly rollout_state: RolloutState;
   readonly backends: readonly {
     readonly name: string;
     readonly kind: string;
@@ -23,6 +28,9 @@ export interface DeploymentView {
     readonly running_version: string | null;
     readonly state: string;
     readonly reason: string | null;
+    /** The host went back from it to the version that it runs. */
+    readonly failed_version: string | null;
+    readonly failed_reason: string | null;
   }[];
   readonly created_at: Date;
   readonly updated_at: Date | null;
@@ -41,6 +49,7 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
         .innerJoin('host', 'host.id', 'installation.host_id')
         .select(['host.name as host', 'wanted_version', 'running_version'])
         .select(['installation.state', 'installation.reason'])
+        .select(['failed_version', 'failed_reason'])
         .where('installation.driver_id', '=', driverId)
         .where('installation.state', '<>', 'removed')
         .where(hostsInScope(scopeOf(caller)))
@@ -53,6 +62,7 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
         version: deployment.version,
         previous_version: deployment.previous_version,
         rollout: deployment.rollout,
+        rollout_state: stateOf(deployment, installations),
         backends: context.backends.map(({ name, kind, config, selector }) => ({
           name,
           kind,
@@ -70,4 +80,22 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
         updated_at: deployment.updated_at,
       };
     });
+}
+
+/** Of the hosts in the caller's scope. */
+function stateOf(
+  { version, rollout, rollout_paused: isPaused }: DeploymentRow,
+  installations: readonly (Pick<
+    FoundInstallation,
+    'wanted_version' | 'failed_version' | 'state'
+  > & { readonly running_version: string | null })[],
+): RolloutState {
+  if (installations.filter((row) => hasFailed(row, version)).length > (rollout.max_failures ?? 0)) {
+    return 'stopped';
+  }
+  if (isPaused) return 'paused';
+  const isDone = installations.every(
+    ({ state, running_version: running }) => state === 'ready' && running === version,
+  );
+  return isDone ? 'done' : 'running';
 }

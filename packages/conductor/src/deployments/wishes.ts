@@ -1,7 +1,7 @@
 /** From what the caller wrote to the backends of a deployment: kinds, checked configurations, selectors. */
 import { isAdmin } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig, HostSelector } from '@cyborg/store/schema';
+import type { BackendConfig, HostSelector, Rollout } from '@cyborg/store/schema';
 import type { DriverManifest, DriverManifestKind } from '@cyborg/store/schema-drivers';
 
 import { bareSelector, withoutServed } from './bare.ts';
@@ -17,9 +17,13 @@ export interface BackendWish {
   readonly config?: BackendConfig | undefined;
 }
 
+export type RolloutWish = {
+  readonly [Key in keyof Rollout]?: Rollout[Key] | undefined;
+};
+
 export interface InstallBody {
   readonly version?: string | undefined;
-  readonly rollout?: { readonly batch?: number | undefined } | undefined;
+  readonly rollout?: RolloutWish | undefined;
   readonly hosts?: readonly string[] | undefined;
   readonly backends?: readonly BackendWish[] | undefined;
 }

@@ -74,6 +74,8 @@ const statements = [
     version text not null,
     previous_version text,
     rollout jsonb not null default '{}',
+    rollout_paused boolean not null default false,
+    rollout_resume_at timestamptz,
     generation integer not null default 1,
     created_at timestamptz not null,
     updated_at timestamptz
@@ -97,6 +99,8 @@ const statements = [
     driver_id text not null references driver,
     wanted_version text not null,
     running_version text,
+    failed_version text,
+    failed_reason text,
     state text not null check (state in
       ('pending','fetching','starting','ready','updating','blocked','failed','removing','removed')),
     reason text,
