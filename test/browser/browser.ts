@@ -68,7 +68,7 @@ export class Window implements AsyncDisposable {
     await this.page.getByLabel('User').fill(user);
     await this.page.getByLabel('Password').fill(password);
     await this.page.getByRole('button', { name: 'Sign in' }).click();
-    await this.page.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' });
+    await this.page.getByRole('banner').waitFor();
   }
 
   async heading(name: string | RegExp): Promise<void> {

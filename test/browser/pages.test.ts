@@ -82,7 +82,8 @@ const looks = [
   { theme: 'light', width: 1400 },
   { theme: 'dark', width: 1400 },
   { theme: 'light', width: 420 },
-  { theme: 'dark', width: 420 },
+  // Nothing depends on both: this one is for the pictures.
+  ...(pictures === undefined ? [] : [{ theme: 'dark', width: 420 } as const]),
 ] as const;
 
 describe('every page', () => {
@@ -101,14 +102,17 @@ describe('every page', () => {
       await look(window, { name: 'sign-in', theme, width });
       context.expect(await window.violations()).toEqual([]);
       await window.signIn(stateDir, 'admin');
+      const found = new Map<string, string[]>();
       for (const { name, path, heading } of await everyPage('admin')) {
         await window.go(path);
         await window.heading(heading);
         await window.settled();
         await look(window, { name, theme, width });
-        context.expect(await window.violations(), `${name}, ${theme}, ${width}`).toEqual([]);
+        const faults = await window.violations();
+        if (faults.length > 0) found.set(name, faults);
         context.expect(window.complaints, name).toEqual([]);
       }
+      context.expect(Object.fromEntries(found)).toEqual({});
     });
   }
 

@@ -1,11 +1,4 @@
-import {
-  Nav,
-  NavGroup,
-  NavItem,
-  NavList,
-  PageSidebar,
-  PageSidebarBody,
-} from '@patternfly/react-core';
+import { Nav, NavGroup, NavItem, PageSidebar, PageSidebarBody } from '@patternfly/react-core';
 import { policy, type Action } from '@cyborg/model/policy';
 import type { ReactElement } from 'react';
 import { NavLink, useLocation } from 'react-router';
@@ -26,11 +19,9 @@ export function SideBar(): ReactElement {
             if (offered.length === 0) return null;
             return (
               <NavGroup key={title} title={title}>
-                <NavList>
-                  {offered.map((destination) => (
-                    <Item key={destination.path} destination={destination} />
-                  ))}
-                </NavList>
+                {offered.map((destination) => (
+                  <Item key={destination.path} destination={destination} />
+                ))}
               </NavGroup>
             );
           })}

@@ -123,9 +123,9 @@ function Slot({ accelerator, holders }: SlotProps): ReactElement {
   );
 }
 
-/** The function's own part of its address; a name where there is no address. */
-function shortName({ address, name }: Accelerator): string {
-  return address === null ? name : address.slice(address.lastIndexOf(':') + 1);
+/** Names often end in an address: its function tells them apart on one card. */
+function shortName({ name }: Accelerator): string {
+  return name.slice(name.lastIndexOf(':') + 1);
 }
 
 export function holderOf(

@@ -1,12 +1,4 @@
-import {
-  Card,
-  CardBody,
-  CardTitle,
-  Gallery,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
+import { Card, CardBody, CardTitle, Grid, GridItem, PageSection } from '@patternfly/react-core';
 import type { ReactElement } from 'react';
 
 import type { Result } from '../../api/call.ts';
@@ -102,15 +94,13 @@ function Figures({ summary }: { summary: Summary }): ReactElement {
     ['Instances', String(instances)],
   ];
   return (
-    <Gallery hasGutter minWidths={{ default: '9rem' }} component="dl">
+    <dl className="console-figures">
       {figures.map(([name, value]) => (
-        <Card key={name} isCompact component="div">
-          <CardBody>
-            <dt>{name}</dt>
-            <dd className="console-figure">{value}</dd>
-          </CardBody>
-        </Card>
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
       ))}
-    </Gallery>
+    </dl>
   );
 }
