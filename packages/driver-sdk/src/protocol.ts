@@ -378,7 +378,16 @@ export const agentRequests = {
    * Puts back what was there before `bind` or `unbind`, for the function and for those of its IOMMU group that were bound
    * for it alone. Refused while a process has one of them open. Nothing to do is no error.
    */
-  restore: { params: Address, result: Empty },
+  restore: {
+    params: Address,
+    result: Type.Object(
+      {
+        /** Functions of its group for which it stays bound; absent: for none, it was put back. */
+        kept_for: Type.Optional(Type.Array(Key, { maxItems: protocolLimits.groupMembersMax })),
+      },
+      closed,
+    ),
+  },
   /**
    * Resets the function. Scope `function` (the default) touches nothing else: a method that resets the bus is used where
    * nothing else is behind it. Scope `bus` resets all that is behind its bridge, and is refused unless all of that was

@@ -10,7 +10,7 @@ type Context = Omit<BackendContext<unknown>, 'config'>;
 export type Handlings = Readonly<Record<string, Handling>>;
 
 const vfioDriver = 'vfio-pci';
-const plain: Handling = { mayUnbind: false, isVirtual: false };
+const plain: Handling = { mayUnbind: false, isVirtual: false, keepsData: false };
 
 export async function makeReady(
   context: Context,
@@ -59,10 +59,13 @@ export class Cleaner {
     const { address } = plan;
     const handling = handlings[address] ?? plain;
     const reset = await resetOrReason(context, { address, handling, operatorReason });
+    const kept = keptData({ address, handling, operatorReason });
     const verified = await this.#verifyFunction(context, { address, handling });
-    await context.ask('restore', { address });
+    const { kept_for: keptFor = [] } = await context.ask('restore', { address });
     context.inventoryChanged();
-    return [reset, ...verified, 'what was bound for the guest was put back'];
+    const end =
+      keptFor.length === 0 ? 'put back as it was found' : `kept with ${keptFor.join(', ')}`;
+    return [reset, ...kept, ...verified, end];
   }
 
   close(): void {
@@ -108,6 +111,17 @@ async function resetOrReason(
       { cause: error },
     );
   }
+}
+
+/** @throws DriverError for a drive whose data nobody accepts. */
+function keptData({ address, handling, operatorReason }: ResetWish): string[] {
+  if (!handling.keepsData) return [];
+  const reason = operatorReason ?? handling.resetless;
+  if (reason !== undefined) return [`what was written to it was not erased: accepted, ${reason}`];
+  throw new DriverError(
+    'unsupported',
+    `${address} keeps what was written to it, and this version does not erase it: erase it yourself and say so with accelerator-update --state available --reason, or accept it with resetless in its rule.`,
+  );
 }
 
 /** Before a backend goes: nothing of the host stays taken. What a guest still has, stays its own. */

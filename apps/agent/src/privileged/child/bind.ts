@@ -102,7 +102,9 @@ export async function restore(host: HostView): Promise<ActDone> {
     free.map(({ fn }) => fn),
   );
   for (const { fn, note } of free) await putBack(host, fn, note);
-  return { result: {}, changed, settled: free.map(({ fn }) => fn.address) };
+  const kept = changed.find((note) => note.address === target.address)?.heldFor;
+  const result = kept === undefined ? {} : { kept_for: kept };
+  return { result, changed, settled: free.map(({ fn }) => fn.address) };
 }
 
 /** The note is lost: the override is cleared and the kernel chooses, as after a start of the host. */
