@@ -3,9 +3,9 @@
  * means (CLI, API). The server is outside because an emulated processor would take a minute to start it; its ledger is
  * the embedded PostgreSQL of a folder of its own.
  */
-import type { ChildProcess } from 'node:child_process';
+import { execFileSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { createHttpClient, type HttpClient } from '@cyborg/api-client/http';
@@ -49,6 +49,7 @@ export class Site implements AsyncDisposable {
   #server: RunningProgram | undefined;
   #agent: ChildProcess | undefined;
   #agentSaid = '';
+  #backups = 0;
 
   private constructor(lab: Lab, port: number, { hypervisor = 'qemu', args = [] }: SiteOptions) {
     this.lab = lab;
@@ -57,7 +58,8 @@ export class Site implements AsyncDisposable {
     this.#folder = makeTempFolder();
     this.#http = createHttpClient({ baseUrl: this.url, auth: { kind: 'none' } });
     this.v3 = createV3Client(this.#http);
-    const own = { hypervisor, 'qmp-dir': '/run/cyborg/qmp', 'instance-interval': '1' };
+    const slow = { patience: '10', 'attach-deadline': '900' };
+    const own = { hypervisor, 'qmp-dir': '/run/cyborg/qmp', ...slow };
     const flags = Object.entries(own).flatMap(([flag, value]) => [`--${flag}`, value]);
     this.#agentArguments = [...flags, ...args];
   }
@@ -68,7 +70,7 @@ export class Site implements AsyncDisposable {
     try {
       lab.forwardTo(site.port);
       await site.startServer();
-      await lab.run('rm -rf /lab/state/agent; mkdir -p /run/cyborg/qmp');
+      await lab.run('rm -rf /lab/state/agent');
       const body = { host: hostName, simulated: false };
       const { token } = carriedOut(await site.v3.createJoinToken({ body }));
       site.startAgent(['--join-token', token]);
@@ -105,15 +107,23 @@ export class Site implements AsyncDisposable {
     await this.#server?.end(signal);
   }
 
-  /** Copies the ledger of a server that is stopped. */
+  /** Copies the ledger; the server must be stopped. @returns the copy, for `restore`. */
   backUp(): string {
-    const copy = join(this.#folder.path, 'backup');
-    rmSync(copy, { recursive: true, force: true });
-    cpSync(this.ledgerFolder, copy, { recursive: true, preserveTimestamps: true });
+    const copy = join(this.#folder.path, `backup-${(this.#backups += 1)}`);
+    copyWhole(this.ledgerFolder, copy);
     return copy;
   }
 
-  /** @param more  `--join-token …` the first time. */
+  /** Puts an older ledger in place of the present one; the server must be stopped. */
+  restore(copy: string): void {
+    rmSync(this.ledgerFolder, { recursive: true, force: true });
+    copyWhole(copy, this.ledgerFolder);
+  }
+
+  /**
+   * Also after the lab was rebooted: its credential is on the disk.
+   * @param more  `--join-token …` the first time.
+   */
   startAgent(more: readonly string[] = []): void {
     const flags = {
       server: 'http://10.0.2.100:6680',
@@ -124,7 +134,8 @@ export class Site implements AsyncDisposable {
     const own = Object.entries(flags).map(([flag, value]) => `--${flag} ${value}`);
     const program = `exec ${node} ${installedAt}/apps/agent/src/main.js run`;
     const words = [program, ...own, ...this.#agentArguments, ...more];
-    const agent = this.lab.start(`echo $$ > /run/cyborg-agent.pid; ${words.join(' ')}`);
+    const first = 'mkdir -p /run/cyborg/qmp; echo $$ > /run/cyborg-agent.pid';
+    const agent = this.lab.start(`${first}; ${words.join(' ')}`);
     this.#agent = agent;
     const keep = (chunk: Buffer): void => {
       this.#agentSaid = (this.#agentSaid + chunk.toString()).slice(-logCharactersMax);
@@ -233,4 +244,9 @@ export class Site implements AsyncDisposable {
     this.#http.close();
     this.#folder[Symbol.dispose]();
   }
+}
+
+/** With owners: PostgreSQL's files are its own user's. */
+function copyWhole(from: string, to: string): void {
+  execFileSync('cp', ['-a', from, to]);
 }

@@ -18,6 +18,7 @@ import type { Hypervisor } from './hypervisors/hypervisor.ts';
 import { WatchedHypervisor } from './instances/hypervisors.ts';
 import { Observer } from './instances/observer.ts';
 import { InventoryPublisher } from './inventory/publisher.ts';
+import { agentDefaults } from './limits.ts';
 import type { Log } from './log.ts';
 import { PrivilegedActs } from './privileged/acts.ts';
 import { Permits } from './privileged/permits.ts';
@@ -56,6 +57,7 @@ export interface AgentSettings {
   readonly stopGraceMs: number;
   readonly driverTrust: DriverTrust;
   readonly driverLimits?: DriverLimits;
+  readonly privilegedActTimeoutMs?: number;
 }
 
 /** What is read or probed before the parts can be made. */
@@ -195,7 +197,8 @@ function makeDrivers(
 ): Installations {
   const { clock, rng, log, simulated, driversDirs, stateDir, host } = settings;
   const { launch, packages, permits, held, lease, publisher, reporter, runningDrivers } = parts;
-  const privileged = new PrivilegedActs({ ...settings, permits, lease });
+  const { privilegedActTimeoutMs: timeoutMs = agentDefaults.privilegedActTimeoutMs } = settings;
+  const privileged = new PrivilegedActs({ ...settings, permits, lease, timeoutMs });
   return new Installations({
     clock,
     rng,

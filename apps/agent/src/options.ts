@@ -126,6 +126,13 @@ export const agentProgram = defineProgram({
       default: 10,
       help: 'time for acts in flight when the agent is stopped',
     },
+    patience: {
+      type: 'integer',
+      min: 1,
+      max: 20,
+      default: 1,
+      help: 'factor on the time that drivers and privileged acts have; more than 1 on an emulated or overloaded machine',
+    },
     ...tracingOptions,
     logLevel: { type: 'enum', values: logLevels, default: 'info', help: 'how much is said' },
     logFormat: {

@@ -3,6 +3,7 @@ import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import process from 'node:process';
+import { driverLimits, patient } from '@cyborg/driver-host/limits';
 import { escaped } from '@cyborg/model/plain-text';
 import { readTrust } from '@cyborg/driver-package/read-trust';
 import { systemClock } from '@cyborg/service/clock';
@@ -14,6 +15,7 @@ import { systemRng } from '@cyborg/service/rng';
 import { makeShutdown } from '@cyborg/service/shutdown';
 import { startTracing } from '@cyborg/service/tracing';
 import { startAgent } from './agent.ts';
+import { agentDefaults } from './limits.ts';
 import { lockHost } from './state/host-lock.ts';
 import { messageOf } from './hypervisors/node-error.ts';
 import { pciEventsCommand } from './inventory/hardware-events.ts';
@@ -86,6 +88,8 @@ async function run(options: AgentOptions): Promise<number> {
     uid: process.getuid?.() ?? 0,
     execPath: process.execPath,
     driverTrust: readTrust(options),
+    driverLimits: patient(driverLimits, options.patience),
+    privilegedActTimeoutMs: agentDefaults.privilegedActTimeoutMs * options.patience,
     inventoryIntervalMs: options.inventoryInterval * 1000,
     hardwareEventsCommand: options.simulated ? undefined : pciEventsCommand,
     instanceIntervalMs: options.instanceInterval * 1000,

@@ -37,6 +37,16 @@ export const driverLimits: DriverLimits = {
   drainMs: 60_000,
 };
 
+/** The same with more time for every answer: for a machine that is emulated or overloaded. */
+export function patient(limits: DriverLimits, factor: number): DriverLimits {
+  const entries = Object.entries(limits.deadlineMs).map(([method, ms]) => [method, ms * factor]);
+  return {
+    ...limits,
+    deadlineMs: { ...limits.deadlineMs, ...Object.fromEntries(entries) },
+    cancelGraceMs: limits.cancelGraceMs * factor,
+  };
+}
+
 export const streamLimits = {
   headerBytesMax: 1024,
   /** Frames that no request of ours asked for may come in such a burst. */
