@@ -39,11 +39,11 @@ describe('what is chosen on a host', () => {
     await fleet.untilAttachable();
     const instance = await fleet.instance('host-1');
     const byGroup = await fleet.accelerators();
-    expect(byGroup.map((row) => [row.iommu_group, row.pcie_root]).toSorted()).toEqual([
-      [12, left],
-      [12, left],
-      [20, right],
-      [21, right],
+    expect(byGroup.map((row) => `${row.iommu_group} ${row.pcie_root}`).toSorted()).toEqual([
+      `12 ${left}`,
+      `12 ${left}`,
+      `20 ${right}`,
+      `21 ${right}`,
     ]);
     const [one, two] = byGroup.filter((row) => row.iommu_group === 12).map(({ name }) => name);
 
