@@ -99,6 +99,7 @@ describe('every page', () => {
       if (browser === undefined) return context.skip(noChromium);
       await using window = await Window.open(browser, url, { theme, width, height: 1100 });
       await window.go('/');
+      await window.heading('Sign in to Cyborg');
       await look(window, { name: 'sign-in', theme, width });
       context.expect(await window.violations()).toEqual([]);
       await window.signIn(stateDir, 'admin');

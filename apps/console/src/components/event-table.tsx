@@ -10,7 +10,7 @@ const columns: readonly Column<LedgerEvent>[] = [
   { title: 'Number', cell: ({ number }) => number },
   { title: 'When', cell: ({ at }) => <Ago at={at} /> },
   { title: 'What', cell: ({ kind }) => <span className="console-mono">{kind}</span> },
-  { title: 'Subject', cell: (event) => <Subject event={event} />, wraps: true },
+  { title: 'Subject', cell: (event) => <Subject event={event} /> },
   { title: 'Host', cell: ({ host }) => host ?? '' },
   { title: 'By', cell: ({ user_id: user }) => user ?? '' },
   { title: 'More', cell: ({ data }) => <More data={data} />, wraps: true },

@@ -28,6 +28,7 @@ export function ListTable<Item>(props: ListTableProps<Item>): ReactElement {
     <div className="console-scroll" tabIndex={0} role="region" aria-label={`Table: ${label}`}>
       <Table
         aria-label={label}
+        role="table"
         variant="compact"
         className={isOld ? 'console-table console-old' : 'console-table'}
         aria-busy={isOld}

@@ -3,7 +3,6 @@ import {
   Card,
   CardBody,
   CardTitle,
-  Flex,
   Grid,
   GridItem,
   PageSection,
@@ -81,7 +80,7 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
   const notOurs = isOurs ? undefined : 'Only while an instance of your project holds it.';
   const isHeld = ['attached', 'reserved', 'orphaned'].includes(state);
   return (
-    <Flex>
+    <div className="console-acts">
       {isHeld ? (
         <ActButton
           action="attachment:delete"
@@ -118,7 +117,7 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
       <ActButton action="accelerator:update" obstacle={notOurs} onClick={() => open('edit')}>
         Edit
       </ActButton>
-    </Flex>
+    </div>
   );
 }
 

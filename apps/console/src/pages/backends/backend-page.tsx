@@ -5,7 +5,6 @@ import {
   CardTitle,
   CodeBlock,
   CodeBlockCode,
-  Flex,
   Grid,
   GridItem,
   PageSection,
@@ -55,7 +54,7 @@ export function BackendPage(): ReactElement {
         title={whole}
         parent={parent}
         actions={
-          <Flex>
+          <div className="console-acts">
             <ActButton
               action="discovery:create"
               variant="primary"
@@ -66,7 +65,7 @@ export function BackendPage(): ReactElement {
             <ActButton action="backend:update" onClick={() => setDialog('status')}>
               {data.status === 'enabled' ? 'Disable' : 'Enable'}
             </ActButton>
-          </Flex>
+          </div>
         }
       />
       <PageSection isFilled>

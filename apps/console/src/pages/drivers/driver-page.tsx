@@ -1,12 +1,4 @@
-import {
-  Card,
-  CardBody,
-  CardTitle,
-  Flex,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
+import { Card, CardBody, CardTitle, Grid, GridItem, PageSection } from '@patternfly/react-core';
 import { ApiError } from '@cyborg/api-client/errors';
 import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
@@ -91,7 +83,7 @@ function Acts({
   const isInstalled = driver.installed_version !== null;
   const isNewest = driver.installed_version === driver.version;
   return (
-    <Flex>
+    <div className="console-acts">
       <ActButton
         action="deployment:install"
         variant="primary"
@@ -115,7 +107,7 @@ function Acts({
       >
         Uninstall
       </ActButton>
-    </Flex>
+    </div>
   );
 }
 

@@ -3,7 +3,6 @@ import {
   Card,
   CardBody,
   CardTitle,
-  Flex,
   Grid,
   GridItem,
   PageSection,
@@ -60,7 +59,7 @@ export function HostPage(): ReactElement {
 
 function Acts({ host, open }: { host: Host; open: (kind: DialogKind) => void }): ReactElement {
   return (
-    <Flex>
+    <div className="console-acts">
       <ActButton
         action="discovery:create"
         variant="primary"
@@ -72,7 +71,7 @@ function Acts({ host, open }: { host: Host; open: (kind: DialogKind) => void }):
       <ActButton action="host:update" onClick={() => open('status')}>
         {host.status === 'enabled' ? 'Disable' : 'Enable'}
       </ActButton>
-    </Flex>
+    </div>
   );
 }
 

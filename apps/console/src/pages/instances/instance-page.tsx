@@ -1,12 +1,4 @@
-import {
-  Card,
-  CardBody,
-  CardTitle,
-  Flex,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
+import { Card, CardBody, CardTitle, Grid, GridItem, PageSection } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
@@ -75,7 +67,7 @@ function Acts({ instance, open }: ActsProps): ReactElement {
   const holdsNothing = instance.attachments_total === 0 ? 'It holds nothing.' : undefined;
   const isNovas = instance.project_source === 'nova' ? 'Nova says whose it is.' : undefined;
   return (
-    <Flex>
+    <div className="console-acts">
       <ActButton action="attachment:create" variant="primary" onClick={() => open('attach')}>
         Attach
       </ActButton>
@@ -89,7 +81,7 @@ function Acts({ instance, open }: ActsProps): ReactElement {
       <ActButton action="instance:update" obstacle={isNovas} onClick={() => open('project')}>
         Set project
       </ActButton>
-    </Flex>
+    </div>
   );
 }
 

@@ -24,7 +24,12 @@ export function Capacity({ rows }: { rows: readonly Row[] }): ReactElement {
     rows.find((row) => row.type === type && row.state === state)?.count ?? 0;
   return (
     <div className="console-scroll" tabIndex={0} role="region" aria-label="Capacity">
-      <Table aria-label="Accelerators by type and state" variant="compact" gridBreakPoint="">
+      <Table
+        aria-label="Accelerators by type and state"
+        role="table"
+        variant="compact"
+        gridBreakPoint=""
+      >
         <Thead>
           <Tr>
             <Th>Type</Th>
