@@ -136,8 +136,12 @@ async function perform(step: Step): Promise<object> {
         },
         slow,
       );
-    case 'ask':
-      return await acts.do(step.method ?? 'restore', { backend: 'b', ...step.params }, backend);
+    case 'ask': // without an order, but for an accelerator that is named
+      return await acts.do(
+        step.method ?? 'restore',
+        { backend: 'b', address: step.at ?? '', ...step.params },
+        backend,
+      );
   }
 }
 

@@ -1,0 +1,271 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'vitest';
+import type { BackendContext, Kind } from '@cyborg/driver-sdk/define-driver';
+import { DriverError } from '@cyborg/driver-sdk/errors';
+import type { AgentMethod, DriverAccelerator, DriverDevice } from '@cyborg/driver-sdk/protocol';
+import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
+import { HealthReader } from '../health/watch.ts';
+import { openPciKind } from './kind.ts';
+import { PciScanner } from './scanner.ts';
+import { Cleaner } from './vfio.ts';
+
+let folder = '';
+const closing: (() => void)[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cyborg-vfio-'));
+});
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const address = '0000:21:00.0';
+const gpu: FunctionDescription = {
+  address,
+  vendor: 0x10de,
+  device: 0x2330,
+  class: 0x030200,
+  iommuGroup: 7,
+};
+const sibling: FunctionDescription = { ...gpu, address: '0000:21:00.1' };
+const quietProc = {
+  '/proc/self/mountinfo': '22 1 0:5 / /proc rw - proc proc rw\n',
+  '/proc/swaps': 'Filename Type Size Used Priority\n',
+  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
+  '/proc/77/fd/0': { linkText: '/dev/null' },
+  '/proc/77/comm': 'sh\n',
+};
+
+type Answers = Partial<Record<AgentMethod, object | DriverError>>;
+
+interface Bench {
+  readonly kind: Kind;
+  readonly context: BackendContext<unknown>;
+  /** What the agent was asked for, but for what it only looks at. */
+  readonly asked: (readonly [AgentMethod, object])[];
+  changes: number;
+}
+
+/** A real host's backend, whose agent answers as told, and else with success. */
+function open(
+  functions: readonly FunctionDescription[],
+  { config = {}, answers = {} }: { config?: object; answers?: Answers } = {},
+): Bench {
+  const scanner = new PciScanner();
+  const cleaner = new Cleaner();
+  const healthReader = new HealthReader({ monotonicMs: () => performance.now() });
+  closing.push(
+    () => scanner.close(),
+    () => cleaner.close(),
+    () => healthReader.close(),
+  );
+  const kind = openPciKind({ scanner, cleaner, healthReader });
+  const asked: (readonly [AgentMethod, object])[] = [];
+  const ask = async (method: AgentMethod, params: object): Promise<object> => {
+    if (method === 'listBound') return answers.listBound ?? { functions: [] };
+    asked.push([method, params]);
+    const answer = answers[method] ?? {};
+    if (answer instanceof DriverError) throw answer;
+    return answer;
+  };
+  const bench: Bench = {
+    kind,
+    asked,
+    changes: 0,
+    context: {
+      host: { name: 'host', node_name: 'host' },
+      roots: buildTree(folder, { functions, files: quietProc }),
+      simulated: false,
+      stateDir: null,
+      log: () => undefined,
+      backend: 'b',
+      config: kind.parseConfig({ offer: 'all', ...config }),
+      signal: new AbortController().signal,
+      ask: ask as BackendContext<unknown>['ask'], // answers are the test's
+      inventoryChanged: () => {
+        bench.changes += 1;
+      },
+      healthChanged: () => undefined,
+    },
+  };
+  return bench;
+}
+
+async function devicesOf({ kind, context }: Bench): Promise<DriverDevice[]> {
+  const { devices } = await kind.discover(context);
+  return devices;
+}
+
+async function acceleratorsOf(bench: Bench): Promise<DriverAccelerator[]> {
+  const devices = await devicesOf(bench);
+  return devices.flatMap(({ deployables }) => deployables.flatMap((part) => part.accelerators));
+}
+
+const orderOf = (accelerator: DriverAccelerator | undefined) => ({
+  accelerator: accelerator?.key ?? '',
+  epoch: 1,
+  attachment: 'a',
+  instance: 'i',
+  plugs: ['pci' as const, 'mdev' as const],
+});
+
+describe('a function of a real host', () => {
+  it('is bound by the agent, with whose driver may be taken away in its group', async ({
+    expect,
+  }) => {
+    const bench = open([gpu, { ...sibling, driver: 'nouveau' }], {
+      config: { rules: [{ kernel_driver: 'nouveau', unbind: 'idle' }] },
+    });
+    const [first] = await acceleratorsOf(bench);
+    expect(first).toMatchObject({
+      offered: true,
+      iommu_group: 7,
+      group_members: [sibling.address],
+    });
+    const plan = await bench.kind.prepare(bench.context, orderOf(first));
+    expect(plan).toEqual({ kind: 'pci', address });
+    const unbind = [sibling.address];
+    expect(bench.asked).toEqual([['bind', { address, kernel_driver: 'vfio-pci', unbind }]]);
+  });
+
+  it('is withheld while a kernel driver has it, or its group has what is not listed', async ({
+    expect,
+  }) => {
+    const usb = { ...sibling, class: 0x0c0330 };
+    const [own] = await acceleratorsOf(open([{ ...gpu, driver: 'nouveau' }]));
+    expect(own).toMatchObject({ offered: false, obstacle: 'bound to nouveau; set unbind: idle' });
+    const bench = open([gpu, usb]);
+    const [grouped] = await acceleratorsOf(bench);
+    const obstacle = 'shares IOMMU group 7 with 0000:21:00.1 (no driver)';
+    expect(grouped).toMatchObject({ offered: false, obstacle });
+    await expect(bench.kind.prepare(bench.context, orderOf(grouped))).rejects.toMatchObject({
+      code: 'unsupported',
+      message: `gpu-${address}: ${obstacle}`,
+    });
+    expect(bench.asked).toEqual([]);
+  });
+
+  it('stays listed by the driver that it had while it is bound for a guest', async ({ expect }) => {
+    const config = { classes: [], rules: [{ kernel_driver: 'nouveau', unbind: 'idle' }] };
+    const bound = { functions: [{ address, kernel_driver: 'nouveau' }] };
+    const given = { ...gpu, driver: 'vfio-pci' };
+    const [found] = await acceleratorsOf(open([given], { config, answers: { listBound: bound } }));
+    expect(found).toMatchObject({ offered: true, host_use: null });
+    expect(await acceleratorsOf(open([given], { config }))).toEqual([]);
+  });
+});
+
+describe('cleaning', () => {
+  it('resets, verifies, puts back, and says each', async ({ expect }) => {
+    const bench = open([gpu], { answers: { reset: { method: 'flr' } } });
+    const [accelerator] = await acceleratorsOf(bench);
+    const evidence = await bench.kind.clean(bench.context, orderOf(accelerator));
+    expect(evidence).toEqual([
+      'reset by flr',
+      'answers',
+      'ids 0x10de:0x2330 and class as before',
+      'configuration space as expected: no bus mastering, addresses as assigned',
+      'put back as it was found',
+    ]);
+    expect(bench.asked.map(([method]) => method)).toEqual(['reset', 'restore']);
+  });
+
+  it('fails without a reset, and leaves it where it is, unless somebody accepts that with a reason', async ({
+    expect,
+  }) => {
+    const answers = { reset: new DriverError('unsupported', 'It has none.') };
+    const bench = open([gpu], { answers });
+    const [accelerator] = await acceleratorsOf(bench);
+    const order = orderOf(accelerator);
+    await expect(bench.kind.clean(bench.context, order)).rejects.toThrow(/resetless/u);
+    expect(bench.asked.map(([method]) => method)).toEqual(['reset']);
+    const accepted = { ...order, resetless_reason: 'it has no memory' };
+    const [first] = await bench.kind.clean(bench.context, accepted);
+    expect(first).toBe('not reset (It has none.): accepted, it has no memory');
+    const rule = { vendor: '10de', resetless: { accepted: true, reason: 'by rule' } };
+    const ruled = open([gpu], { answers, config: { rules: [rule] } });
+    await acceleratorsOf(ruled);
+    const [second] = await ruled.kind.clean(ruled.context, order);
+    expect(second).toMatch(/accepted, by rule$/u);
+  });
+
+  it('fails for a card that does not answer, or is another one', async ({ expect }) => {
+    const silent = { ...gpu, attributes: { config: Buffer.alloc(256, 0xff) } };
+    const other = { ...gpu, attributes: { device: '0x2331\n' } };
+    const cases = [
+      [silent, /does not answer/u],
+      [other, /its ids are 0x10de:0x2330, and were 0x10de:0x2331/u],
+    ] as const;
+    for (const [fn, problem] of cases) {
+      const bench = open([fn]);
+      const [accelerator] = await acceleratorsOf(bench);
+      await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(problem);
+    }
+  });
+
+  it('does not pretend that a drive forgets', async ({ expect }) => {
+    const drive = { ...gpu, class: 0x010802 };
+    const bench = open([drive], { config: { classes: ['0108'] } });
+    const [accelerator] = await acceleratorsOf(bench);
+    expect(accelerator?.offered).toBe(true);
+    await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(
+      /keeps what was written to it/u,
+    );
+  });
+});
+
+describe('virtual functions', () => {
+  const card = { ...gpu, totalVfs: 8 };
+  const config = { rules: [{ vendor: '10de', vfs: { count: 4 } }] };
+
+  it('are asked for when the agent knows the card, which is not given whole meanwhile', async ({
+    expect,
+  }) => {
+    const bench = open([card], { config });
+    const [whole] = await acceleratorsOf(bench);
+    expect(whole).toMatchObject({ offered: false, obstacle: expect.stringMatching(/divided/u) });
+    expect([bench.changes, bench.asked]).toEqual([1, []]);
+    await acceleratorsOf(bench);
+    expect(bench.asked).toEqual([['setVfCount', { address, count: 4 }]]);
+  });
+
+  it('that cannot be made are told of at the card, and asked for no faster', async ({ expect }) => {
+    const refusal = new DriverError('host-use', 'Virtual function 0 is bound to vfio-pci.');
+    const bench = open([card], { config, answers: { setVfCount: refusal } });
+    await devicesOf(bench);
+    const [device] = await devicesOf(bench);
+    expect(device?.info['vfs_not_made']).toBe('Virtual function 0 is bound to vfio-pci.');
+    expect(bench.changes).toBe(1);
+  });
+});
+
+describe('mediated devices', () => {
+  it('are made by prepare, the same ones again after a restart, and removed by release', async ({
+    expect,
+  }) => {
+    const type = 'nvidia-35';
+    const below = {
+      [`mdev_supported_types/${type}/available_instances`]: '2\n',
+      [`mdev_supported_types/${type}/name`]: 'GRID T4-2B\n',
+    };
+    const card = { ...gpu, device: 0x1eb8, driver: 'nvidia', below };
+    const config = { rules: [{ vendor: '10de', mdev_type: type }] };
+    const plans = [];
+    for (const bench of [open([card], { config }), open([card], { config })]) {
+      const [first, second] = await acceleratorsOf(bench);
+      expect(first).toMatchObject({ plans: ['mdev'], obstacle: null });
+      const plan = await bench.kind.prepare(bench.context, orderOf(first));
+      const other = await bench.kind.prepare(bench.context, orderOf(second));
+      expect(plan).toMatchObject({ kind: 'mdev', parent: address, type });
+      expect(other).not.toEqual(plan);
+      const uuid = plan.kind === 'mdev' ? plan.uuid : '';
+      await bench.kind.release(bench.context, orderOf(first));
+      expect(bench.asked[0]).toEqual(['makeMdev', { address, type, uuid }]);
+      expect(bench.asked.at(-1)).toEqual(['removeMdev', { address, uuid }]);
+      plans.push(plan);
+    }
+    expect(plans[0]).toEqual(plans[1]);
+  });
+});
