@@ -23,8 +23,15 @@ const everything = {
   ],
 };
 
-async function act(lab: Lab, config: object, steps: readonly Step[]): Promise<Answer[]> {
-  const work = Buffer.from(JSON.stringify({ config, steps })).toString('base64');
+interface Host {
+  readonly config: object;
+  /** In place of /sys. */
+  readonly sysfs?: string;
+  readonly timeoutMs?: number;
+}
+
+async function act(lab: Lab, host: Host, steps: readonly Step[]): Promise<Answer[]> {
+  const work = Buffer.from(JSON.stringify({ ...host, steps })).toString('base64');
   const said = await lab.run(`base64 -d <<< ${work} | node ${program}`, runMsMax);
   const lines = said.split('\n').filter((line) => line.startsWith('{'));
   return lines.map((line) => JSON.parse(line) as Answer); // inside.ts prints one object a step
@@ -35,12 +42,30 @@ const driverOf = async (lab: Lab, address: string): Promise<string> => {
   return (await lab.run(`basename "$(readlink ${folder}/driver || echo none)"`)).trim();
 };
 
+const frozen = '/tmp/frozen';
+
+/** A sysfs of files on a frozen file system: reads are answered, a write waits in the kernel, deaf to SIGKILL. */
+function frozenTree(address: string): string {
+  const device = `${frozen}/sys/devices/pci0000:00/${address}`;
+  return [
+    'set -e',
+    'modprobe -a loop ext4',
+    `mkdir -p ${frozen}; truncate -s 16M ${frozen}.img; mkfs.ext4 -q ${frozen}.img`,
+    `mount -o loop ${frozen}.img ${frozen}`,
+    `mkdir -p ${device} ${frozen}/sys/bus/pci/devices; cd ${device}`,
+    'echo 0x1234 > vendor; echo 0x11e8 > device; echo 0x00ff00 > class; echo flr > reset_method',
+    ': > reset',
+    `ln -s ../../../devices/pci0000:00/${address} ${frozen}/sys/bus/pci/devices/${address}`,
+    `fsfreeze -f ${frozen}`,
+  ].join('\n');
+}
+
 describe('functions of the lab', () => {
   it('go to vfio-pci and back to their driver, reset by their own method', async ({ expect }) => {
     const lab = Lab.current();
     const at = '0000:41:00.0';
     expect(await driverOf(lab, at)).toBe('nvme');
-    const [bound, again, listed, cleaned] = await act(lab, everything, [
+    const [bound, again, listed, cleaned] = await act(lab, { config: everything }, [
       { do: 'prepare', at },
       { do: 'prepare', at },
       { do: 'ask', method: 'listBound' },
@@ -66,12 +91,12 @@ describe('functions of the lab', () => {
     const lab = Lab.current();
     const [one, other] = ['0000:44:01.0', '0000:44:02.0'];
     const alone = { ...everything, rules: [], exclude: [{ address: other }] };
-    const [refused] = await act(lab, alone, [{ do: 'prepare', at: one }]);
+    const [refused] = await act(lab, { config: alone }, [{ do: 'prepare', at: one }]);
     expect(refused).toMatchObject({ error: 'unsupported' });
     expect(String(refused?.['message'])).toMatch(
       /shares IOMMU group \d+ with 0000:44:02\.0 \(no driver\)/,
     );
-    const [first, second, failed, kept, last, listed] = await act(lab, everything, [
+    const [first, second, failed, kept, last, listed] = await act(lab, { config: everything }, [
       { do: 'prepare', at: one },
       { do: 'prepare', at: other },
       { do: 'clean', at: one },
@@ -97,7 +122,7 @@ describe('functions of the lab', () => {
     const lab = Lab.current();
     const [card, part] = ['0000:21:00.0', '0000:21:00.1'];
     const none = { do: 'ask', method: 'setVfCount', at: card, params: { count: 0 } };
-    const [, given, whole, early, cleaned, late] = await act(lab, everything, [
+    const [, given, whole, early, cleaned, late] = await act(lab, { config: everything }, [
       { do: 'discover' },
       { do: 'prepare', at: part },
       { do: 'prepare', at: card },
@@ -121,7 +146,7 @@ describe('functions of the lab', () => {
     const lab = Lab.current();
     const at = '0000:47:00.0';
     const params = { kernel_driver: 'vfio-pci', unbind: [at] };
-    const answers = await act(lab, everything, [
+    const answers = await act(lab, { config: everything }, [
       { do: 'prepare', at },
       { do: 'ask', method: 'bind', at, params },
       { do: 'ask', method: 'unbind', at },
@@ -132,5 +157,32 @@ describe('functions of the lab', () => {
       expect(String(answer['message'])).toMatch(/mounted at \/lab\/state/);
     }
     expect(await driverOf(lab, at)).toBe('nvme');
+  });
+
+  it('are left alone after an act that the kernel does not end, and the others work', async ({
+    expect,
+  }) => {
+    const lab = Lab.current();
+    const at = '0000:00:10.0';
+    await lab.run(frozenTree(at));
+    try {
+      const host = {
+        config: { classes: ['00ff'], offer: 'all' },
+        sysfs: `${frozen}/sys`,
+        timeoutMs: 30_000,
+      };
+      const [hung, again, seen] = await act(lab, host, [
+        { do: 'ask', method: 'reset', at },
+        { do: 'ask', method: 'reset', at },
+        { do: 'discover' },
+      ]);
+      expect(hung).toMatchObject({ error: 'transient' });
+      expect(String(hung?.['message'])).toMatch(/process \d+ hangs in the kernel \(state D\)/);
+      expect(again).toMatchObject({ error: 'transient' });
+      expect(String(again?.['message'])).toMatch(/An earlier reset .* hangs in the kernel/);
+      expect(seen).toMatchObject({ accelerators: [{ address: at }] });
+    } finally {
+      await lab.run(`fsfreeze -u ${frozen}; umount -l ${frozen}; rm -f ${frozen}.img`);
+    }
   });
 });

@@ -18,7 +18,6 @@ import type { AgentMethod, Inventory } from '@cyborg/driver-sdk/protocol';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 
-const roots = { sysfs: '/sys', proc: '/proc', dev: '/dev' };
 /** The machine is emulated, and whatever emulates it is busy. */
 const slow = { deadlineMs: 300_000 } as const;
 const stateDir = '/tmp/cyborg-acts';
@@ -34,12 +33,17 @@ interface Step {
 }
 
 interface Work {
+  /** A tree that takes the place of /sys. */
+  readonly sysfs?: string;
+  /** How long one act may take. */
+  readonly timeoutMs?: number;
   readonly config: Record<string, unknown>;
   readonly steps: readonly Step[];
 }
 
 mkdirSync(`${stateDir}/driver`, { recursive: true });
 const work = JSON.parse(await text(process.stdin)) as Work; // the test's own
+const roots = { sysfs: work.sysfs ?? '/sys', proc: '/proc', dev: '/dev' };
 const backend = new Backend(
   { ...makeBackend({ id: 'b0', name: 'b', config: work.config }) },
   () => undefined,
@@ -54,6 +58,7 @@ const acts = new PrivilegedActs({
   stateDir,
   permits,
   lease: { isHeld: () => true },
+  ...(work.timeoutMs !== undefined && { timeoutMs: work.timeoutMs }),
 });
 const child = spawn(process.execPath, [driverMain], { stdio: ['pipe', 'pipe', 'pipe'] });
 const driver = new DriverProcess({
