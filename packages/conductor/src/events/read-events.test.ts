@@ -118,6 +118,16 @@ describe('events', () => {
     ]);
     expect(second.next).toBeNull();
     expect((await list({ after: 4 })).items).toHaveLength(1);
+    const newest = await list({ order: 'newest', limit: 2 });
+    const before = await list({ order: 'newest', limit: 3, marker: newest.next ?? undefined });
+    expect([...newest.items, ...before.items].map((event) => event.subject_id)).toEqual([
+      '5',
+      '4',
+      '3',
+      '2',
+      '1',
+    ]);
+    expect(before.next).toBeNull();
     expect((await list({ subject_id: '3' })).items).toHaveLength(1);
     await expect(list({ marker: 'x' })).rejects.toMatchObject({ code: 'invalid-input' });
   });
