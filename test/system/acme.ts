@@ -1,8 +1,11 @@
 /** A vendor's driver as its publisher makes it: a folder, packed and signed by the CLI, in as many versions as a test wants. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { digestOf } from '@cyborg/driver-package/digest';
+import { packFolder } from '@cyborg/driver-package/pack';
+import { signDigest } from '@cyborg/driver-package/signature';
 import { makeTestKey, type TestKey } from '@cyborg/driver-package/test-package';
 
 import type { Fleet } from './fleet.ts';
@@ -46,11 +49,11 @@ const kinds = [
   },
 ];
 
-/** @returns the package's file; unsigned. */
-export async function packAcme(
+/** @returns its folder. */
+export function writeAcme(
   fleet: Fleet,
   { version, edit = (program) => program, ballastBytes = 0 }: AcmeVersion,
-): Promise<string> {
+): string {
   const folder = join(fleet.folder, `acme-source-${version}`);
   mkdirSync(join(folder, 'src'), { recursive: true });
   const program = readFileSync(source, 'utf8')
@@ -71,19 +74,26 @@ export async function packAcme(
     default_backends: [{ name: 'acme', kind: 'entropy', config: {} }],
   };
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
-  const file = join(fleet.folder, `acme-${version}.tgz`);
-  await fleet.cliJson('driver-pack', folder, '--out', file);
+  return folder;
+}
+
+/** @returns the package's file; unsigned. */
+export async function packAcme(fleet: Fleet, version: AcmeVersion): Promise<string> {
+  const file = join(fleet.folder, `acme-${version.version}.tgz`);
+  await packFolder(writeAcme(fleet, version), file);
   return file;
 }
 
-/** Packed, signed, uploaded and approved. @returns the package's file. */
+/** Packed, signed, uploaded and approved, as the commands do it but without a process each. */
 export async function publishAcme(
   fleet: Fleet,
   publisher: Publisher,
   version: AcmeVersion,
-): Promise<string> {
+): Promise<void> {
   const file = await packAcme(fleet, version);
-  await fleet.cliJson('driver-sign', file, '--key', publisher.privateFile);
-  await fleet.cliJson('driver-upload', file, '--approve');
-  return file;
+  const { digest } = await digestOf(createReadStream(file));
+  const signature = signDigest(digest, publisher.privatePem);
+  await fleet.v3.uploadDriver({ query: { signature }, body: createReadStream(file) });
+  const params = { driver_id: 'acme', version: version.version };
+  await fleet.v3.approveDriverVersion({ params, body: { digest } });
 }

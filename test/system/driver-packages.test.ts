@@ -6,7 +6,7 @@ import { eventually } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
-import { makePublisher, packAcme, publishAcme, type Publisher } from './acme.ts';
+import { makePublisher, packAcme, publishAcme, writeAcme, type Publisher } from './acme.ts';
 import { Fleet, type Host } from './fleet.ts';
 
 const params = { driver_id: 'acme' };
@@ -49,13 +49,15 @@ function tarballsOf({ stateDir }: Host, ending: RegExp): string[] {
     .map((name) => join(folder, name));
 }
 
-describe('a driver package', () => {
+describe('a driver package', { timeout: 300_000 }, () => {
   it('is packed, signed, uploaded, approved and installed, and its accelerators are given out', async ({
     expect,
   }) => {
     const { fleet, publisher, hosts } = await openFleet(['host-1', 'host-2']);
     await using _fleet = fleet;
-    const file = await packAcme(fleet, { version: '1.0.0' });
+    const file = join(fleet.folder, 'acme.tgz');
+    const source = writeAcme(fleet, { version: '1.0.0' });
+    await fleet.cliJson('driver-pack', source, '--out', file);
     const signed = await fleet.cliJson('driver-sign', file, '--key', publisher.privateFile);
     const uploaded = await fleet.cliJson('driver-upload', file);
     expect(uploaded).toMatchObject({

@@ -1,4 +1,4 @@
-import { defineCommand } from '../command.ts';
+import { defineCommand, type Context } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { dryRunFlag, finishOperation, forceArgs, forceFlag, waitFlag } from '../operations/act.ts';
 import { toConfig } from './arguments.ts';
@@ -39,19 +39,35 @@ export const updateDriver = defineCommand({
     },
   ],
   async run({ args, flags }, context) {
+    const backends = toBackends(flags.backend, flags.config);
+    const rollout = toRollout(flags);
+    const act = toAct(flags);
     const answer = await context.api.updateDriver({
       params: { driver_id: args.driver_id },
       body: {
-        version: flags.version,
-        rollout: toRollout(flags),
-        act: toAct(flags),
-        backends: toBackends(flags.backend, flags.config),
+        version:
+          flags.version ?? (await versionFor(context, args.driver_id, { rollout, act, backends })),
+        rollout,
+        act,
+        backends,
       },
       ...forceArgs(context, flags),
     });
     await finishOperation(answer, context, { wait: flags.wait });
   },
 });
+
+/** A pace alone is that of an update to the newest approved version, as without any flag. */
+async function versionFor(
+  { api }: Context,
+  driverId: string,
+  others: { readonly rollout: unknown; readonly act: unknown; readonly backends: unknown },
+): Promise<string | undefined> {
+  const { rollout, act, backends } = others;
+  if (rollout === undefined || act !== undefined || backends !== undefined) return undefined;
+  const { version } = await api.showDriver({ params: { driver_id: driverId } });
+  return version ?? undefined;
+}
 
 function toAct(flags: Record<RolloutAct, boolean>): RolloutAct | undefined {
   const given = acts.filter((act) => flags[act]);
