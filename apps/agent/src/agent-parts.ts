@@ -22,6 +22,8 @@ import { agentDefaults } from './limits.ts';
 import type { Log } from './log.ts';
 import { PrivilegedActs } from './privileged/acts.ts';
 import { Permits } from './privileged/permits.ts';
+import type { ListenAddress } from './metrics/listener.ts';
+import type { Measures } from './metrics/measures.ts';
 import { DesiredPoll, type DesiredPollDeps } from './server-link/desired-poll.ts';
 import { HeldList } from './server-link/held-list.ts';
 import { Lease, type LeaseDeps } from './server-link/lease.ts';
@@ -56,6 +58,8 @@ export interface AgentSettings {
   readonly attachDeadlineMs: number;
   readonly stopGraceMs: number;
   readonly driverTrust: DriverTrust;
+  /** Where metrics are served; nowhere when absent. */
+  readonly metricsListen?: ListenAddress | undefined;
   readonly driverLimits?: DriverLimits;
   readonly privilegedActTimeoutMs?: number;
 }
@@ -69,6 +73,7 @@ export interface Opened {
   /** UUID of this run. */
   readonly instance: string;
   readonly predecessors: Predecessors;
+  readonly measures: Measures;
 }
 
 export interface ServerParts {
@@ -123,10 +128,11 @@ interface HostHooks extends ServerParts {
 
 export function makeHostParts(
   settings: AgentSettings,
-  { fence, launch, runningDrivers }: Opened,
+  opened: Opened,
   hooks: HostHooks,
 ): HostParts {
   const { clock, rng, log } = settings;
+  const { fence, measures } = opened;
   const { lease, reporter, held, refreshHeld, isOutdated, onSettled } = hooks;
   const permits = new Permits();
   const packages = new Packages({
@@ -136,10 +142,11 @@ export function makeHostParts(
     trust: settings.driverTrust,
     download: (sha512, signal) => hooks.link.downloadPackage(sha512, signal),
   });
-  const drivers = makeDrivers(settings, { launch, packages, permits, runningDrivers, ...hooks });
+  const drivers = makeDrivers(settings, { ...opened, ...hooks, packages, permits });
   const hypervisor = new WatchedHypervisor({
     clock,
     log,
+    measures,
     hypervisor: settings.hypervisor,
     instanceIntervalMs: settings.instanceIntervalMs,
     onListing: (kind, listing, beganAtMs) => observer.listed(kind, listing, beganAtMs),
@@ -165,6 +172,7 @@ export function makeHostParts(
     clock,
     rng,
     log,
+    measures,
     fence,
     lease,
     isOutdated,
@@ -191,18 +199,21 @@ function makeDrivers(
   parts: Pick<ServerParts, 'held' | 'lease' | 'reporter' | 'publisher'> & {
     readonly runningDrivers: RunningDrivers;
     readonly launch: Opened['launch'];
+    readonly measures: Measures;
     readonly packages: Packages;
     readonly permits: Permits;
   },
 ): Installations {
   const { clock, rng, log, simulated, driversDirs, stateDir, host } = settings;
-  const { launch, packages, permits, held, lease, publisher, reporter, runningDrivers } = parts;
+  const { launch, measures, packages, permits, runningDrivers } = parts;
+  const { held, lease, publisher, reporter } = parts;
   const { privilegedActTimeoutMs: timeoutMs = agentDefaults.privilegedActTimeoutMs } = settings;
   const privileged = new PrivilegedActs({ ...settings, permits, lease, timeoutMs });
   return new Installations({
     clock,
     rng,
     log,
+    measures,
     launch,
     packages,
     runningDrivers,
@@ -215,7 +226,10 @@ function makeDrivers(
     host: { name: host.name, node_name: host.nodeName },
     reportInstallation: (report) => reporter.installation(report),
     reportBackend: (report) => reporter.backend(report),
-    privileged: async (method, params, backend) => privileged.do(method, params, backend),
+    privileged: (method, params, backend) =>
+      measures.timed({ what: 'privileged-act', method }, () =>
+        privileged.do(method, params, backend),
+      ),
   });
 }
 

@@ -17,6 +17,10 @@ import type { Observer } from './instances/observer.ts';
 import { followHardwareEvents } from './inventory/hardware-events.ts';
 import type { InventoryPublisher } from './inventory/publisher.ts';
 import { agentDefaults } from './limits.ts';
+import { makeAgentMetrics, type AgentMetrics } from './metrics/agent-metrics.ts';
+import { makeCollector } from './metrics/collect.ts';
+import { listenForMetrics } from './metrics/listener.ts';
+import { makeMeasures } from './metrics/measures.ts';
 import type { DesiredPoll } from './server-link/desired-poll.ts';
 import { ensureCredential, renewCredential, type EnrolmentDeps } from './server-link/enrolment.ts';
 import type { HeldList } from './server-link/held-list.ts';
@@ -52,6 +56,7 @@ class Agent {
   readonly #observer: Observer;
   readonly #book: OrderBook;
   readonly #unclaimed: UnclaimedReleases;
+  readonly #metrics: AgentMetrics;
   readonly #ending = new AbortController();
   #packages: readonly DriverPackage[] = [];
   #isRefreshingHeld = false;
@@ -67,6 +72,7 @@ class Agent {
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
       launchDriver(pkg, { ...settings, wall, imagesDir });
     const runningDrivers = await RunningDrivers.open(settings.stateDir);
+    const metrics = makeAgentMetrics();
     const agent = new Agent(settings, {
       ledger,
       fence,
@@ -74,12 +80,17 @@ class Agent {
       instance,
       predecessors,
       runningDrivers,
+      metrics,
+      measures: makeMeasures(metrics, settings.clock),
     });
     agent.#packages = await agent.#drivers.listPackages();
     return agent;
   }
 
-  private constructor(settings: AgentSettings, opened: Opened) {
+  private constructor(
+    settings: AgentSettings,
+    opened: Opened & { readonly metrics: AgentMetrics },
+  ) {
     this.#settings = settings;
     this.#ledger = opened.ledger;
     this.#fence = opened.fence;
@@ -113,6 +124,7 @@ class Agent {
     this.#observer = host.observer;
     this.#book = host.book;
     this.#unclaimed = host.unclaimed;
+    this.#metrics = opened.metrics;
   }
 
   run(): RunningAgent {
@@ -137,7 +149,26 @@ class Agent {
 
   async #runAll(signal: AbortSignal): Promise<void> {
     const looking = this.#hypervisor.run(signal);
-    await Promise.all([looking, this.#serve(signal)]);
+    await Promise.all([looking, this.#serve(signal), this.#serveMetrics(signal)]);
+  }
+
+  /** Also before it is enrolled: that is when somebody wonders. */
+  async #serveMetrics(signal: AbortSignal): Promise<void> {
+    const { metricsListen: address, clock, log } = this.#settings;
+    if (address === undefined) return;
+    const text = makeCollector({
+      clock,
+      log,
+      metrics: this.#metrics,
+      drivers: this.#drivers,
+      hypervisor: this.#hypervisor,
+      book: this.#book,
+      lease: this.#lease,
+      reporter: this.#reporter,
+      held: this.#held,
+    });
+    const { contentType } = this.#metrics.registry;
+    await listenForMetrics({ address, contentType, text, clock, log }, signal);
   }
 
   async #serve(signal: AbortSignal): Promise<void> {

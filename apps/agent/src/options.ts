@@ -3,6 +3,11 @@ import { signaturePolicies } from '@cyborg/driver-package/signature';
 import { logLevels } from '@cyborg/service/logging';
 import { tracingOptions } from '@cyborg/service/tracing-options';
 import { defineProgram, type OptionsOf } from '@cyborg/service/option-schema';
+import { parseListen } from './metrics/listener.ts';
+
+/** Of `--metrics-listen`. */
+export const noMetrics = 'none';
+export const metricsDefault = '127.0.0.1:6681';
 
 const slugPattern = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 
@@ -132,6 +137,15 @@ export const agentProgram = defineProgram({
       max: 20,
       default: 1,
       help: 'factor on the time that drivers and privileged acts have; more than 1 on an emulated or overloaded machine',
+    },
+    metricsListen: {
+      type: 'string',
+      placeholder: 'ADDRESS:PORT',
+      help: `where /metrics is served, over plain HTTP and to everybody who can reach it: anything but loopback only in a network that you trust; ${noMetrics} = nowhere (default: ${metricsDefault}, with --simulated ${noMetrics})`,
+      refuse: (value) =>
+        value === noMetrics || parseListen(value) !== undefined
+          ? undefined
+          : `an address and a port, such as ${metricsDefault} or [::1]:6681, or ${noMetrics}`,
     },
     ...tracingOptions,
     logLevel: { type: 'enum', values: logLevels, default: 'info', help: 'how much is said' },

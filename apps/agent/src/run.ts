@@ -19,8 +19,15 @@ import { agentDefaults } from './limits.ts';
 import { lockHost } from './state/host-lock.ts';
 import { messageOf } from './hypervisors/node-error.ts';
 import { pciEventsCommand } from './inventory/hardware-events.ts';
+import { parseListen, type ListenAddress } from './metrics/listener.ts';
 import { openHypervisor } from './open-hypervisor.ts';
-import { agentProgram, toHostName, type AgentOptions } from './options.ts';
+import {
+  agentProgram,
+  metricsDefault,
+  noMetrics,
+  toHostName,
+  type AgentOptions,
+} from './options.ts';
 import { agentVersion } from './version.ts';
 
 /** Runs until a signal ends it. @returns the exit status of a start that failed. */
@@ -88,6 +95,7 @@ async function run(options: AgentOptions): Promise<number> {
     uid: process.getuid?.() ?? 0,
     execPath: process.execPath,
     driverTrust: readTrust(options),
+    metricsListen: toListen(options),
     driverLimits: patient(driverLimits, options.patience),
     privilegedActTimeoutMs: agentDefaults.privilegedActTimeoutMs * options.patience,
     inventoryIntervalMs: options.inventoryInterval * 1000,
@@ -103,6 +111,12 @@ async function run(options: AgentOptions): Promise<number> {
   );
   log.info({ version: agentVersion, stateDir }, 'the agent runs');
   return await ended.promise;
+}
+
+/** Many simulated hosts share a machine: they serve none unless told to. */
+function toListen({ metricsListen, simulated }: AgentOptions): ListenAddress | undefined {
+  const wish = metricsListen ?? (simulated ? noMetrics : metricsDefault);
+  return wish === noMetrics ? undefined : parseListen(wish);
 }
 
 function builtInDrivers(): string {

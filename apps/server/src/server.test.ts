@@ -92,7 +92,7 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
     expect(metrics).toContain(
       'cyborg_http_request_duration_seconds_count{method="GET",route="/v3/drivers"',
     );
-    expect(metrics).toContain('cyborg_reconciler_passes');
+    expect(metrics).toContain('cyborg_reconciler_pass_duration_seconds_count');
     expect(await program.end('SIGTERM')).toBe(0);
     const { db } = connect({ url: database.url, log: quietLog });
     expect(await db.selectFrom('replica').selectAll().execute()).toEqual([]);

@@ -13,7 +13,6 @@ import type { V2Policy } from '@cyborg/model/v2/policy';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';
 import type { Logger } from '@cyborg/service/logging';
-import { makeMetrics } from '@cyborg/service/metrics';
 import type { Rng } from '@cyborg/service/rng';
 import { startTracing } from '@cyborg/service/tracing';
 import { startNotifier } from '@cyborg/store/notify';
@@ -24,13 +23,13 @@ import { checkListenRules, type ListenAddress } from './listen-rules.ts';
 import { makeListener } from './listen.ts';
 import { toLimits } from './options.ts';
 import type { ServerOptions } from './options.ts';
+import { makeServerMetrics } from './metrics/server-metrics.ts';
 import { makeReadiness } from './readiness.ts';
 import type { Readiness, ReadinessCheck } from './readiness.ts';
 import { openAuthenticator } from './start/authenticator.ts';
 import { readBuiltinDrivers } from './start/catalogue.ts';
 import { openDatabase } from './start/database.ts';
 import type { OpenDatabase, Surroundings } from './start/database.ts';
-import { makeGauges } from './start/gauges.ts';
 import {
   keystoneCheck,
   openOpenStack,
@@ -92,15 +91,18 @@ export async function startServer(
   stack.use(await startReplica({ deps, log, options, isAlone }));
   const composed = composeConductor(deps);
   const work = options.role === 'api' ? [] : composed.reconcilers;
-  const reconcilers = startReconcilers(deps, [composed.recheck(work), ...work]);
+  const measured = makeServerMetrics();
+  const reconcilers = startReconcilers({ ...deps, onPass: measured.onPass }, [
+    composed.recheck(work),
+    ...work,
+  ]);
   stack.defer(() => reconcilers.stop());
   if (settings?.notifications !== undefined && options.role !== 'api') {
     stack.use(startNovaNotifications(deps, log, settings.notifications));
   }
-  const { readiness, metrics, collectMetrics } = watch({ database, deps, reconcilers });
-  for (const check of alsoReady) readiness.add(check);
-  if (openStack !== undefined) readiness.add(keystoneCheck(openStack.session));
-  if (deps.openstack?.placement !== undefined) readiness.add(placementCheck(deps.db));
+  const readiness = watch({ database, deps, reconcilers, alsoReady, openStack });
+  const { connection } = database;
+  const collectMetrics = await measured.collector({ ...deps, connection, reconcilers, log });
   const listener = makeListener(tls);
   const app = makeHttpApp(
     {
@@ -115,7 +117,7 @@ export async function startServer(
       agent: composed.agent,
       servesApi: options.role !== 'conductor',
       readiness,
-      metrics,
+      metrics: measured.metrics,
       collectMetrics,
       bodyLimitBytes: options.bodyLimit,
       isBehindProxy: options.behindTlsProxy,
@@ -230,15 +232,15 @@ function watch({
   database,
   deps,
   reconcilers,
+  alsoReady,
+  openStack,
 }: {
-  database: OpenDatabase;
-  deps: ConductorDeps;
-  reconcilers: RunningReconcilers;
-}): {
-  readiness: Readiness;
-  metrics: ReturnType<typeof makeMetrics>;
-  collectMetrics: () => Promise<void>;
-} {
+  readonly database: OpenDatabase;
+  readonly deps: ConductorDeps;
+  readonly reconcilers: RunningReconcilers;
+  readonly alsoReady: readonly ReadinessCheck[];
+  readonly openStack: OpenStack | undefined;
+}): Readiness {
   const { clock } = deps;
   const { connection } = database;
   const readiness = makeReadiness();
@@ -254,12 +256,10 @@ function watch({
       ),
   });
   readiness.add({ name: 'reconcilers', check: async () => troubleOf(reconcilers) });
-  const metrics = makeMetrics();
-  return {
-    readiness,
-    metrics,
-    collectMetrics: makeGauges({ metrics, connection, reconcilers, clock }),
-  };
+  for (const check of alsoReady) readiness.add(check);
+  if (openStack !== undefined) readiness.add(keystoneCheck(openStack.session));
+  if (deps.openstack?.placement !== undefined) readiness.add(placementCheck(deps.db));
+  return readiness;
 }
 
 function troubleOf(reconcilers: RunningReconcilers): string | undefined {

@@ -22,10 +22,22 @@ export interface RunningReconcilers {
   stop(): Promise<void>;
 }
 
+/** A pass that has ended, for metrics. */
+export interface EndedPass {
+  readonly reconciler: string;
+  readonly outcome: 'ok' | 'failed';
+  readonly found: number;
+  readonly seconds: number;
+}
+
+type RunnerDeps = Pick<ConductorDeps, 'clock' | 'rng' | 'log' | 'wake'> & {
+  readonly onPass?: (pass: EndedPass) => void;
+};
+
 const failurePause = { firstMs: 100, maxMs: 5000 } as const;
 
 export function startReconcilers(
-  deps: Pick<ConductorDeps, 'clock' | 'rng' | 'log' | 'wake'>,
+  deps: RunnerDeps,
   reconcilers: readonly Reconciler[],
 ): RunningReconcilers {
   const stopping = new AbortController();
@@ -44,11 +56,7 @@ interface Loop {
   status(): ReconcilerStatus;
 }
 
-function startLoop(
-  deps: Pick<ConductorDeps, 'clock' | 'rng' | 'log' | 'wake'>,
-  reconciler: Reconciler,
-  signal: AbortSignal,
-): Loop {
+function startLoop(deps: RunnerDeps, reconciler: Reconciler, signal: AbortSignal): Loop {
   const bell = makeBell();
   let status: ReconcilerStatus = {
     name: reconciler.name,
@@ -62,6 +70,7 @@ function startLoop(
     deps.wake.subscribe(topic, () => bell.ring()),
   );
   const passOnce = async (): Promise<number> => {
+    const beganMs = deps.clock.monotonicMs();
     try {
       const report = await tracedPass(reconciler, signal);
       status = { ...status, failuresInARow: 0, lastReport: report, lastError: undefined };
@@ -73,6 +82,7 @@ function startLoop(
       return backoffMs(status.failuresInARow, failurePause, deps.rng);
     } finally {
       status = { ...status, passes: status.passes + 1, lastFinishedAt: deps.clock.now() };
+      deps.onPass?.(toEndedPass(status, deps.clock.monotonicMs() - beganMs));
     }
   };
   const run = async (): Promise<void> => {
@@ -87,6 +97,16 @@ function startLoop(
     for (const subscription of subscriptions) subscription[Symbol.dispose]();
   };
   return { ended: run(), status: () => status };
+}
+
+function toEndedPass({ name, lastError, lastReport }: ReconcilerStatus, ms: number): EndedPass {
+  const isOk = lastError === undefined;
+  return {
+    reconciler: name,
+    outcome: isOk ? 'ok' : 'failed',
+    found: isOk ? (lastReport?.found ?? 0) : 0,
+    seconds: ms / 1000,
+  };
 }
 
 /** Told of when there was something to do: most passes only look. */

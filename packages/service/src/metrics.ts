@@ -12,11 +12,21 @@ export interface HistogramOptions<Label extends string> extends MetricOptions<La
   readonly buckets?: readonly number[];
 }
 
+/** What documentation says of a metric. */
+export interface MetricDescription {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
 /** The metrics of one program; two of them in one process share nothing. */
 export interface Metrics {
   counter<Label extends string>(options: MetricOptions<Label>): Counter<Label>;
   gauge<Label extends string>(options: MetricOptions<Label>): Gauge<Label>;
   histogram<Label extends string>(options: HistogramOptions<Label>): Histogram<Label>;
+  /** All that were made, in the order of their names; not those of the process. */
+  described(): readonly MetricDescription[];
   /** Prometheus text format. */
   text(): Promise<string>;
   /** Its Content-Type. */
@@ -33,17 +43,21 @@ const neverMs = 2 ** 31 - 1;
 export function makeMetrics(prefix = 'cyborg_'): Metrics {
   const registry = new Registry();
   collectProcessMetrics(registry);
-  const base = <Label extends string>({ name, help, labels = [] }: MetricOptions<Label>) => ({
-    name: `${prefix}${name}`,
-    help,
-    labelNames: [...labels],
-    registers: [registry],
-  });
+  const descriptions: MetricDescription[] = [];
+  const base = <Label extends string>(
+    type: MetricDescription['type'],
+    { name: bare, help, labels = [] }: MetricOptions<Label>,
+  ) => {
+    const name = `${prefix}${bare}`;
+    descriptions.push({ name, type, labels, help });
+    return { name, help, labelNames: [...labels], registers: [registry] };
+  };
   return {
-    counter: (options) => new Counter(base(options)),
-    gauge: (options) => new Gauge(base(options)),
+    counter: (options) => new Counter(base('counter', options)),
+    gauge: (options) => new Gauge(base('gauge', options)),
     histogram: ({ buckets = durationBuckets, ...options }) =>
-      new Histogram({ ...base(options), buckets: [...buckets] }),
+      new Histogram({ ...base('histogram', options), buckets: [...buckets] }),
+    described: () => descriptions.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

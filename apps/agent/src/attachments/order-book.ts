@@ -10,6 +10,7 @@ import { traced } from '@cyborg/service/tracing';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
+import type { Measures } from '../metrics/measures.ts';
 import type { Lease } from '../server-link/lease.ts';
 import { outcomeKey } from '../server-link/reporter.ts';
 import { agentSpans } from '../spans.ts';
@@ -22,6 +23,7 @@ export interface OrderBookDeps {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
+  readonly measures: Pick<Measures, 'orderEnded'>;
   readonly lease: Lease;
   readonly fence: Fence;
   readonly attachDeadlineMs: number;
@@ -47,6 +49,7 @@ interface Entry {
   /** How often the server wanted it again after it was done. */
   repeats: number;
   lastToldMs: number;
+  readonly beganAtMs: number;
 }
 
 class Withdrawn extends Error {
@@ -110,6 +113,21 @@ export class OrderBook {
     }
   }
 
+  /** Orders that are not done, by their kind; the oldest in monotonic ms. */
+  open(): ReadonlyMap<string, { readonly count: number; readonly oldestMs: number }> {
+    const open = [...this.#entries.values()].filter(({ state }) => state === 'open');
+    const byKind = Map.groupBy(open, ({ order }) => order.kind);
+    return new Map(
+      [...byKind].map(([kind, entries]) => [
+        kind,
+        {
+          count: entries.length,
+          oldestMs: Math.min(...entries.map(({ beganAtMs }) => beganAtMs)),
+        },
+      ]),
+    );
+  }
+
   /** Starts nothing more; lets what runs come to the end of its step, for so long. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping.abort(new Withdrawn('the agent is stopping'));
@@ -132,6 +150,7 @@ export class OrderBook {
       acceptedAtMs: undefined,
       repeats,
       lastToldMs: Number.NEGATIVE_INFINITY,
+      beganAtMs: this.#deps.clock.monotonicMs(),
     };
     this.#supersede(order);
     this.#entries.set(key, entry);
@@ -261,7 +280,9 @@ export class OrderBook {
   }
 
   #finish(entry: Entry, tried: Extract<Try, { is: 'done' }>): void {
-    const { log, report } = this.#deps;
+    const { clock, log, measures, report } = this.#deps;
+    const seconds = (clock.monotonicMs() - entry.beganAtMs) / 1000;
+    measures.orderEnded(entry.order.kind, tried.outcome, seconds);
     const outcome = toOutcome(entry.order, tried);
     entry.state = 'done';
     entry.outcome = outcome;

@@ -76,6 +76,10 @@ export class Installation {
     this.#finished = this.#run();
   }
 
+  get driverId(): string {
+    return this.#wanted.driver_id;
+  }
+
   get isRemoved(): boolean {
     return this.#isRemoved;
   }

@@ -10,6 +10,7 @@ import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import type { CallOptions } from '@cyborg/driver-host/driver-process';
 import { isPackaged, type Packages } from './packages.ts';
 import { Installation, type InstallationDeps } from './installation.ts';
+import type { SupervisedDriver } from './supervised-driver.ts';
 
 export interface InstallationsOptions extends Omit<InstallationDeps, 'findPackage' | 'wasStarted'> {
   readonly packages: Packages;
@@ -42,6 +43,19 @@ export class Installations {
     const listed = new Set(wanted.map(({ id }) => id));
     for (const [id, installation] of this.#byId) {
       if (installation.isRemoved && !listed.has(id)) this.#byId.delete(id);
+    }
+  }
+
+  all(): Iterable<Installation> {
+    return this.#byId.values();
+  }
+
+  /** Drivers whose process runs, with the names of the backends that they were given. */
+  *running(): Generator<{ readonly driver: SupervisedDriver; readonly backends: string[] }> {
+    for (const { driver, backends } of this.#byId.values()) {
+      if (driver?.isUp !== true) continue;
+      const given = [...backends].filter(({ inventory }) => inventory !== undefined);
+      yield { driver, backends: given.map(({ wanted }) => wanted.name) };
     }
   }
 

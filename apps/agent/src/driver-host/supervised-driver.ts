@@ -6,6 +6,7 @@ import { protocolVersion } from '@cyborg/driver-sdk/protocol-constants';
 import type {
   AgentMethod,
   BackendSpec,
+  Capability,
   DriverMethod,
   DriverParams,
   DriverResult,
@@ -17,6 +18,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
+import type { Measures } from '../metrics/measures.ts';
 import { driverSpan } from '../spans.ts';
 import { agentVersion } from '../version.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
@@ -33,6 +35,7 @@ export interface DriverDeps {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
+  readonly measures: Measures;
   readonly limits: DriverLimits;
   readonly host: { readonly name: string; readonly node_name: string };
   readonly simulated: boolean;
@@ -59,6 +62,7 @@ export class SupervisedDriver {
   #downReason = 'it has not been started';
   #isQuarantined = false;
   #imagesDir: string | null = null;
+  #capabilities: ReadonlySet<Capability> = new Set();
   readonly #followers = new Map<string, (percent: number) => void>();
   #running: Promise<void> | undefined;
 
@@ -82,6 +86,11 @@ export class SupervisedDriver {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** What the process said last that it answers besides the rest. */
+  get capabilities(): ReadonlySet<Capability> {
+    return this.#capabilities;
   }
 
   /** Where the process that runs sees program images. */
@@ -128,7 +137,10 @@ export class SupervisedDriver {
 
   #traced<Result>(method: DriverMethod, call: () => Promise<Result>): Promise<Result> {
     const attributes = { 'cyborg.driver': this.#label };
-    return traced(driverSpan(method), { kind: 'client', attributes }, call);
+    const done = { what: 'driver-call', driver: this.package.id, method } as const;
+    return this.#deps.measures.timed(done, () =>
+      traced(driverSpan(method), { kind: 'client', attributes }, call),
+    );
   }
 
   /** Waits for running calls (bounded), asks it to shut down, and makes sure that it has ended. */
@@ -150,6 +162,11 @@ export class SupervisedDriver {
   }
 
   async #startOnce(): Promise<DriverProcess> {
+    const done = { what: 'driver-start', driver: this.package.id } as const;
+    return await this.#deps.measures.timed(done, () => this.#launch());
+  }
+
+  async #launch(): Promise<DriverProcess> {
     const { clock, limits, launch } = this.#deps;
     const launched = await launch(this.package);
     const process = new DriverProcess({
@@ -162,9 +179,11 @@ export class SupervisedDriver {
     });
     try {
       const greeting = this.#greeting(launched);
-      this.#check(
-        await this.#traced('initialize', async () => process.call('initialize', greeting)),
+      const answer = await this.#traced('initialize', async () =>
+        process.call('initialize', greeting),
       );
+      this.#check(answer);
+      this.#capabilities = new Set(answer.capabilities);
     } catch (error) {
       process.kill(messageOf(error));
       const exit = await process.exited;
@@ -233,7 +252,8 @@ export class SupervisedDriver {
   }
 
   #countCrash(reason: string): void {
-    const { clock, limits, log } = this.#deps;
+    const { clock, limits, log, measures } = this.#deps;
+    measures.driverCrashed(this.package.id);
     const nowMs = clock.monotonicMs();
     this.#crashesMs = [...this.#crashesMs, nowMs].filter((ms) => nowMs - ms < limits.crashWindowMs);
     this.#isQuarantined = this.#crashesMs.length >= limits.crashesMax;

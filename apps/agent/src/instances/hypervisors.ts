@@ -15,6 +15,7 @@ import {
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
+import type { Measures } from '../metrics/measures.ts';
 import { Waker } from '../server-link/waker.ts';
 import { hypervisorSpan } from '../spans.ts';
 import { World } from './world.ts';
@@ -26,6 +27,7 @@ export interface WatchedHypervisorDeps {
   readonly hypervisor: Hypervisor | null;
   readonly clock: Clock;
   readonly log: Log;
+  readonly measures: Pick<Measures, 'timed'>;
   readonly instanceIntervalMs: number;
   readonly onListing: (hypervisor: string, listing: InstanceListing, beganAtMs: number) => void;
   readonly onHealth: () => void;
@@ -116,7 +118,17 @@ export class WatchedHypervisor {
       'cyborg.instance_id': instanceId,
       'cyborg.device_name': deviceName,
     };
-    return traced(hypervisorSpan(name), { kind: 'client', attributes }, () => work(hypervisor));
+    return this.#timed(hypervisor, name, () =>
+      traced(hypervisorSpan(name), { kind: 'client', attributes }, () => work(hypervisor)),
+    );
+  }
+
+  #timed<Result>(
+    { kind }: Hypervisor,
+    act: 'list' | 'plug' | 'unplug',
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    return this.#deps.measures.timed({ what: 'hypervisor-call', hypervisor: kind, act }, work);
   }
 
   #hypervisor(): Hypervisor {
@@ -131,12 +143,14 @@ export class WatchedHypervisor {
     this.#waiting = [];
     const beganAtMs = clock.monotonicMs();
     try {
-      const listing = await withDeadline(async (inner) => hypervisor.list(inner), {
-        clock,
-        timeoutMs: agentDefaults.hypervisorTimeoutMs,
-        what: `Listing the instances of ${hypervisor.kind}`,
-        signal,
-      });
+      const listing = await this.#timed(hypervisor, 'list', () =>
+        withDeadline(async (inner) => hypervisor.list(inner), {
+          clock,
+          timeoutMs: agentDefaults.hypervisorTimeoutMs,
+          what: `Listing the instances of ${hypervisor.kind}`,
+          signal,
+        }),
+      );
       this.#lastListedMs = clock.monotonicMs();
       this.world.see(listing, beganAtMs);
       this.#setHealth(true, null);

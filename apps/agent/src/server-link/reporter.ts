@@ -93,6 +93,13 @@ export class Reporter {
     this.#noted();
   }
 
+  /** Words that the server has not taken yet. */
+  get waiting(): number {
+    const { outcomes, installations, backends, listings, observations, unclaimed } = this.#waiting;
+    const maps = [outcomes, installations, backends, listings, observations];
+    return maps.reduce((sum, { size }) => sum + size, unclaimed === null ? 0 : 1);
+  }
+
   /** Resolves when nothing waits to be told. */
   async drained(): Promise<void> {
     while (this.#isSending || !isEmpty(this.#waiting)) {

@@ -21,7 +21,7 @@ import { registerV3 } from '../v3/routes.ts';
 import { refuseBrokenRequest } from './broken-request.ts';
 import type { HttpDeps } from './deps.ts';
 import { registerDiscovery } from './discovery.ts';
-import { registerHttpMetrics } from './http-metrics.ts';
+import { registerHttpMetrics } from '../metrics/http-metrics.ts';
 import { registerHttpTraces } from './http-traces.ts';
 import { takeJsonBodies } from './json-body.ts';
 import { registerOperating } from './operating.ts';

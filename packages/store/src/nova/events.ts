@@ -72,15 +72,3 @@ export async function putOffNovaEvents(
     from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as given(id uuid, next_attempt_at timestamptz)
     where given.id = e.id`.execute(db);
 }
-
-export interface NovaEventBacklog {
-  readonly waiting: number;
-  readonly oldest_at: Date | null;
-}
-
-/** For metrics. */
-export async function readNovaEventBacklog(db: Kysely<Database>): Promise<NovaEventBacklog> {
-  const { rows } = await sql<NovaEventBacklog>`
-    select count(*) as waiting, min(created_at) as oldest_at from nova_event`.execute(db);
-  return rows[0] ?? { waiting: 0, oldest_at: null };
-}

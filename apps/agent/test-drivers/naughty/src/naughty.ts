@@ -151,6 +151,11 @@ export function openNaughtyDriver(version: string): Driver {
     },
     release: () => undefined,
     clean: () => ['wiped'],
+    stats: () => ({ temperature_celsius: 41, is_busy: true, note: 'hot', '9bad name': 1 }),
+    health: () => ({
+      'acc-0': { status: 'healthy', reason: null },
+      'acc-1': { status: 'failed', reason: 'x' },
+    }),
   });
   return defineDriver({ id: 'naughty', version, kinds: { demo: kind } });
 }

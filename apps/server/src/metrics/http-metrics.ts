@@ -1,17 +1,25 @@
+import type { Metrics } from '@cyborg/service/metrics';
 import type { FastifyInstance } from 'fastify';
 
-import type { HttpDeps } from './deps.ts';
+import type { HttpDeps } from '../http/deps.ts';
+
+/** By the route as it is written, never by the path: as many as there are routes. */
+export function makeHttpMetrics(metrics: Metrics) {
+  return {
+    seconds: metrics.histogram({
+      name: 'http_request_duration_seconds',
+      help: 'Time from the request to the end of its answer, by route; `none` is a path that is no route.',
+      labels: ['method', 'route', 'status'],
+    }),
+    inFlight: metrics.gauge({
+      name: 'http_requests_in_flight',
+      help: 'Requests that have no complete answer yet, long polls and streams included.',
+    }),
+  };
+}
 
 export function registerHttpMetrics(app: FastifyInstance, { metrics, log }: HttpDeps): void {
-  const seconds = metrics.histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from the request to the end of its answer, by route.',
-    labels: ['method', 'route', 'status'],
-  });
-  const inFlight = metrics.gauge({
-    name: 'http_requests_in_flight',
-    help: 'Requests that have no complete answer yet, long polls and streams included.',
-  });
+  const { seconds, inFlight } = makeHttpMetrics(metrics);
   app.addHook('onRequest', async (_request, reply) => {
     inFlight.inc();
     reply.raw.once('close', () => inFlight.dec());
