@@ -12,6 +12,7 @@ function modifiedMs(path) {
 
 // What the console is made of; the rest of the tree reaches it as types alone.
 const consoleSources = [
+  'tools/build-console.js',
   'apps/console/src',
   'apps/console/index.html',
   'apps/console/package.json',
@@ -41,7 +42,9 @@ export function buildConsole() {
   // Beside the old one until it is whole: a server may be reading that.
   const fresh = join(folder, `dist-${process.pid}`);
   const args = [vite, 'build', folder, '--outDir', fresh, '--emptyOutDir', '--logLevel', 'warn'];
-  const result = spawnSync(node, args, { cwd: folder, stdio: ['ignore', 2, 2] });
+  // Whoever asks (a test, for one) may have another NODE_ENV, with which React is built for its developers.
+  const env = { ...process.env, NODE_ENV: 'production' };
+  const result = spawnSync(node, args, { cwd: folder, env, stdio: ['ignore', 2, 2] });
   if (result.status === 0) {
     rmSync(join(folder, 'dist'), { recursive: true, force: true });
     renameSync(fresh, join(folder, 'dist'));

@@ -16,7 +16,7 @@ export interface Answer<Body> {
   readonly etag: string | undefined;
 }
 
-export interface Sending {
+interface Sending {
   readonly signal?: AbortSignal | undefined;
   readonly idempotencyKey?: string | undefined;
   readonly ifMatch?: string | undefined;

@@ -64,6 +64,7 @@ export const nounsOfEvent: Readonly<Record<string, readonly Noun[]>> = {
   instance: ['instances', 'attachments'],
   operation: ['operations'],
   profile: ['profiles'],
+  program: ['devices', 'accelerators'],
   quota: ['quotas'],
   release: ['hosts', 'summary'],
   service: ['services'],

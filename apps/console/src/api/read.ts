@@ -21,7 +21,7 @@ export interface ReadOptions {
   readonly keeps?: boolean;
 }
 
-export function keyOf<Name extends ReadName>(name: Name, args: Args<Name>): QueryKey {
+function keyOf<Name extends ReadName>(name: Name, args: Args<Name>): QueryKey {
   return [nounOf[name], name, args];
 }
 

@@ -67,7 +67,7 @@ function headersOf(response: Response): HttpResponse['headers'] {
   return Object.fromEntries(response.headers);
 }
 
-export function toApiError(response: Response, body: unknown): ApiError {
+function toApiError(response: Response, body: unknown): ApiError {
   const problem = typeof body === 'object' && body !== null ? body : {};
   const { code, title, detail, instance, ...extra } = { ...problem } as Record<string, unknown>;
   const text = (value: unknown, otherwise: string): string =>

@@ -33,7 +33,7 @@ const steps = [
 
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
-export function ageOf(at: string, atMs: number): string {
+function ageOf(at: string, atMs: number): string {
   const passedMs = Math.max(0, atMs - Date.parse(at));
   if (passedMs < 10_000) return 'just now';
   const step = steps.find(({ ms, below }) => passedMs / ms < below) ?? steps[3];

@@ -27,7 +27,7 @@ export type ListName = Extract<
   | 'listServices'
   | 'listUnclaimed'
 >;
-export type ItemOf<Name extends ListName> = Result<Name>['items'][number];
+type ItemOf<Name extends ListName> = Result<Name>['items'][number];
 
 export interface ListPageProps<Name extends ListName> {
   readonly name: Name;

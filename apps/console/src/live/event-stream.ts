@@ -20,7 +20,7 @@ export interface EventStreamOptions {
   readonly onSignedOut: () => void;
 }
 
-export const streamLimits = {
+const streamLimits = {
   firstPauseMs: 500,
   pauseMsMax: 15_000,
   /** The server gives a sign of life every 15 s. */

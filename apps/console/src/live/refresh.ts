@@ -4,7 +4,7 @@ import type { Query, QueryClient } from '@tanstack/react-query';
 import { nounsOfEvent, type Noun } from '../api/nouns.ts';
 import type { LedgerEvent } from './event-stream.ts';
 
-export const refreshLimits = {
+const refreshLimits = {
   gatherMs: 250,
   /** From one refresh to the next, while events keep coming. */
   pauseMs: 1_500,
@@ -20,7 +20,7 @@ const makeOld = (): Old => ({ nouns: new Set(), subjects: new Set() });
 
 export function makeRefresh(client: QueryClient): (event: LedgerEvent) => void {
   let old = makeOld();
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let refreshedAtMs = Number.NEGATIVE_INFINITY;
   const refresh = (): void => {
     const { nouns, subjects } = old;
@@ -34,7 +34,7 @@ export function makeRefresh(client: QueryClient): (event: LedgerEvent) => void {
     if (timer !== undefined) return;
     const sinceMs = performance.now() - refreshedAtMs;
     const waitMs = Math.max(refreshLimits.gatherMs, refreshLimits.pauseMs - sinceMs);
-    timer = window.setTimeout(refresh, waitMs);
+    timer = setTimeout(refresh, waitMs);
   };
 }
 
