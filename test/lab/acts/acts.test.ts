@@ -1,4 +1,5 @@
 /** The agent's privileged acts and the generic driver's prepare, release and clean on the lab's functions: the kernel answers. */
+import process from 'node:process';
 import { describe, it } from 'vitest';
 import { installedAt } from '../bundle.ts';
 import { Lab, needsLab } from '../lab.ts';
@@ -32,7 +33,7 @@ interface Host {
 
 async function act(lab: Lab, host: Host, steps: readonly Step[]): Promise<Answer[]> {
   const work = Buffer.from(JSON.stringify({ ...host, steps })).toString('base64');
-  const said = await lab.run(`base64 -d <<< ${work} | node ${program}`, runMsMax);
+  const said = await lab.run(`base64 -d <<< ${work} | ${process.execPath} ${program}`, runMsMax);
   const lines = said.split('\n').filter((line) => line.startsWith('{'));
   return lines.map((line) => JSON.parse(line) as Answer); // inside.ts prints one object a step
 }
