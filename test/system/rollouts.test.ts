@@ -211,6 +211,8 @@ describe('a roll-out', { timeout: 420_000 }, () => {
     first.start();
     await untilBeside(first, '2.0.0');
     await fleet.server?.end('SIGKILL');
+    // The one that runs: started first.
+    process.kill(Math.min(...driversOf(first)), 'SIGKILL');
     await fleet.startServer({ args });
     await untilRunning(fleet, all('2.0.0'));
 
@@ -240,12 +242,15 @@ function lastVersion({ stateDir }: Host): string | undefined {
   return /"version":"([^"]*)"/.exec(JSON.stringify(content))?.[1];
 }
 
+function driversOf(host: Host): number[] {
+  return host.drivers().filter((pid) => commandOf(pid).includes('main.py'));
+}
+
 /** Two processes of the driver run on the host: the one before, and this version, which is being tried. */
 async function untilBeside(host: Host, version: string): Promise<void> {
-  await eventually(
-    () =>
-      lastVersion(host) !== version &&
-      host.drivers().filter((pid) => commandOf(pid).includes('main.py')).length >= 2,
-    { timeoutMs: longMs, pauseMs: 20, what: `${version} is tried on ${host.name}` },
-  );
+  await eventually(() => lastVersion(host) !== version && driversOf(host).length >= 2, {
+    timeoutMs: longMs,
+    pauseMs: 20,
+    what: `${version} is tried on ${host.name}`,
+  });
 }
