@@ -16,6 +16,7 @@ export type AttachmentEvent =
   | 'plugged'
   | 'fail'
   | 'lost'
+  | 'returned'
   | 'detach'
   | 'released'
   | 'unbound'
@@ -33,7 +34,8 @@ export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
     },
     attaching: { settled: false, on: { plugged: 'attached', detach: 'detaching', fail: 'failed' } },
     attached: { settled: true, on: { lost: 'attaching', detach: 'detaching' } },
-    failed: { settled: true, on: { detach: 'detaching' } },
+    // `returned`: the card that was missing is there again.
+    failed: { settled: true, on: { returned: 'attaching', detach: 'detaching' } },
     detaching: {
       settled: false,
       on: { released: 'released', unbound: 'requested', 'force-release': 'released' },

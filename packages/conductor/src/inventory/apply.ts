@@ -13,7 +13,7 @@ import { recordEvents, type NewEvent } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import type { Applying, DeployableIds, InventoryTarget } from './applying.ts';
 import { readDoubts } from './doubts.ts';
-import { followMoved } from './moved.ts';
+import { followReturned } from './moved.ts';
 import { applyAttributes } from './attributes.ts';
 import { offeringOfNew, settleOfferings } from './offerings.ts';
 import { acceleratorsOf, type ReportedDevice, type ReportedInventory } from './parse.ts';
@@ -210,7 +210,7 @@ async function applyAccelerators(
   if (gone.length > 0) await letOthersLookAgain(applying);
   await addAccelerators(applying, added);
   await settleOfferings(applying, changed);
-  await followMoved(applying, changed);
+  await followReturned(applying, changed);
 }
 
 /** An orphaned one is attached again by being reported, though nothing about it has changed. */

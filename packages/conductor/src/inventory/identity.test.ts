@@ -8,8 +8,10 @@ import { makeAcceleratorHandlers } from '../accelerators/handlers.ts';
 import type { AcceleratorEdit } from '../accelerators/update-accelerator.ts';
 import { makeAgentHandlers } from '../agents/handlers.ts';
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
+import { applyObservations } from '../orders/observations.ts';
 import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { makeTestDeps } from '../test-deps.ts';
+import { act } from '../transaction.ts';
 
 const admin = callerOf('admin', 'alpha');
 const plugs = ['pci'];
@@ -60,6 +62,15 @@ async function openBench() {
       .where('state', '<>', 'released')
       .executeTakeFirstOrThrow();
   return { database, db, deps, host, guest, put, attach, rows, states, update, attachment };
+}
+
+/** The agent's look: the instance has the attachment's device no more. */
+async function observeMissing(
+  { deps, host }: Pick<Awaited<ReturnType<typeof openBench>>, 'deps' | 'host'>,
+  { id, epoch }: { readonly id: string; readonly epoch: number },
+): Promise<void> {
+  const observations = [{ attachment_id: id, epoch, observed: 'missing' as const }];
+  await act(deps, (current) => applyObservations(current, deps, { host, observations }));
 }
 
 interface Card {
@@ -136,6 +147,34 @@ describe('a card that is known by its serial number', () => {
       { state: 'attached', attach_info: { bus: '42' }, instance_id: bench.guest.id },
     ]);
   });
+
+  it.for([
+    ['where it was', '41'],
+    ['at another address', '42'],
+  ] as const)(
+    'is given again %s to an instance that lost it meanwhile',
+    async ([, bus], { expect }) => {
+      const bench = await openBench();
+      await using _ = bench.database;
+      await bench.put(card('41', { serial: 'a' }));
+      await bench.attach({});
+      await obey(bench.deps, bench.host);
+      const before = await bench.attachment();
+      await bench.put();
+      await observeMissing(bench, before);
+      const [lost] = await ordersOf(bench.deps, bench.host);
+      await report(bench.deps, bench.host, [
+        outcomeOf(lost!, { outcome: 'failed', message: 'it is gone' }),
+      ]);
+      expect(await bench.attachment()).toMatchObject({ state: 'failed', reason: 'it is gone' });
+      await bench.put();
+      expect(await ordersOf(bench.deps, bench.host)).toEqual([]);
+      await bench.put(card(bus, { serial: 'a' }));
+      expect(await bench.attachment()).toMatchObject({ state: 'attaching', reason: null });
+      await obey(bench.deps, bench.host);
+      expect(await bench.attachment()).toMatchObject({ id: before.id, state: 'attached' });
+    },
+  );
 
   it('waits for a person when the instance still has what was there before', async ({ expect }) => {
     const bench = await openBench();

@@ -1,6 +1,7 @@
 /**
- * A card that is known by its serial number and came back at another address, while an instance holds it. The attachment
- * follows it under a new device name: an instance that still has the device of before, at an address that may be another
+ * A card that came back while an instance holds it. If the instance lost it meanwhile, and could not get it again because
+ * it was away, it gets it now. A card that is known by its serial number may be at another address: the attachment follows
+ * it under a new device name, and an instance that still has the device of before, at an address that may be another
  * card's by now, is refused by its agent until that one is taken away.
  */
 import { normalPciAddress } from './claims.ts';
@@ -17,28 +18,37 @@ import type { AttachmentRow } from '@cyborg/store/holdings';
 import type { Applying } from './applying.ts';
 import type { AcceleratorFacts, AcceleratorRow } from './rows.ts';
 
-interface Move {
+interface Return {
   readonly id: string;
+  readonly move: Move | undefined;
+}
+
+interface Move {
   readonly was: string;
   readonly is: string;
 }
 
-export async function followMoved(
+export async function followReturned(
   { act, deps, known }: Applying,
   changed: ReadonlyMap<string, AcceleratorFacts>,
 ): Promise<void> {
-  const moves = known.accelerators.flatMap((row) => moveOf(row, changed.get(row.id)) ?? []);
-  if (moves.length === 0) return;
-  const draft = await openDraft(act, { ids: moves.map(({ id }) => id), ledger: deps.ledger });
-  for (const move of moves) follow(draft, move);
+  const returned = known.accelerators.flatMap((row) => returnOf(row, changed.get(row.id)) ?? []);
+  if (returned.length === 0) return;
+  const draft = await openDraft(act, { ids: returned.map(({ id }) => id), ledger: deps.ledger });
+  for (const { id, move } of returned) {
+    if (move === undefined) giveAgain(draft, id);
+    else follow(draft, id, move);
+  }
   await commitDraft(draft);
 }
 
-function moveOf(row: AcceleratorRow, facts: AcceleratorFacts | undefined): Move | undefined {
+function returnOf(row: AcceleratorRow, facts: AcceleratorFacts | undefined): Return | undefined {
   if (facts === undefined || facts.presence === 'absent' || row.attachment_id === null) return;
   const was = addressOf(row);
   const is = addressOf(facts);
-  return was === undefined || is === undefined || was === is ? undefined : { id: row.id, was, is };
+  const isMoved = was !== undefined && is !== undefined && was !== is;
+  if (!isMoved && row.presence !== 'absent') return;
+  return { id: row.id, move: isMoved ? { was, is } : undefined };
 }
 
 function addressOf({ attach_info: info, plans }: AcceleratorFacts): string | undefined {
@@ -47,7 +57,13 @@ function addressOf({ attach_info: info, plans }: AcceleratorFacts): string | und
   return normalPciAddress(`${domain}:${bus}:${device}.${fn}`);
 }
 
-function follow(draft: Draft, { id, was, is }: Move): void {
+function giveAgain(draft: Draft, id: string): void {
+  const attachment = attachmentOf(draft, id);
+  if (attachment?.state !== 'failed' || attachment.plugged_by !== 'agent') return;
+  moveAttachment(draft, attachment, { event: 'returned', changes: { reason: null } });
+}
+
+function follow(draft: Draft, id: string, { was, is }: Move): void {
   const accelerator = draft.accelerators.get(id);
   const attachment = attachmentOf(draft, id);
   if (accelerator === undefined || attachment === undefined) return;
@@ -57,11 +73,11 @@ function follow(draft: Draft, { id, was, is }: Move): void {
     note(draft, attachment, { reason, data });
     return;
   }
-  if (attachment.state !== 'attached') return;
+  if (attachment.state !== 'attached' && attachment.state !== 'failed') return;
   const { epoch } = raiseEpoch(draft, accelerator);
   moveAttachment(draft, attachment, {
-    event: 'lost',
-    changes: { observed: 'unknown', epoch, device_epoch: epoch },
+    event: attachment.state === 'attached' ? 'lost' : 'returned',
+    changes: { observed: 'unknown', reason: null, epoch, device_epoch: epoch },
     told: { kind: 'attachment.lost', data },
   });
 }
