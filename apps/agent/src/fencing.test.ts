@@ -106,6 +106,26 @@ describe('fencing', () => {
     expect(await again.devices(instanceOne)).toEqual([name]);
   });
 
+  it('plugs nothing that an instance has by an attachment which the ledger has lost', async ({
+    expect,
+  }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const backend_id = await startReady(server, host);
+    const attach = makeOrder('attach', { backend_id });
+    server.order(attach);
+    await server.until('attached', () => server.outcomesOf(attach).includes('attached'));
+    const before = await host.devices(instanceOne);
+    server.withdraw(attach);
+    const epoch = attach.epoch + 1;
+    const second = { ...attach, attachment_id: randomUUID(), instance_id: instanceTwo };
+    const again = { ...second, epoch, device_epoch: epoch };
+    server.order(again);
+    await server.until('failed', () => server.outcomesOf(again).includes('failed'));
+    expect(await host.devices(instanceOne)).toEqual(before);
+    expect(await host.devices(instanceTwo)).toEqual([]);
+  });
+
   it('takes no orders from another ledger, and goes on when its own is back', async ({
     expect,
   }) => {

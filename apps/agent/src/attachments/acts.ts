@@ -111,14 +111,22 @@ export class Acts {
     return plan;
   }
 
-  /** A device of this attachment that is not the one to be plugged: it would be attached twice. */
+  /** A device of the accelerator that is not the one to be plugged: it would be attached twice. */
   #otherDevice(order: Order, attachment: string): string | undefined {
+    if (order.plugged_by !== 'agent') return undefined;
+    const { fence, hypervisor } = this.#deps;
+    const { world } = hypervisor;
     const own = deviceName(attachment, order.device_epoch);
-    const other = this.#deps.hypervisor.world
+    const other = world
       .devicesOf(attachment)
       .find(({ name, instanceId }) => name !== own || instanceId !== order.instance_id);
-    if (other === undefined || order.plugged_by !== 'agent') return undefined;
-    return `Instance ${other.instanceId} still has ${other.name}: detach it first.`;
+    if (other !== undefined) {
+      return `Instance ${other.instanceId} still has ${other.name}: detach it first.`;
+    }
+    const earlier = fence.attachmentsOf(order.accelerator_id).filter((id) => id !== attachment);
+    const [device] = earlier.flatMap((id) => world.devicesOf(id));
+    if (device === undefined) return undefined;
+    return `Instance ${device.instanceId} has it as ${device.name}, which the ledger does not know: adopt or release that first (unclaimed-list).`;
   }
 
   /** Never gives up: what is attached stays the ledger's until it is known to be gone. */
