@@ -86,7 +86,7 @@ interface WayProps {
 function Way({ id, label, way, choose }: WayProps): ReactElement {
   return (
     <Radio
-      id={`attach-${id}`}
+      id={`attach-way-${id}`}
       name="attach-way"
       label={label}
       isChecked={way === id}
