@@ -40,7 +40,7 @@ async function openScene(): Promise<Scene> {
   await publishAcme(fleet, publisher, { version: '1.0.0' });
   await fleet.done(fleet.v3.installDriver({ params, body: { rollout: { canary: 1 } } }), longMs);
   const [found] = (await fleet.accelerators({ host: 'host-1' })).filter(({ name }) =>
-    /entropy-0$/.test(name),
+    name.endsWith('entropy-0'),
   );
   if (found === undefined) throw new Error('host-1 has no entropy-0');
   await fleet.attach(await fleet.instance('host-1'), { accelerator: found.id });
