@@ -16,13 +16,15 @@ export const cards = {
 } as const;
 
 const accepted = { accepted: true, reason: 'the lab’s edu has no memory to clean' } as const;
+/** A disk keeps what was written to it, and the driver does not erase disks. */
+const emptyDisk = { accepted: true, reason: 'the lab’s namespace has nothing on it' } as const;
 
 /** Everything that tests attach needs no approval: a rule offers it. */
 export const cardsConfig = {
   classes: [],
   rules: [
     { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
-    { address: '0000:21:0*', type: 'SSD', offer: true },
+    { address: '0000:21:0*', type: 'SSD', resetless: emptyDisk, offer: true },
     { vendor: '1234', device: '11e8', resetless: accepted, offer: true },
     { address: cards.display, offer: true },
     { vendor: '1af4', device: '1054', type: 'CRYPTO', unbind: 'idle', offer: true },
