@@ -13,6 +13,10 @@ const id = '11111111-1111-4111-8111-111111111111';
 
 /** What each needs besides `--dry-run`. */
 const args: Readonly<Record<string, readonly string[]>> = {
+  // Any file: the server of this test takes it as it is.
+  'driver-upload': [join(import.meta.dirname, 'main.ts')],
+  'driver-approve': ['acme', '1.0.0'],
+  'driver-delete': ['acme', '1.0.0'],
   'install-driver': ['generic'],
   'update-driver': ['generic'],
   'uninstall-driver': ['generic'],
