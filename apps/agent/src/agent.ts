@@ -12,6 +12,8 @@ import type { Installations } from './driver-host/installations.ts';
 import { launchDriver } from '@cyborg/driver-host/launch';
 import { probeWall } from '@cyborg/driver-host/wall';
 import { messageOf } from './hypervisors/node-error.ts';
+import { sayAgent } from './inspect/agent-says.ts';
+import { answerInspection } from './inspect/socket.ts';
 import type { WatchedHypervisor } from './instances/hypervisors.ts';
 import type { Observer } from './instances/observer.ts';
 import { followHardwareEvents } from './inventory/hardware-events.ts';
@@ -149,7 +151,23 @@ class Agent {
 
   async #runAll(signal: AbortSignal): Promise<void> {
     const looking = this.#hypervisor.run(signal);
-    await Promise.all([looking, this.#serve(signal), this.#serveMetrics(signal)]);
+    const said = [this.#serveMetrics(signal), this.#answerInspection(signal)];
+    await Promise.all([looking, this.#serve(signal), ...said]);
+  }
+
+  async #answerInspection(signal: AbortSignal): Promise<void> {
+    const { stateDir, log, host } = this.#settings;
+    const say = (): object =>
+      sayAgent({
+        hostName: host.name,
+        ledger: this.#ledger,
+        link: this.#link,
+        lease: this.#lease,
+        drivers: this.#drivers,
+        hypervisor: this.#hypervisor,
+        held: this.#held,
+      });
+    await answerInspection({ stateDir, say, log }, signal);
   }
 
   /** Also before it is enrolled: that is when somebody wonders. */

@@ -62,6 +62,9 @@ Where the host has several NUMA nodes, those of each guest's memory and CPUs are
 them: by QEMU's memory backends (\`host-nodes\`) and the threads of its CPUs, by libvirt's \`numatune\`, \`vcpupin\` and
 \`cpuset\`.
 
+\`cyborg-inspect\` compares what the ledger, this agent (by \`inspect.sock\` in the state directory, mode 0600) and the host itself
+(\`cyborg-agent look\`) say: [looking inside a host](../how-to/look-inside-a-host.md).
+
 \`cyborg-agent discover\` shows what the generic driver finds, with no server and no state: \`cyborg-agent discover --help\`.
 `;
 }

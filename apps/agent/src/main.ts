@@ -1,8 +1,9 @@
-/** cyborg-agent: `run` (the default), `discover`. */
+/** cyborg-agent: `run` (the default), `discover`, `look`. */
 import process from 'node:process';
 
 const commands: Readonly<Record<string, (argv: readonly string[]) => Promise<number>>> = {
   run: async (argv) => (await import('./run.ts')).runCommand(argv),
+  look: async (argv) => (await import('./inspect/look.ts')).runLook(argv),
   discover: async (argv) => (await import('./discover/command.ts')).runDiscover([...argv]),
 };
 

@@ -31,10 +31,25 @@ const states: readonly InstanceState[] = [
   'UNKNOWN',
 ];
 
+export type HypervisorOptions = Pick<
+  AgentOptions,
+  | 'hypervisor'
+  | 'qmpDir'
+  | 'libvirtUri'
+  | 'simulated'
+  | 'simulatedDir'
+  | 'simulatedInstances'
+  | 'stateDir'
+  | 'hostName'
+  | 'sysfsRoot'
+  | 'procRoot'
+  | 'devRoot'
+>;
+
 /** Adapters are loaded when they are used: at rest an agent should be small. */
 export async function openHypervisor(
-  options: AgentOptions,
-  { clock, rng }: { clock: Clock; rng: Rng },
+  options: HypervisorOptions,
+  { clock, rng, isReadOnly = false }: { clock: Clock; rng: Rng; isReadOnly?: boolean },
 ): Promise<Hypervisor | null> {
   const { stateDir } = options;
   // A recorded function may have the address of a real one.
@@ -65,10 +80,11 @@ export async function openHypervisor(
   }
   const { openSimulatedHypervisor } = await import('./hypervisors/simulated/simulated.ts');
   const directory = options.simulatedDir ?? join(stateDir, 'hypervisor');
-  await mkdir(directory, { recursive: true });
+  if (!isReadOnly) await mkdir(directory, { recursive: true });
   return await openSimulatedHypervisor({
     directory,
     clock,
+    isReadOnly,
     hostName: options.hostName ?? toHostName(hostname()),
     seedInstances: await readSeeds(options.simulatedInstances),
   });

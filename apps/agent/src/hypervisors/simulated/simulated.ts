@@ -42,6 +42,8 @@ export interface SimulatedHypervisorOptions {
   readonly hostName: string;
   /** Made at the first start in this directory only. The first is ACTIVE unless it says otherwise. */
   readonly seedInstances: readonly SeedInstance[];
+  /** Only looked at: nothing is made, tidied or seeded. */
+  readonly isReadOnly?: boolean;
   /** What its instances can be given; everything unless told. */
   readonly plugs?: readonly PlanKind[];
 }
@@ -62,10 +64,14 @@ export async function openSimulatedHypervisor(
   options: SimulatedHypervisorOptions,
 ): Promise<Hypervisor> {
   const paths = pathsOf(options.directory);
-  await prepareFolder(
-    paths,
-    options.seedInstances.map((seed, position) => toInstanceFile(options.hostName, seed, position)),
-  );
+  if (options.isReadOnly !== true) {
+    await prepareFolder(
+      paths,
+      options.seedInstances.map((seed, position) =>
+        toInstanceFile(options.hostName, seed, position),
+      ),
+    );
+  }
   return new SimulatedHypervisor(paths, options.clock, options.plugs ?? allPlugs);
 }
 
