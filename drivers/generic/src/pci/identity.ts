@@ -30,11 +30,18 @@ export function readIdentities(
     const slot = slotKey(fn);
     const inode = reader.inode(fn.path) ?? 0;
     const before = known[slot];
-    const identity = before?.inode === inode ? before : readIdentity(fn, reader);
+    const identity = before?.inode === inode ? grown(before, fn, reader) : readIdentity(fn, reader);
     identities.set(fn.address, identity);
     next[slot] = { serial: identity.serial, vpd: identity.vpd, inode };
   }
   return { identities, known: next };
+}
+
+/** A drive that has just come says its number when its driver has asked it, which wakes nothing. */
+function grown(before: Identity, fn: PciFunction, reader: TreeReader): Identity {
+  if (before.serial !== null) return before;
+  const serial = readNvmeSerial(fn, reader);
+  return isSerial(serial) ? { ...before, serial } : before;
 }
 
 /** The card's own serial number: of its VPD, its configuration space, or its NVMe controller. */
