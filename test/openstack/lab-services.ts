@@ -1,6 +1,6 @@
 /** What runs in the lab, killed and started again. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -21,14 +21,20 @@ export type LabService =
   | 'keystone'
   | 'placement'
   | 'nova-compute'
+  | 'libvirtd'
   | 'cyborg-server'
   | 'cyborg-agent';
+
+/** Some were there before the lab, and are not ours to kill: MariaDB, RabbitMQ, libvirtd. */
+export const isOurs = (service: LabService): boolean => existsSync(pidFileOf(service));
+
+const pidFileOf = (service: LabService): string => join(labState, 'run', `${service}.pid`);
 
 /** SIGKILL to all of its processes; it is started again at the test's end, should the test not come to it. */
 export function kill(service: LabService): void {
   onTestFinished(() => start(service));
   // The first number is the process's, which leads a group of its own (labs/openstack/lib/processes.sh).
-  const [pid] = readFileSync(join(labState, 'run', `${service}.pid`), 'utf8').split(' ');
+  const [pid] = readFileSync(pidFileOf(service), 'utf8').split(' ');
   process.kill(-Number(pid), 'SIGKILL');
 }
 
