@@ -62,7 +62,7 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
-          globalSetup: ['test/browser/setup.ts'],
+          globalSetup: ['packages/testing/src/global-setup.ts', 'test/browser/setup.ts'],
           testTimeout: 300_000,
           hookTimeout: 180_000,
           // One demo fleet, on which each file acts.

@@ -55,6 +55,9 @@ function listsOf(api: V3Client, instance: string, role: string): Record<string, 
     'accelerators by state': () =>
       api.listAccelerators({ query: { ...query, state: 'available' } }),
     'accelerators by type': () => api.listAccelerators({ query: { ...query, type: 'GPU' } }),
+    'accelerators by name': () => api.listAccelerators({ query: { ...query, sort: '-name' } }),
+    'available accelerators by name': () =>
+      api.listAccelerators({ query: { ...query, state: 'available', sort: 'name' } }),
     devices: () => api.listDevices({ query }),
     backends: () => api.listBackends({ query }),
     services: () => api.listServices({ query }),
@@ -63,6 +66,7 @@ function listsOf(api: V3Client, instance: string, role: string): Record<string, 
     instances: () => api.listInstances({ query }),
     operations: () => api.listOperations({ query }),
     events: () => api.listEvents({ query }),
+    'newest events': () => api.listEvents({ query: { ...query, order: 'newest' } }),
     attachments: () => api.listAttachments({ params: { instance_id: instance }, query }),
     unclaimed: () => api.listUnclaimed({ query }),
   };

@@ -10,6 +10,7 @@ import { clientOf, Demo, findChromium, noChromium } from './demo.ts';
 
 describe('the live connection', () => {
   it('is lost when the server stops, heals when it is back, and shows what was missed', async (context) => {
+    const { expect } = context;
     if (findChromium() === undefined) return context.skip(noChromium);
     using folder = makeTempFolder();
     mkdirSync(join(folder.path, 'home'));
@@ -48,7 +49,7 @@ describe('the live connection', () => {
       await page.locator('[data-connection="live"]').waitFor({ timeout: 60_000 });
       await page.getByText('second').waitFor();
       // Nothing was asked for in a hurry while there was nobody to ask.
-      context.expect(requests.filter((path) => path === '/v3/events').length).toBeLessThan(60);
+      expect(requests.filter((path) => path === '/v3/events').length).toBeLessThan(60);
     } finally {
       await browser.close();
     }

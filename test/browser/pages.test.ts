@@ -95,13 +95,14 @@ describe('every page', () => {
 
   for (const { theme, width } of looks) {
     it(`is without serious faults, ${theme} and ${width} pixels wide`, async (context) => {
+      const { expect } = context;
       const { url, stateDir } = sceneOr(context);
       if (browser === undefined) return context.skip(noChromium);
       await using window = await Window.open(browser, url, { theme, width, height: 1100 });
       await window.go('/');
       await window.heading('Sign in to Cyborg');
       await look(window, { name: 'sign-in', theme, width });
-      context.expect(await window.violations()).toEqual([]);
+      expect(await window.violations()).toEqual([]);
       await window.signIn(stateDir, 'admin');
       const found = new Map<string, string[]>();
       for (const { name, path, heading } of await everyPage('admin')) {
@@ -111,14 +112,15 @@ describe('every page', () => {
         await look(window, { name, theme, width });
         const faults = await window.violations();
         if (faults.length > 0) found.set(name, faults);
-        context.expect(window.complaints, name).toEqual([]);
+        expect(window.complaints, name).toEqual([]);
       }
-      context.expect(Object.fromEntries(found)).toEqual({});
+      expect(Object.fromEntries(found)).toEqual({});
     });
   }
 
   for (const persona of personas) {
     it(`shows a ${persona} what the role may see, and says what it may not`, async (context) => {
+      const { expect } = context;
       const { url, stateDir } = sceneOr(context);
       if (browser === undefined) return context.skip(noChromium);
       await using window = await Window.open(browser, url);
@@ -128,13 +130,13 @@ describe('every page', () => {
         await window.go(path);
         await window.heading(heading);
         await window.settled();
-        context.expect(await window.page.getByText('cannot be read').count(), name).toBe(0);
+        expect(await window.page.getByText('cannot be read').count(), name).toBe(0);
       }
-      context.expect(window.complaints).toEqual([]);
+      expect(window.complaints).toEqual([]);
       const offered = await window.page.getByRole('navigation', { name: 'Pages' }).innerText();
       const seesHosts = persona === 'admin' || persona === 'manager';
-      context.expect(offered.includes('Hosts')).toBe(seesHosts);
-      context.expect(offered.includes('Unclaimed')).toBe(persona === 'admin');
+      expect(offered.includes('Hosts')).toBe(seesHosts);
+      expect(offered.includes('Unclaimed')).toBe(persona === 'admin');
     });
   }
 });

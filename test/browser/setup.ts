@@ -19,7 +19,7 @@ declare module 'vitest' {
   }
 }
 
-export default async function setUp(project: TestProject): Promise<(() => Promise<void>) | void> {
+export async function setup(project: TestProject): Promise<(() => Promise<void>) | void> {
   if (findChromium() === undefined) {
     console.error(noChromium);
     project.provide('scene', undefined);

@@ -13,12 +13,13 @@ describe('signing in', () => {
   afterAll(async () => browser?.close());
 
   it('refuses a wrong password in words, and takes the right one', async (context) => {
+    const { expect } = context;
     const { url, stateDir } = sceneOr(context);
     if (browser === undefined) return context.skip(noChromium);
     await using window = await Window.open(browser, url);
     const { page } = window;
     await page.goto(`${url}/`);
-    context.expect(page.url()).toBe(`${url}/console/`);
+    expect(page.url()).toBe(`${url}/console/`);
     await page.getByLabel('User').fill('admin');
     await page.getByLabel('Password').fill('wrong');
     await page.getByLabel('Password').press('Enter');
@@ -28,6 +29,7 @@ describe('signing in', () => {
   });
 
   it('lasts over a reload and to a deep link, keeps nothing for scripts, and ends', async (context) => {
+    const { expect } = context;
     const { url, stateDir } = sceneOr(context);
     if (browser === undefined) return context.skip(noChromium);
     await using window = await Window.open(browser, url);
@@ -37,10 +39,10 @@ describe('signing in', () => {
     await window.heading('Accelerators');
     await page.reload();
     await window.heading('Accelerators');
-    context.expect(page.url()).toContain('type=GPU');
+    expect(page.url()).toContain('type=GPU');
     const [cookie, ...others] = await page.context().cookies();
-    context.expect(others).toEqual([]);
-    context.expect(cookie).toMatchObject({
+    expect(others).toEqual([]);
+    expect(cookie).toMatchObject({
       name: 'cyborg-session',
       httpOnly: true,
       sameSite: 'Strict',
@@ -49,12 +51,12 @@ describe('signing in', () => {
     const kept = await page.evaluate(
       '[document.cookie, localStorage.length, sessionStorage.length]',
     );
-    context.expect(kept).toEqual(['', 0, 0]);
+    expect(kept).toEqual(['', 0, 0]);
     await page.getByRole('button', { name: 'member' }).click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in to Cyborg' }).waitFor();
     await page.reload();
     await page.getByRole('heading', { name: 'Sign in to Cyborg' }).waitFor();
-    context.expect(await page.context().cookies()).toEqual([]);
+    expect(await page.context().cookies()).toEqual([]);
   });
 });
