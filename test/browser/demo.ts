@@ -17,7 +17,7 @@ export function findChromium(): string | undefined {
 }
 
 export const noChromium =
-  'skipped: no browser is installed here (apt-get install chromium, for the browser tests)';
+  'skipped: no browser is installed here (test/browser/install-packages, as root)';
 
 export type Persona = 'admin' | 'manager' | 'member' | 'reader';
 export const personas: readonly Persona[] = ['admin', 'manager', 'member', 'reader'];

@@ -1,6 +1,7 @@
 /** One demo fleet for all files, as `npm start -- --demo` makes it, and the passwords of its users. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 
 import { makeTempFolder } from '@cyborg/testing/embedded';
 import type { TestProject } from 'vitest/node';
@@ -21,6 +22,7 @@ declare module 'vitest' {
 
 export async function setup(project: TestProject): Promise<(() => Promise<void>) | void> {
   if (findChromium() === undefined) {
+    if (process.env['CI'] === 'true') throw new Error(noChromium);
     console.error(noChromium);
     project.provide('scene', undefined);
     return undefined;
