@@ -150,6 +150,12 @@ describe('a driver package', { timeout: 300_000 }, () => {
       context: () => fleet.logs(),
     });
     await untilReady(fleet, 'host-1', '1.0.0');
+    await eventually(async () => (await fleet.accelerators({ driver_id: 'acme' })).length > 0, {
+      timeoutMs: longMs,
+      what: 'the inventory is in the ledger',
+      context: () => fleet.logs(),
+    });
+    await fleet.untilAttachable(longMs);
     await fleet.attach(await fleet.instance('host-1'), { driver: 'acme' });
   });
 
