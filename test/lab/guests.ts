@@ -50,6 +50,22 @@ export class LabGuest {
     return [...there.values()];
   }
 
+  /** All that its kernel has now, also what it booted with. */
+  functions(): SeenFunction[] {
+    const there = new Map<string, SeenFunction>();
+    let isBooting = false;
+    for (const line of this.lines) {
+      const [, what, address = '', vendor, device] =
+        /^NESTED-(PCI|ADD|DEL|READY) ?(\S+)?(?: 0x(\w+):0x(\w+))?/.exec(line) ?? [];
+      if (what === undefined) continue;
+      if (what === 'PCI' && !isBooting) there.clear();
+      isBooting = what === 'PCI';
+      if (what === 'DEL') there.delete(address);
+      else if (what !== 'READY') there.set(address, { address, ids: `${vendor}:${device}` });
+    }
+    return [...there.values()];
+  }
+
   async says(pattern: RegExp, since = 0): Promise<string> {
     return await this.lab.says(`${this.name}.console`, pattern, { since });
   }

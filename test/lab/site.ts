@@ -36,6 +36,8 @@ export interface SiteOptions {
   readonly hypervisor?: 'qemu' | 'libvirt';
   /** More for the agent. */
   readonly args?: readonly string[];
+  /** More for the server. */
+  readonly serverArgs?: readonly string[];
 }
 
 export class Site implements AsyncDisposable {
@@ -46,13 +48,19 @@ export class Site implements AsyncDisposable {
   readonly #http: HttpClient;
   readonly #folder: Disposable & { readonly path: string };
   readonly #agentArguments: readonly string[];
+  readonly #serverArguments: readonly string[];
   #server: RunningProgram | undefined;
   #agent: ChildProcess | undefined;
   #agentSaid = '';
   #backups = 0;
 
-  private constructor(lab: Lab, port: number, { hypervisor = 'qemu', args = [] }: SiteOptions) {
+  private constructor(
+    lab: Lab,
+    port: number,
+    { hypervisor = 'qemu', args = [], serverArgs = [] }: SiteOptions,
+  ) {
     this.lab = lab;
+    this.#serverArguments = serverArgs;
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
     this.#folder = makeTempFolder();
@@ -89,7 +97,8 @@ export class Site implements AsyncDisposable {
   async startServer(): Promise<void> {
     const address = ['--listen', `127.0.0.1:${this.port}`];
     const args = ['run', '--state-dir', this.ledgerFolder, '--auth', 'none', ...address];
-    const server = startProgram('server', { args: [...args, '--log-level', 'info'] });
+    const more = ['--log-level', 'info', ...this.#serverArguments];
+    const server = startProgram('server', { args: [...args, ...more] });
     this.#server = server;
     await eventually(
       async () => {
@@ -120,11 +129,31 @@ export class Site implements AsyncDisposable {
     copyWhole(copy, this.ledgerFolder);
   }
 
+  /** What an operator does after restoring a backup; the server must be stopped. */
+  async beginIncarnation(): Promise<void> {
+    const args = ['new-incarnation', '--state-dir', this.ledgerFolder];
+    const begun = startProgram('server', { args });
+    const status = await begun.ended;
+    if (status !== 0) throw new Error(`new-incarnation: exit ${status}\n${begun.output()}`);
+  }
+
   /**
    * Also after the lab was rebooted: its credential is on the disk.
    * @param more  `--join-token …` the first time.
    */
   startAgent(more: readonly string[] = []): void {
+    const first = 'mkdir -p /run/cyborg/qmp; echo $$ > /run/cyborg-agent.pid';
+    const agent = this.lab.start(`${first}; ${this.agentLine(more)}`);
+    this.#agent = agent;
+    const keep = (chunk: Buffer): void => {
+      this.#agentSaid = (this.#agentSaid + chunk.toString()).slice(-logCharactersMax);
+    };
+    agent.stdout?.on('data', keep);
+    agent.stderr?.on('data', keep);
+  }
+
+  /** Becomes the agent, in a shell inside. */
+  agentLine(more: readonly string[] = []): string {
     const flags = {
       server: 'http://10.0.2.100:6680',
       'state-dir': '/lab/state/agent',
@@ -133,15 +162,11 @@ export class Site implements AsyncDisposable {
     };
     const own = Object.entries(flags).map(([flag, value]) => `--${flag} ${value}`);
     const program = `exec ${node} ${installedAt}/apps/agent/src/main.js run`;
-    const words = [program, ...own, ...this.#agentArguments, ...more];
-    const first = 'mkdir -p /run/cyborg/qmp; echo $$ > /run/cyborg-agent.pid';
-    const agent = this.lab.start(`${first}; ${words.join(' ')}`);
-    this.#agent = agent;
-    const keep = (chunk: Buffer): void => {
-      this.#agentSaid = (this.#agentSaid + chunk.toString()).slice(-logCharactersMax);
-    };
-    agent.stdout?.on('data', keep);
-    agent.stderr?.on('data', keep);
+    return [program, ...own, ...this.#agentArguments, ...more].join(' ');
+  }
+
+  get agentSaid(): string {
+    return this.#agentSaid;
   }
 
   get agentHasEnded(): boolean {
