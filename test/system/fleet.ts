@@ -322,7 +322,12 @@ export class Fleet implements AsyncDisposable {
         const operation = await this.v3.showOperation({ params: { id } });
         return ['succeeded', 'failed', 'cancelled'].includes(operation.state) && operation;
       },
-      { timeoutMs, what: `operation ${JSON.stringify(given)} ends`, pauseMs: 40 },
+      {
+        timeoutMs,
+        what: `operation ${JSON.stringify(given)} ends`,
+        pauseMs: 40,
+        context: () => this.logs(),
+      },
     );
   }
 
