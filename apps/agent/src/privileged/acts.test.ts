@@ -141,6 +141,20 @@ describe('privileged acts', () => {
     expect(await readFile(join(host.folder, 'sriov_numvfs'), 'utf8')).toBe('4');
   });
 
+  it('come too early, and no more, while the backend has not been looked at', async ({
+    expect,
+  }) => {
+    await using host = await makeHost();
+    const { acts, permits } = host;
+    const backend = new Backend(host.backend.wanted, () => undefined);
+    using _permit = permits.grant(backend.wanted.id, 'fn');
+    await expect(acts.do('reset', where, backend)).rejects.toMatchObject({ failure: 'transient' });
+    backend.setInventory({ devices: [], services: [] });
+    await expect(acts.do('reset', where, backend)).rejects.toMatchObject({ failure: 'invalid' });
+    backend.setInventory(inventory(null));
+    expect(await acts.do('reset', where, backend)).toEqual({ method: 'flr' });
+  });
+
   it('are refused without an order, a lease, or for what is not the backend’s', async ({
     expect,
   }) => {

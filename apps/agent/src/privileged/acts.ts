@@ -96,6 +96,10 @@ export class PrivilegedActs {
     const functions = backend.functionsAt(address);
     if (functions.length === 0 && !(await this.#isBoundFor(method, address, backend))) {
       const name = backend.wanted.name;
+      if (backend.inventory === undefined) {
+        const message = `${name} has not been looked at since this agent was started.`;
+        throw new DriverCallError('transient', message);
+      }
       throw new DriverCallError('invalid', `${address} is not in the inventory of ${name}.`);
     }
     const used = functions.find(({ hostUse }) => hostUse !== null);
