@@ -78,6 +78,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Have backends look for their hardware again, now',
     load: async () => (await import('./commands/services.ts')).discoverServices,
   },
+  'driver-new': {
+    group: 'Drivers',
+    summary: 'Begin a driver for a PCI card: a folder with all that it needs',
+    load: async () => (await import('./commands/driver-new.ts')).driverNew,
+  },
   'driver-test': {
     group: 'Drivers',
     summary: 'Try a driver on every clause of the driver protocol, without hardware',

@@ -1,10 +1,22 @@
+import { createReadStream } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { inspectPackage } from '@cyborg/driver-package/inspect';
+import { unpackPackage } from '@cyborg/driver-package/unpack';
+
 import { defineLocalCommand } from '../command.ts';
 import { CliError } from '../errors.ts';
 
 const seedMax = 2 ** 31 - 1;
 
 export const driverTest = defineLocalCommand({
-  args: { 'path-or-package': { help: 'folder of a driver, or the name of an installed package' } },
+  args: {
+    'path-or-package': {
+      help: 'folder of a driver, its package (.tgz), or the name of an installed one',
+    },
+  },
   flags: {
     backends: {
       type: 'string',
@@ -48,6 +60,7 @@ export const driverTest = defineLocalCommand({
       command: 'cyborg driver-test drivers/fake',
       help: 'under two minutes; exit 0 if it conforms',
     },
+    { command: 'cyborg driver-test acme-1.0.0.tgz', help: 'the package that would be uploaded' },
     {
       command: 'cyborg driver-test ./my-driver --record talk.jsonl --report report.json',
       help: 'with all that was said, and a report for programs',
@@ -60,7 +73,9 @@ export const driverTest = defineLocalCommand({
   async run({ args, flags }, { io, out }) {
     const { driverTest: tryDriver } = await import('@cyborg/driver-test/driver-test');
     const { patience, clause, seed = Math.floor(io.rng.fraction() * seedMax), ...files } = flags;
-    const target = args['path-or-package'];
+    const named = args['path-or-package'];
+    await using unpacked = await unpackIfPacked(resolve(io.workingDirectory, named)).catch(refuse);
+    const target = unpacked?.folder ?? named;
     const result = await tryDriver({
       ...files,
       clauses: clause,
@@ -68,11 +83,32 @@ export const driverTest = defineLocalCommand({
       seed,
       callMs: patience === undefined ? undefined : patience * 1000,
       workingDirectory: io.workingDirectory,
-    }).catch((error: unknown) => {
-      throw new CliError(error instanceof Error ? error.message : String(error));
-    });
+    }).catch(refuse);
     if (out.format === 'table') io.stdout.write(`${result.text}\n`);
     else await out.list(result.rows, ['clause', 'outcome', 'detail'], 'nothing was tried');
     if (!result.passed) throw new CliError(result.summary);
   },
 });
+
+function refuse(error: unknown): never {
+  throw new CliError(error instanceof Error ? error.message : String(error));
+}
+
+/** @throws PackageError for what server and agents would refuse. */
+async function unpackIfPacked(
+  file: string,
+): Promise<({ readonly folder: string } & AsyncDisposable) | undefined> {
+  if (!file.endsWith('.tgz')) return undefined;
+  await inspectPackage(createReadStream(file));
+  const place = await mkdtemp(join(tmpdir(), 'cyborg-package-'));
+  const remove = async (): Promise<void> => rm(place, { recursive: true, force: true });
+  try {
+    await chmod(place, 0o755); // the driver is another user
+    const folder = join(place, 'package');
+    await unpackPackage(file, folder);
+    return { folder, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}

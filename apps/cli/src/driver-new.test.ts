@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+
+const program = join(import.meta.dirname, 'main.ts');
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The program itself, in a folder that is no checkout. */
+async function cyborg(cwd: string, ...args: string[]): Promise<Ended> {
+  return await new Promise((resolve) => {
+    execFile(process.execPath, [program, ...args], { cwd }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code ?? -1);
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+async function edit(file: string, change: (text: string) => string): Promise<void> {
+  const before = await readFile(file, 'utf8');
+  const after = change(before);
+  if (after === before) throw new Error(`${file} is not as docs/how-to/write-a-driver.md says`);
+  await writeFile(file, after);
+}
+
+const clauses = ['--clause', 'D-DISC-5', '--clause', 'D-REL-3', '--clause', 'D-PREP-4'];
+
+describe('cyborg driver-new', { timeout: 180_000 }, () => {
+  let folder = '';
+  let made: Ended;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'driver-new-'));
+    await chmod(folder, 0o755);
+    made = await cyborg(folder, 'driver-new', 'acme');
+  });
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('writes a driver that conforms as it is, and its package too', async ({ expect }) => {
+    expect(made, made.stderr).toMatchObject({ code: 0 });
+    const tried = await cyborg(folder, 'driver-test', 'acme', ...clauses);
+    expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
+    const packed = await cyborg(folder, 'driver-pack', 'acme');
+    expect(packed, packed.stderr).toMatchObject({ code: 0 });
+    const unpacked = await cyborg(folder, 'driver-test', 'acme-0.1.0.tgz', '--clause', 'D-PREP-1');
+    expect(unpacked, unpacked.stdout + unpacked.stderr).toMatchObject({ code: 0 });
+    expect(unpacked.stdout).toContain('driver acme 0.1.0 conforms');
+  });
+
+  it('needs but a few lines for another card', async ({ expect }) => {
+    const other = join(folder, 'crypto');
+    expect((await cyborg(folder, 'driver-new', 'cavium', '--dir', 'crypto')).code).toBe(0);
+    await edit(join(other, 'manifest.json'), (text) => text.replace('8086:0b30', '177d:0010'));
+    await edit(join(other, 'test', 'backends.json'), (text) =>
+      text.replace('8086:0b30', '177d:0010'),
+    );
+    await edit(join(other, 'src', 'family.js'), (text) =>
+      text.replace("type: 'FPGA'", "type: 'CRYPTO'").replaceAll('FPGA', 'CUSTOM_NITROX'),
+    );
+    const tried = await cyborg(folder, 'driver-test', 'crypto', ...clauses);
+    expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
+    expect(tried.stdout).toContain('driver cavium 0.1.0 conforms');
+  });
+
+  it('leaves what is there alone, and says what a name may be', async ({ expect }) => {
+    const before = await readdir(folder);
+    const again = await cyborg(folder, 'driver-new', 'acme');
+    expect(again).toMatchObject({ code: 1 });
+    expect(again.stderr).toMatch(/acme is there already: name another with --dir/);
+    for (const name of ['Acme', 'a_b', '-a', 'a-', '../a', 'a'.repeat(64)]) {
+      const refused = await cyborg(folder, 'driver-new', '--', name);
+      expect(refused).toMatchObject({ code: 1 });
+      expect(refused.stderr).toContain('lower-case letters, digits and dashes');
+    }
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('tries no package that a server would refuse', async ({ expect }) => {
+    await writeFile(join(folder, 'wrong.tgz'), 'no tarball');
+    const refused = await cyborg(folder, 'driver-test', 'wrong.tgz');
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(/^cyborg: .*(gzip|tar)/);
+    const missing = await cyborg(folder, 'driver-test', 'missing.tgz');
+    expect(missing).toMatchObject({ code: 1 });
+    expect(missing.stderr).toContain('missing.tgz');
+  });
+});
