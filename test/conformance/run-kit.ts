@@ -1,4 +1,5 @@
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
+import type { BackendSpec } from '@cyborg/driver-sdk/protocol';
 import type { ClauseId } from '@cyborg/driver-test/clauses';
 import { noJournal } from '@cyborg/driver-test/journal';
 import { runTrials, type Report } from '@cyborg/driver-test/run';
@@ -8,6 +9,11 @@ const seed = 20_261_122;
 /** More than the kit's own: beside other tests a machine is slow. */
 const runMs = 240_000;
 
-export async function runKit(pkg: DriverPackage, only?: readonly ClauseId[]): Promise<Report> {
-  return await runTrials({ pkg, clock: systemClock, journal: noJournal, seed, runMs, only });
+export async function runKit(
+  pkg: DriverPackage,
+  only?: readonly ClauseId[],
+  backends?: readonly BackendSpec[],
+): Promise<Report> {
+  const options = { pkg, clock: systemClock, journal: noJournal, seed, runMs };
+  return await runTrials({ ...options, only, backends });
 }

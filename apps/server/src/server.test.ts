@@ -87,7 +87,7 @@ describe('cyborg-server', { timeout: 90_000 }, () => {
     });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     const drivers = await (await fetch(`${url}/v3/drivers`, { headers })).json();
-    expect(drivers).toMatchObject({ items: [{ id: 'fake' }, { id: 'generic' }] });
+    expect(drivers).toMatchObject({ items: [{ id: 'fake' }, { id: 'generic' }, { id: 'spdk' }] });
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain(
       'cyborg_http_request_duration_seconds_count{method="GET",route="/v3/drivers"',

@@ -174,7 +174,7 @@ describe('npm start', { timeout: 240_000 }, () => {
       await using program = startProgram('allInOne', { args: ['--listen', '127.0.0.1:0'], env });
       await untilReady(program);
       const listed = await runCli(['driver-list', '-f', 'value', '-c', 'id'], env);
-      expect(listed).toMatchObject({ status: 0, stdout: 'fake\ngeneric\n' });
+      expect(listed).toMatchObject({ status: 0, stdout: 'fake\ngeneric\nspdk\n' });
       expect(statSync(file).mode & 0o777).toBe(0o600);
       expect(await program.end()).toBe(0);
     }
