@@ -101,6 +101,18 @@ describe('bad input', () => {
     );
   });
 
+  it('says what to do instead of naming an image in a Glance that is not there', async ({
+    expect,
+  }) => {
+    const url = `/v3/accelerators/${id}/program`;
+    const payload = { image_id: id };
+    const answer = await server.app.inject({ method: 'POST', url, headers: admin, payload });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json().detail).toBe(
+      `image_id: this server has no Glance to look for ${id} in: upload the image and give its upload_id.`,
+    );
+  });
+
   it.for(withQuery)(
     'never makes the server fail in a query of %s',
     async ([, operation], { expect }) => {

@@ -34,7 +34,7 @@ export type ProgramAcceleratorInput = Input<{ readonly id: string }, DryRunQuery
 
 /**
  * @throws ServiceError `in-use` naming who holds a part of the card, `wrong-state`, `image-not-found`, `invalid-input`,
- * `accelerator-not-found`; `unavailable` without Glance.
+ * `accelerator-not-found`; `unavailable` while Glance is away.
  */
 export async function programAccelerator(
   deps: ConductorDeps,
@@ -188,6 +188,12 @@ async function lookUp(
   id: string,
   sha256: string | undefined,
 ): Promise<ProgramImage> {
+  if (deps.openstack?.glance === undefined) {
+    throw new ServiceError(
+      'invalid-input',
+      `image_id: this server has no Glance to look for ${id} in: upload the image and give its upload_id.`,
+    );
+  }
   const over = new AbortController();
   using _timer = deps.clock.setTimer(lookUpMs, () => over.abort());
   try {
