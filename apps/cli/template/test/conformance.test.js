@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 const folder = join(import.meta.dirname, '..');
 
-test('it conforms to the driver protocol', () => {
+await test('it conforms to the driver protocol', () => {
   // The example machine has this card: the kit needs one to try.
   const backends = join(import.meta.dirname, 'backends.json');
   const args = ['driver-test', folder, '--backends', backends];
