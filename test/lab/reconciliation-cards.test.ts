@@ -87,7 +87,7 @@ describe('a card that a guest holds', () => {
   }) => {
     await lab.plug('nvme', 'hp0', { id: 'card', serial: 'SAME1' });
     const card = await comes(ports.hp0);
-    await attach(site, guest, { ids: ['1b36:0010'], names: [card.name] });
+    await attach(site, guest, { ids: ['1b36:0010'], names: [card.id] });
     const [holding] = await untilHolds(site, guest, [ports.hp0]);
     await lab.unplug('card');
     const gone = await goes(card);
@@ -106,7 +106,7 @@ describe('a card that a guest holds', () => {
     async ({ expect }) => {
       await lab.plug('nvme', 'hp0', { id: 'card', serial: 'SAME2' });
       const card = await comes(ports.hp0);
-      await attach(site, guest, { ids: ['1b36:0010'], names: [card.name] });
+      await attach(site, guest, { ids: ['1b36:0010'], names: [card.id] });
       const [holding] = await untilHolds(site, guest, [ports.hp0]);
       await lab.unplug('card');
       await goes(card);
@@ -129,7 +129,7 @@ describe('a card that a guest holds', () => {
     async ({ expect }) => {
       await lab.plug('edu', 'hp0', { id: 'card' });
       const card = await comes(ports.hp0);
-      await attach(site, guest, { ids: ['1234:11e8'], names: [card.name] });
+      await attach(site, guest, { ids: ['1234:11e8'], names: [card.id] });
       await lab.unplug('card');
       await goes(card);
       await untilGuestSees([]);
