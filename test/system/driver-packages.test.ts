@@ -42,6 +42,16 @@ async function untilReady(fleet: Fleet, host: string, version: string): Promise<
   );
 }
 
+/** Its first inventory comes after the installation is ready. */
+async function untilListed(fleet: Fleet, count: number): Promise<void> {
+  await eventually(async () => (await fleet.accelerators({ driver_id: 'acme' })).length === count, {
+    timeoutMs: longMs,
+    what: `${count} accelerators of acme are in the ledger`,
+    context: () => fleet.logs(),
+  });
+  await fleet.untilAttachable(longMs);
+}
+
 function tarballsOf({ stateDir }: Host, ending: RegExp): string[] {
   const folder = join(stateDir, 'driver-packages');
   return readdirSync(folder)
@@ -76,7 +86,7 @@ describe('a driver package', { timeout: 300_000 }, () => {
     expect((await fleet.cli('driver-list')).stdout).toMatch(/acme .* require/);
 
     await fleet.done(fleet.v3.installDriver({ params, body: {} }), longMs);
-    expect(await fleet.accelerators({ driver_id: 'acme' })).toHaveLength(4);
+    await untilListed(fleet, 4);
     const vm = await fleet.instance('host-1');
     await fleet.attach(vm, { driver: 'acme' });
     expect(hosts[0]?.devices()).toHaveLength(1);
@@ -150,12 +160,7 @@ describe('a driver package', { timeout: 300_000 }, () => {
       context: () => fleet.logs(),
     });
     await untilReady(fleet, 'host-1', '1.0.0');
-    await eventually(async () => (await fleet.accelerators({ driver_id: 'acme' })).length > 0, {
-      timeoutMs: longMs,
-      what: 'the inventory is in the ledger',
-      context: () => fleet.logs(),
-    });
-    await fleet.untilAttachable(longMs);
+    await untilListed(fleet, 2);
     await fleet.attach(await fleet.instance('host-1'), { driver: 'acme' });
   });
 
