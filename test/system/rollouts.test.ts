@@ -39,10 +39,12 @@ async function openScene(): Promise<Scene> {
   const hosts = await fleet.addHosts(names, { args });
   await publishAcme(fleet, publisher, { version: '1.0.0' });
   await fleet.done(fleet.v3.installDriver({ params, body: { rollout: { canary: 1 } } }), longMs);
-  const [found] = (await fleet.accelerators({ host: 'host-1' })).filter(({ name }) =>
-    name.endsWith('entropy-0'),
+  const found = await eventually(
+    async () =>
+      (await fleet.accelerators({ host: 'host-1' })).find(({ name }) => name.endsWith('entropy-0')),
+    { timeoutMs: longMs, what: 'host-1 has entropy-0', context: () => fleet.logs() },
   );
-  if (found === undefined) throw new Error('host-1 has no entropy-0');
+  await fleet.untilAttachable(longMs);
   await fleet.attach(await fleet.instance('host-1'), { accelerator: found.id });
   return { fleet, publisher, hosts };
 }
