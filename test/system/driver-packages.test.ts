@@ -95,7 +95,15 @@ describe('a driver package', { timeout: 300_000 }, () => {
     expect(refused.stderr).toMatch(/installed \(on host-1, host-2\)/);
     await fleet.detach(vm);
     await fleet.done(fleet.v3.uninstallDriver({ params, query: {} }), longMs);
-    expect((await fleet.cli('driver-delete', 'acme', '1.0.0')).stdout).toContain('Deleted');
+    // An agent that still lets go of it has it in use.
+    await eventually(
+      async () => {
+        const { stdout, stderr } = await fleet.cli('driver-delete', 'acme', '1.0.0');
+        if (!stdout.includes('Deleted')) throw new Error(stderr);
+        return true;
+      },
+      { timeoutMs: longMs, what: 'the version is deleted', context: () => fleet.logs() },
+    );
     expect((await fleet.cli('driver-show', 'acme')).status).toBe(1);
   });
 

@@ -69,16 +69,17 @@ export interface ArqProgramRow {
   readonly function_id: string | null;
 }
 
-/** Requests whose group has an FPGA and names an image; most have none. */
+/** Requests in scope whose group has an FPGA and names an image; most have none. */
 export async function listArqPrograms(
   db: Kysely<Database>,
-  ids: readonly string[],
+  { ids, projectId }: { readonly ids: readonly string[]; readonly projectId: string | null },
 ): Promise<ArqProgramRow[]> {
   const { rows } = await sql<ArqProgramRow>`
     select t.id, g.value ->> 'accel:bitstream_id' as bitstream_id, g.value ->> 'accel:function_id' as function_id
     from attachment t join device_profile p on p.id = t.profile_id,
       lateral (select (p.groups -> t.profile_group)::jsonb as value) g
     where t.id = any(${ids}::uuid[]) and t.state = 'requested' and g.value ? 'resources:FPGA'
+      and (${projectId}::text is null or t.project_id = ${projectId})
       and (g.value ? 'accel:bitstream_id' or g.value ? 'accel:function_id')`.execute(db);
   return rows;
 }

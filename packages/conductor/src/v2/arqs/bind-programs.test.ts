@@ -283,6 +283,17 @@ describe('a bind whose profile names a program image', () => {
     expect(await bench.db.selectFrom('programming').selectAll().execute()).toEqual([]);
   });
 
+  it('says nothing of the image of another project', async ({ expect }) => {
+    await using bench = await openProgramBench(1);
+    const profile = await addProgramProfile(bench, { 'accel:bitstream_id': 'nonsense' });
+    const ids = await make(bench, profile);
+    await bench.db.updateTable('attachment').set({ project_id: 'another' }).execute();
+    await expect(bind(bench, ids)).rejects.toMatchObject({
+      status: 404,
+      message: `ExtArq not found with uuid=${ids[0]}`,
+    });
+  });
+
   it('is refused while another instance has a part of the card', async ({ expect }) => {
     await using bench = await openProgramBench(2);
     await bind(bench, await make(bench));

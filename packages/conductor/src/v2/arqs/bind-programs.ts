@@ -1,4 +1,5 @@
 /** Binds whose profile wants a program image in the card first (`accel:bitstream_id`, `accel:function_id`). */
+import type { Caller } from '@cyborg/model/caller';
 import { V2Fault } from '@cyborg/model/v2/fault';
 import { toUuid } from '@cyborg/model/v2/uuid';
 import {
@@ -21,6 +22,7 @@ import { act } from '../../transaction.ts';
 import { makeWaiter } from '../../waiter.ts';
 import { BindShortage, type BindStep } from './bind-arqs.ts';
 import type { Binding } from './parse-patch.ts';
+import { arqScopeOf } from './visible.ts';
 
 /** By the request's id; most binds have none. */
 export type WantedPrograms = ReadonlyMap<string, WantedProgram>;
@@ -28,6 +30,13 @@ export type WantedPrograms = ReadonlyMap<string, WantedProgram>;
 export interface WantedProgram extends ProgramImage {
   /** In Glance; otherwise the card seems to have it, and nothing more is known of it. */
   readonly isLookedUp: boolean;
+}
+
+interface ProgramSearch {
+  /** Of another project's requests nothing is said, and no image is looked for. */
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  readonly looksUpAll: boolean;
 }
 
 /**
@@ -38,13 +47,16 @@ export interface WantedProgram extends ProgramImage {
 export async function findPrograms(
   deps: ConductorDeps,
   bindings: readonly Binding[],
-  { signal, looksUpAll }: { readonly signal: AbortSignal; readonly looksUpAll: boolean },
+  { caller, signal, looksUpAll }: ProgramSearch,
 ): Promise<WantedPrograms> {
   const ids = bindings.flatMap(({ arq }) => toUuid(arq) ?? []);
   if (ids.length === 0) return new Map();
   const found = new Map<string, WantedProgram>();
   const resolved = new Map<string, WantedProgram>();
-  for (const { id, bitstream_id, function_id } of await listArqPrograms(deps.db, ids)) {
+  for (const { id, bitstream_id, function_id } of await listArqPrograms(deps.db, {
+    ids,
+    ...arqScopeOf(caller),
+  })) {
     const wanted = wantedOf(bitstream_id, function_id);
     const key = `${wanted.by} ${wanted.id}`;
     const binding = bindings.find(({ arq }) => toUuid(arq) === id);

@@ -55,7 +55,11 @@ export async function patchArqs(
   using _limit = deps.clock.setTimer(inlineMs, () => answering.abort());
   const held = AbortSignal.any([signal, answering.signal]);
   const heldUntil = new Date(deps.clock.now().getTime() + inlineMs);
-  const programs = await findPrograms(deps, patch.bind, { signal: held, looksUpAll: false });
+  const programs = await findPrograms(deps, patch.bind, {
+    caller,
+    signal: held,
+    looksUpAll: false,
+  });
   const { freed, bindId } = await patchWhenFree(
     deps,
     { caller, patch, programs, heldUntil },
@@ -91,7 +95,7 @@ async function patchWhenFree(
   for (;;) {
     const tried = await tryPatch(deps, asked);
     if (tried instanceof CardChanged) {
-      const again = { signal: until, looksUpAll: true };
+      const again = { caller: asked.caller, signal: until, looksUpAll: true };
       asked = { ...asked, programs: await findPrograms(deps, asked.patch.bind, again) };
       continue;
     }
