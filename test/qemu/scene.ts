@@ -40,8 +40,8 @@ export class Scene implements AsyncDisposable {
   }
 
   /**
-   * Asks for one of the profile, again while its backend is stale: of a driver that was killed a moment ago the server
-   * may hear only now. @returns the operation's id.
+   * Asks for one of the profile, again while its backend is stale or its host is down: of what was killed a moment ago
+   * the server may hear only now. @returns the operation's id.
    */
   async attach(profile = 'rng'): Promise<string> {
     const api = await this.cyborg.admin();
@@ -78,7 +78,8 @@ export class Scene implements AsyncDisposable {
 
 /** @returns any other refusal, which asking again would not change. */
 function unlessStale(error: unknown): Error | undefined {
-  if (error instanceof ApiError && error.message.includes('is stale')) return undefined;
+  const mayPass = error instanceof ApiError && /is stale|is down: its agent/.test(error.message);
+  if (mayPass) return undefined;
   return error instanceof Error ? error : new Error(String(error));
 }
 
