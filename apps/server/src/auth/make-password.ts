@@ -1,8 +1,8 @@
 import type { Rng } from '@cyborg/service/rng';
 
-const passwordBytes = 18;
+const passwordBytes = 16;
 
-/** 144 random bits, in characters that need no quoting. */
+/** 128 random bits as hexadecimal digits: no quoting, and no dash in front that a command line would take for an option. */
 export function makePassword(rng: Pick<Rng, 'bytes'>): string {
-  return rng.bytes(passwordBytes).toString('base64url');
+  return rng.bytes(passwordBytes).toString('hex');
 }

@@ -16,7 +16,8 @@ export interface AgentHost {
 }
 
 export function makeSecret(rng: Rng): { readonly secret: string; readonly hash: string } {
-  const secret = rng.bytes(secretBytes).toString('base64url');
+  // Hexadecimal: no dash in front, which a command line would take for an option.
+  const secret = rng.bytes(secretBytes).toString('hex');
   return { secret, hash: hashOf(secret) };
 }
 
