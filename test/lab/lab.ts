@@ -122,10 +122,10 @@ export class Lab {
     writeFileSync(join(this.folder, 'server-port'), String(port));
   }
 
-  /** Lines of a file that something inside writes to /lab/x/out. */
+  /** Whole lines of a file that something inside writes to /lab/x/out. */
   lines(file: string): string[] {
     const path = join(this.folder, 'x/out', file);
-    return existsSync(path) ? readFileSync(path, 'utf8').split(/\r?\n/) : [];
+    return existsSync(path) ? readFileSync(path, 'utf8').split(/\r?\n/).slice(0, -1) : [];
   }
 
   /** Waits for a line after the first `since` lines. */

@@ -122,9 +122,10 @@ export class LibvirtGuest {
     this.#console = console;
   }
 
+  /** Whole lines: what is being written is not counted yet. */
   get lines(): string[] {
     if (!existsSync(this.#console)) return [];
-    return readFileSync(this.#console, 'utf8').split(/\r?\n/);
+    return readFileSync(this.#console, 'utf8').split(/\r?\n/).slice(0, -1);
   }
 
   async says(pattern: RegExp, since = 0): Promise<string> {
