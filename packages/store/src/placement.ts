@@ -33,6 +33,9 @@ export interface OfferedQuery {
   readonly deployableIds?: readonly string[];
 }
 
+/** Nova's own driver makes vGPUs of what is allocated of it. */
+const novasClass = 'VGPU';
+
 const novaPlugs = sql<SqlBool>`a.plans ?| ${sql.lit(`{${v2Plans.join(',')}}`)}::text[]`;
 
 const mayBeGiven = sql<SqlBool>`(a.presence = 'present' and a.reserved_for is null
@@ -256,6 +259,23 @@ export async function listMadeProviders(
     select p.* from placement_provider p where p.is_made and p.deployable_id in (
       select deployable_id from accelerator where id = any(${acceleratorIds}::uuid[]))`.execute(db);
   return rows;
+}
+
+/**
+ * Of these accelerators, about to be given: those that Placement offers, so that an allocation has to stand for them. One
+ * that is kept for a project or shares its IOMMU group is reserved there, and stays so while it is held.
+ */
+export async function listAllocatable(
+  db: Kysely<Database>,
+  acceleratorIds: readonly string[],
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select a.id from accelerator a join placement_provider p on p.deployable_id = a.deployable_id
+    where a.id = any(${acceleratorIds}::uuid[]) and p.is_made and p.synced is not null
+      and p.synced ->> 'resource_class' <> ${sql.lit(novasClass)} and a.reserved_for is null and ${isAlone}`.execute(
+    db,
+  );
+  return rows.map((row) => row.id);
 }
 
 export interface WaitingCount {

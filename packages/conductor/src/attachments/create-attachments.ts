@@ -157,7 +157,7 @@ async function reserve(
   const given = plan.picks.map((one) => ({
     ...one,
     attachmentId: deps.rng.uuid(),
-    isCounted: counted.has(one.row.deployable_id),
+    isCounted: counted.has(one.row.id),
   }));
   const operation = attachOperation(current, deps, { caller, plan, operationId, given });
   for (const one of given) giveOne(draft, one, { caller, plan, operationId });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { claimAllocations } from '@cyborg/store/nova/allocations';
 import { toJson } from '@cyborg/store/json';
+import { listOffered } from '@cyborg/store/placement';
 import { fleetMadeAt } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
 
@@ -105,6 +106,42 @@ describe('what attachments hold in Placement', () => {
     expect(accelerators).toEqual([{ state: 'available' }, { state: 'available' }]);
     await given.pass('remove-allocations');
     expect(await stateOf(bench)).toEqual(['released null', 'released null']);
+  });
+
+  it('is not allocated where Placement does not offer it: kept for a project, or not alone in its IOMMU group', async ({
+    expect,
+  }) => {
+    await using given = await setUp(4);
+    const { bench, cloud, db } = given;
+    const ids = given.accelerators.map(({ id }) => id);
+    const change = (index: number[], changes: object): Promise<unknown> =>
+      db
+        .updateTable('accelerator')
+        .set(changes)
+        .where(
+          'id',
+          'in',
+          index.flatMap((one) => ids[one] ?? []),
+        )
+        .execute();
+    await change([0], { reserved_for: 'alpha' });
+    await change([1, 2], { iommu_group: 7 });
+    const reserved = async (): Promise<number> => {
+      const hostIds = [given.host.id];
+      const rows = await listOffered(db, { withHotplug: true, hostIds });
+      return rows.reduce((sum, row) => sum + row.reserved, 0);
+    };
+    expect(await reserved()).toBe(3);
+    await given.attach({ driver: 'generic', count: 4 });
+    await given.pass('make-allocations');
+    expect(await stateOf(bench)).toEqual([
+      'reserved made',
+      'reserved null',
+      'reserved null',
+      'reserved null',
+    ]);
+    expect(cloud.consumers.size).toBe(1);
+    expect(await reserved(), 'as before').toBe(3);
   });
 
   it('waits for an earlier holder to be taken back, instead of refusing', async ({ expect }) => {

@@ -16,7 +16,7 @@ import {
   writeAllocationsMade,
   type AllocationRow,
 } from '@cyborg/store/nova/allocations';
-import { listMadeProviders, listOffered, listPlacementRows } from '@cyborg/store/placement';
+import { listAllocatable, listOffered, listPlacementRows } from '@cyborg/store/placement';
 
 import type { ConductorDeps } from '../deps.ts';
 import { claimOf } from '../nova/claim.ts';
@@ -42,25 +42,15 @@ export const allocationLimits = {
   lateMs: 60_000,
 } as const;
 
-/** Nova's own driver makes vGPUs of what is allocated of it. */
-const novasClass = 'VGPU';
-
-/** Deployables among these that Placement counts. */
+/** Accelerators among these, about to be given, that Placement counts. */
 export async function countedInPlacement(
   { tx }: Act,
   deps: Pick<ConductorDeps, 'openstack'>,
   picks: readonly { readonly row: { readonly id: string } }[],
 ): Promise<ReadonlySet<string>> {
   if (deps.openstack?.placement === undefined) return new Set();
-  const made = await listMadeProviders(
-    tx,
-    picks.map(({ row }) => row.id),
-  );
-  return new Set(
-    made
-      .filter(({ synced }) => synced !== null && synced.resource_class !== novasClass)
-      .map((row) => row.deployable_id),
-  );
+  const ids = picks.map(({ row }) => row.id);
+  return new Set(await listAllocatable(tx, ids));
 }
 
 export function allocationReconcilers(
