@@ -31,6 +31,8 @@ export class QmpDoor implements Disposable {
   #leave: Disposable | null = null;
   #waiting = 0;
   #notBeforeMs = 0;
+  /** It was open for long enough: others are let in before the next act. */
+  #isDue = false;
   #isClosed = false;
 
   constructor(options: DoorOptions) {
@@ -52,7 +54,7 @@ export class QmpDoor implements Disposable {
       return await act(await this.#open());
     } finally {
       this.#waiting -= 1;
-      if (!listen || this.#connection?.isOpen === false) this.#close();
+      if (!listen || this.#isDue || this.#connection?.isOpen === false) this.#close();
       done.resolve();
     }
   }
@@ -87,9 +89,10 @@ export class QmpDoor implements Disposable {
   }
 
   #leaveAfter(ms: number): void {
+    this.#isDue = false;
     this.#leave = this.#options.clock.setTimer(ms, () => {
       if (this.#waiting === 0) this.#close();
-      else this.#leaveAfter(100);
+      else this.#isDue = true;
     });
   }
 

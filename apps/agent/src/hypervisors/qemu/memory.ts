@@ -37,6 +37,8 @@ export class InstanceMemory {
   readonly #instances: Map<string, Known>;
   #folder: string | null;
   #saved: string;
+  /** Ends when all that was asked to be saved so far is: two writers of one new file would lose it. */
+  #saving: Promise<string | null> = Promise.resolve(null);
 
   private constructor(options: MemoryOptions, bootId: string, memory: MemoryFile) {
     this.#options = options;
@@ -94,6 +96,11 @@ export class InstanceMemory {
 
   /** @returns why it could not be saved, or null. */
   async save(): Promise<string | null> {
+    this.#saving = this.#saving.then(async () => await this.#write());
+    return await this.#saving;
+  }
+
+  async #write(): Promise<string | null> {
     const { file } = this.#options;
     const memory: MemoryFile = {
       boot_id: this.#bootId,

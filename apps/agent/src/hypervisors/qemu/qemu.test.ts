@@ -353,6 +353,30 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     );
   });
 
+  it('lets another client in also while a guest that stands still is asked for several devices', async ({
+    expect,
+  }) => {
+    await startMachine('web', ['-machine', 'q35', '-uuid', uuidOf(1), ...ports(2)]);
+    const hypervisor = await open({ unplugMsMax: 20_000 });
+    using _watching = hypervisor.watch(() => {});
+    const orders = ['ua-cyborg-a-1', 'ua-cyborg-b-1'].map((deviceName) => ({
+      instanceId: uuidOf(1),
+      deviceName,
+      plan: random,
+    }));
+    for (const order of orders) await hypervisor.plug(order, never);
+    const state = { hasLetGo: false };
+    const letGo = Promise.all(orders.map((order) => hypervisor.unplug(order, never)));
+    const ended = letGo.finally(() => (state.hasLetGo = true));
+    const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 10_000 };
+    while (!state.hasLetGo) {
+      using operator = await QmpConnection.open(options);
+      await operator.execute('system_reset'); // lets go of what was asked for
+    }
+    await ended;
+    expect((await hypervisor.list(never)).instances[0]?.devices).toEqual([]);
+  });
+
   it('calls back when a guest comes, resets and is killed', async ({ expect }) => {
     const hypervisor = await open();
     let calls = 0;
