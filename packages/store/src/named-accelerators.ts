@@ -7,6 +7,7 @@ export interface NamedAccelerator {
   readonly name: string;
   readonly host: string;
   readonly backend: string;
+  readonly presence: 'present' | 'absent';
 }
 
 /** In order of name and id. `where` is on `accelerator`. */
@@ -15,7 +16,7 @@ export async function listNamedAccelerators(
   { where, limit }: { readonly where: RawBuilder<SqlBool>; readonly limit: number },
 ): Promise<NamedAccelerator[]> {
   const { rows } = await sql<NamedAccelerator>`
-    select accelerator.id, accelerator.name, h.name as host, b.name as backend
+    select accelerator.id, accelerator.name, accelerator.presence, h.name as host, b.name as backend
     from accelerator join backend b on b.id = accelerator.backend_id join host h on h.id = accelerator.host_id
     where ${where} order by accelerator.name, accelerator.id limit ${limit}`.execute(db);
   return rows;

@@ -86,6 +86,22 @@ describe('an accelerator by name', () => {
     });
   });
 
+  it('is the one that is there, beside one that was in its place before', async ({ expect }) => {
+    const { database, db, backend, near, attach } = await setUp();
+    await using _ = database;
+    const [twin] = await addAccelerators(db, backend, { count: 1, name: 'crypto-0' });
+    const leave = async (id: string): Promise<unknown> =>
+      await db
+        .updateTable('accelerator')
+        .set({ presence: 'absent' })
+        .where('id', '=', id)
+        .execute();
+    await leave(near.id);
+    expect(await attach('crypto-0')).toMatchObject({ subject: { accelerator_ids: [twin?.id] } });
+    await leave(twin?.id ?? 'none');
+    await expect(attach('crypto-0')).rejects.toMatchObject({ code: 'choice-needed' });
+  });
+
   it('that the instance does not hold is refused, telling what it holds', async ({ expect }) => {
     const { database, attach, detach, settle } = await setUp();
     await using _ = database;

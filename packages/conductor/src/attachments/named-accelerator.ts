@@ -22,6 +22,8 @@ export function toAcceleratorId(idOrName: string): string | undefined {
 /**
  * The id of what may be attached to the instance: whatever its host has, also what the caller could not list.
  *
+ * Of several, one that is not there does not count beside one that is: it was in this port before.
+ *
  * @throws ServiceError `accelerator-not-found`, saying on which host the name is; `choice-needed` when several have it.
  */
 export async function findAcceleratorForAttach(
@@ -31,10 +33,12 @@ export async function findAcceleratorForAttach(
 ): Promise<string> {
   const id = toAcceleratorId(idOrName);
   if (id !== undefined) return id;
-  const named = await listNamedAccelerators(db, {
+  const all = await listNamedAccelerators(db, {
     where: sql<SqlBool>`accelerator.host_id = ${context.hostId} and accelerator.name = ${idOrName}`,
     limit: namesReadMax,
   });
+  const present = all.filter(({ presence }) => presence === 'present');
+  const named = present.length > 0 ? present : all;
   const [first, second] = named;
   if (first === undefined) throw await notOnHost(db, idOrName, context);
   if (second !== undefined) throw ambiguous(idOrName, named, context);
