@@ -49,9 +49,18 @@ describe('discovery in the lab', () => {
       .split('\n')
       .map((line) => line.split(' ')[0] ?? '');
     expect(functions).toHaveLength(11);
-    // Of a PF with VFs, the VFs are listed.
-    const expected = functions.filter((address) => address !== '0000:21:00.0').toSorted();
-    expect([...found.keys()].toSorted()).toEqual(expected);
+    expect([...found.keys()].toSorted()).toEqual(functions.toSorted());
+  });
+
+  it('offers the virtual functions of a divided card, not the card', ({ expect }) => {
+    const { state, reason } = found.get('0000:21:00.0') ?? {};
+    expect({ state, reason }).toMatchObject({
+      state: 'withheld',
+      reason: expect.stringContaining('divided into 2 virtual functions'),
+    });
+    for (const address of ['0000:21:00.1', '0000:21:00.2']) {
+      expect(found.get(address)?.reason).not.toContain('divided');
+    }
   });
 
   it('reads NUMA nodes and IOMMU groups as the kernel gives them', async ({ expect }) => {
