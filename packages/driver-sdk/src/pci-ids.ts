@@ -1,4 +1,6 @@
 /** Names of vendors and devices from the system's own pci.ids, where it has one. */
+import { statSync } from 'node:fs';
+
 import type { TreeReader } from './sysfs.ts';
 
 /** Debian, Fedora, others. */
@@ -11,30 +13,53 @@ export const pciIdsPaths: readonly string[] = [
 /** The file has 1.5 MB today. */
 const fileBytesMax = 16 * 1024 * 1024;
 
+interface Kept {
+  readonly path: string;
+  readonly version: string;
+  readonly names: PciIds;
+}
+let kept: Kept | undefined;
+
+/** The same as before while the file is: most of a scan's look-ups were made by the scan before it. */
+export function openPciIds(reader: TreeReader, paths: readonly string[] = pciIdsPaths): PciIds {
+  for (const path of paths) {
+    const version = reader.probe(path, () => versionOf(path));
+    if (version === undefined) continue;
+    if (kept?.path === path && kept.version === version) return kept.names;
+    const bytes = reader.bytes(path, fileBytesMax);
+    if (bytes === undefined) continue;
+    kept = { path, version, names: new PciIds(bytes) };
+    return kept.names;
+  }
+  return new PciIds(Buffer.alloc(0));
+}
+
+function versionOf(path: string): string {
+  const { dev, ino, size, mtimeMs, ctimeMs } = statSync(path);
+  return [dev, ino, size, mtimeMs, ctimeMs].join(' ');
+}
+
 /** Searched as bytes: to make text of all of it takes longer than every look-up of a scan. */
 export class PciIds {
-  readonly #reader: TreeReader;
-  readonly #paths: readonly string[];
+  readonly #bytes: Buffer;
   readonly #names = new Map<string, string | null>();
   readonly #vendors = new Map<string, number>();
-  #bytes: Buffer | undefined;
 
-  constructor(reader: TreeReader, paths: readonly string[] = pciIdsPaths) {
-    this.#reader = reader;
-    this.#paths = paths;
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
   }
 
   /** The vendor's name, or null when it, or the whole list, is not there. @param id  0…0xffff */
   vendor(id: number): string | null {
     const key = toKey(id);
-    return this.#once(key, () => nameAt(this.#load(), this.#vendorStart(key)));
+    return this.#once(key, () => nameAt(this.#bytes, this.#vendorStart(key)));
   }
 
   /** The device's name, or null. */
   device(vendorId: number, deviceId: number): string | null {
     const [vendor, device] = [toKey(vendorId), toKey(deviceId)];
     return this.#once(`${vendor}:${device}`, () => {
-      const bytes = this.#load();
+      const bytes = this.#bytes;
       const start = this.#vendorStart(vendor);
       if (start === -1) return null;
       const found = bytes.indexOf(`\n\t${device}  `, start);
@@ -45,7 +70,7 @@ export class PciIds {
   #vendorStart(key: string): number {
     const known = this.#vendors.get(key);
     if (known !== undefined) return known;
-    const bytes = this.#load();
+    const bytes = this.#bytes;
     const entry = `${key}  `;
     const isFirst = bytes.subarray(0, entry.length).equals(Buffer.from(entry));
     const found = isFirst ? 0 : bytes.indexOf(`\n${entry}`);
@@ -60,15 +85,6 @@ export class PciIds {
     const name = find();
     this.#names.set(key, name);
     return name;
-  }
-
-  #load(): Buffer {
-    if (this.#bytes !== undefined) return this.#bytes;
-    for (const path of this.#paths) {
-      const bytes = this.#reader.exists(path) ? this.#reader.bytes(path, fileBytesMax) : undefined;
-      if (bytes !== undefined) return (this.#bytes = bytes);
-    }
-    return (this.#bytes = Buffer.alloc(0));
   }
 }
 

@@ -35,7 +35,7 @@ async function answer({ input, skip }: ScanOrder): Promise<ScanAnswer> {
 }
 
 function send(message: ScanAnswer): void {
-  process.send?.(message);
+  process.send?.(message, () => undefined); // whoever wanted it may have ended
 }
 
 process.on('message', (message: ScanOrder | ScanReply) => {

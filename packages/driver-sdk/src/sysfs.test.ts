@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'vitest';
-import { PciIds } from './pci-ids.ts';
+import { openPciIds } from './pci-ids.ts';
 import { TreeReader } from './sysfs.ts';
 
 let folder = '';
@@ -65,11 +65,14 @@ describe('PciIds', () => {
       path,
       '# list\n10de  NVIDIA Corporation\n\t2330  GH100\n\t\t10de 16c1  board\n10df  Emulex\n\t2331  Other\n',
     );
-    const names = new PciIds(reader, ['/nowhere/pci.ids', path]);
+    const names = openPciIds(reader, ['/nowhere/pci.ids', path]);
     expect(names.vendor(0x10de)).toBe('NVIDIA Corporation');
     expect(names.device(0x10de, 0x2330)).toBe('GH100');
     expect(names.device(0x10de, 0x2331)).toBeNull(); // is the next vendor's
     expect(names.vendor(0x1234)).toBeNull();
-    expect(new PciIds(reader, []).vendor(0x10de)).toBeNull();
+    expect(openPciIds(reader, []).vendor(0x10de)).toBeNull();
+    expect(openPciIds(reader, [path]), 'the same file').toBe(names);
+    writeFileSync(path, '10de  NVIDIA\n');
+    expect(openPciIds(reader, [path]).vendor(0x10de), 'a newer list').toBe('NVIDIA');
   });
 });

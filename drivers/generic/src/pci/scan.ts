@@ -1,5 +1,5 @@
 /** Reads the tree and says what is there, on its arguments alone; scan-host.ts runs it in a process of its own. */
-import { PciIds } from '@cyborg/driver-sdk/pci-ids';
+import { openPciIds } from '@cyborg/driver-sdk/pci-ids';
 import { formatPciAddress } from '@cyborg/driver-sdk/pci';
 import type { AgentResult, Health, Inventory } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
@@ -105,7 +105,7 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     tables,
     functions,
     listed,
-    names: new PciIds(reader, input.pciIdsPaths),
+    names: openPciIds(reader, input.pciIdsPaths),
     reader,
     typeOf,
     healths: input.healths ?? {},
