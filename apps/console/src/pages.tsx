@@ -73,6 +73,10 @@ const pages: RouteObject[] = [
     lazy: async () => ({ Component: (await import('./pages/quotas/quotas-page.tsx')).QuotasPage }),
   },
   {
+    path: 'grants',
+    lazy: async () => ({ Component: (await import('./pages/grants/grants-page.tsx')).GrantsPage }),
+  },
+  {
     path: 'drivers',
     lazy: async () => ({
       Component: (await import('./pages/drivers/drivers-page.tsx')).DriversPage,

@@ -3,6 +3,7 @@ const titles: Readonly<Record<string, string>> = {
   'update-driver': 'Update driver',
   'uninstall-driver': 'Uninstall driver',
   'discover-services': 'Discover',
+  'restart-backend': 'Restart backend',
   'attach-instance': 'Attach',
   'detach-instance': 'Detach',
   'clean-accelerator': 'Clean',

@@ -31,6 +31,7 @@ export const navigation: readonly DestinationGroup[] = [
       { path: '/instances', label: 'Instances', action: 'instance:list' },
       { path: '/profiles', label: 'Device profiles', action: 'profile:list' },
       { path: '/quotas', label: 'Quotas', action: 'quota:show' },
+      { path: '/grants', label: 'Grants', action: 'grant:list' },
     ],
   },
   {

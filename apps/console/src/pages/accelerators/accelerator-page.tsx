@@ -1,12 +1,3 @@
-import {
-  Alert,
-  Card,
-  CardBody,
-  CardTitle,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
@@ -15,9 +6,9 @@ import { ActButton } from '../../components/act-button.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { BackendLink, HostLink, InstanceLink } from '../../components/links.tsx';
-import { Failure, Loading } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
-import { State } from '../../components/states.tsx';
+import { State, stateWords } from '../../components/states.tsx';
+import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useWho } from '../../session/who.ts';
 import { AcceleratorDialog, type DialogKind } from './accelerator-dialog.tsx';
 import type { Accelerator } from './accelerators-page.tsx';
@@ -27,42 +18,30 @@ const parent = { title: 'Accelerators', to: '/accelerators' };
 
 export function AcceleratorPage(): ReactElement {
   const { id = '' } = useParams();
-  const { data, etag, error, again } = useRead('showAccelerator', { params: { id } });
+  const reading = useRead('showAccelerator', { params: { id } });
   const [dialog, setDialog] = useState<DialogKind>();
-  if (error !== null || data === undefined) {
-    return (
-      <>
-        <PageHead title="Accelerator" parent={parent} />
-        <PageSection isFilled>
-          {error === null ? (
-            <Loading what="the accelerator" />
-          ) : (
-            <Failure error={error} what="accelerator" again={again} />
-          )}
-        </PageSection>
-      </>
-    );
-  }
   return (
-    <>
-      <PageHead
-        title={data.name}
-        about={data.description}
-        parent={parent}
-        actions={<Acts accelerator={data} open={setDialog} />}
-      />
-      <PageSection isFilled>
-        <Known accelerator={data} />
-      </PageSection>
-      {dialog !== undefined && (
-        <AcceleratorDialog
-          kind={dialog}
-          accelerator={data}
-          etag={etag}
-          close={() => setDialog(undefined)}
-        />
+    <ThingPage reading={reading} what="accelerator" title="Accelerator" parent={parent}>
+      {(accelerator) => (
+        <>
+          <PageHead
+            title={accelerator.name}
+            about={accelerator.description}
+            parent={parent}
+            actions={<Acts accelerator={accelerator} open={setDialog} />}
+          />
+          <Known accelerator={accelerator} />
+          {dialog !== undefined && (
+            <AcceleratorDialog
+              kind={dialog}
+              accelerator={accelerator}
+              etag={reading.etag}
+              close={() => setDialog(undefined)}
+            />
+          )}
+        </>
       )}
-    </>
+    </ThingPage>
   );
 }
 
@@ -122,36 +101,17 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
 }
 
 function Known({ accelerator }: { accelerator: Accelerator }): ReactElement {
+  const { id, state, reason } = accelerator;
   return (
-    <Grid hasGutter>
-      {accelerator.reason !== null && (
-        <GridItem span={12}>
-          <Alert
-            isInline
-            variant="warning"
-            title={`Why it is ${accelerator.state.replaceAll('_', ' ')}`}
-          >
-            {accelerator.reason}
-          </Alert>
-        </GridItem>
-      )}
-      <GridItem span={12} xl={7}>
-        <Card isFullHeight>
-          <CardTitle component="h2">What it is</CardTitle>
-          <CardBody>
-            <Facts facts={factsOf(accelerator)} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12} xl={5}>
-        <Card isFullHeight>
-          <CardTitle component="h2">Who held it when</CardTitle>
-          <CardBody>
-            <History id={accelerator.id} />
-          </CardBody>
-        </Card>
-      </GridItem>
-    </Grid>
+    <Panels>
+      {reason !== null && <Notice title={`Why it is ${stateWords(state)}`}>{reason}</Notice>}
+      <Panel title="What it is" width="wide">
+        <Facts facts={factsOf(accelerator)} />
+      </Panel>
+      <Panel title="Who held it when" width="narrow">
+        <History id={id} />
+      </Panel>
+    </Panels>
   );
 }
 

@@ -1,14 +1,4 @@
-import {
-  Alert,
-  Card,
-  CardBody,
-  CardTitle,
-  CodeBlock,
-  CodeBlockCode,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
+import { CodeBlock, CodeBlockCode } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { Link, useParams } from 'react-router';
 
@@ -20,60 +10,60 @@ import { EventsOf } from '../../components/events-of.tsx';
 import { Facts, Id } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { HostLink } from '../../components/links.tsx';
-import { Failure, Loading } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
+import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useToasts } from '../../components/toasts.tsx';
 import type { Backend } from './backends-page.tsx';
 
 const parent = { title: 'Backends', to: '/backends' };
 
+type DialogKind = 'status' | 'discover';
+
 export function BackendPage(): ReactElement {
   const { backend: name = '' } = useParams();
-  const { data, etag, error, again } = useRead('showBackend', { params: { backend: name } });
-  const [dialog, setDialog] = useState<'status' | 'discover'>();
+  const reading = useRead('showBackend', { params: { backend: name } });
+  const [dialog, setDialog] = useState<DialogKind>();
   const close = (): void => setDialog(undefined);
-  if (error !== null || data === undefined) {
-    return (
-      <>
-        <PageHead title={name} parent={parent} />
-        <PageSection isFilled>
-          {error === null ? (
-            <Loading what="the backend" />
-          ) : (
-            <Failure error={error} what="backend" again={again} />
-          )}
-        </PageSection>
-      </>
-    );
-  }
-  const whole = `${data.host}@${data.name}`;
   return (
-    <>
-      <PageHead
-        title={whole}
-        parent={parent}
-        actions={
-          <div className="console-acts">
-            <ActButton
-              action="discovery:create"
-              variant="primary"
-              onClick={() => setDialog('discover')}
-            >
-              Discover now
-            </ActButton>
-            <ActButton action="backend:update" onClick={() => setDialog('status')}>
-              {data.status === 'enabled' ? 'Disable' : 'Enable'}
-            </ActButton>
-          </div>
-        }
-      />
-      <PageSection isFilled>
-        <Known backend={data} />
-      </PageSection>
-      {dialog === 'discover' && <DiscoverDialog backend={whole} close={close} />}
-      {dialog === 'status' && <StatusDialog backend={data} etag={etag} close={close} />}
-    </>
+    <ThingPage reading={reading} what="backend" title={name} parent={parent}>
+      {(backend) => (
+        <>
+          <PageHead
+            title={wholeName(backend)}
+            parent={parent}
+            actions={<Acts backend={backend} open={setDialog} />}
+          />
+          <Known backend={backend} />
+          {dialog === 'discover' && <DiscoverDialog backend={wholeName(backend)} close={close} />}
+          {dialog === 'status' && (
+            <StatusDialog backend={backend} etag={reading.etag} close={close} />
+          )}
+        </>
+      )}
+    </ThingPage>
+  );
+}
+
+function wholeName({ host, name }: Backend): string {
+  return `${host}@${name}`;
+}
+
+interface ActsProps {
+  readonly backend: Backend;
+  readonly open: (kind: DialogKind) => void;
+}
+
+function Acts({ backend, open }: ActsProps): ReactElement {
+  return (
+    <div className="console-acts">
+      <ActButton action="discovery:create" variant="primary" onClick={() => open('discover')}>
+        Discover now
+      </ActButton>
+      <ActButton action="backend:update" onClick={() => open('status')}>
+        {backend.status === 'enabled' ? 'Disable' : 'Enable'}
+      </ActButton>
+    </div>
   );
 }
 
@@ -90,7 +80,7 @@ function StatusDialog({ backend, etag, close }: StatusDialogProps): ReactElement
   return (
     <ActDialog
       name="updateBackend"
-      title={`${verb} ${backend.host}@${backend.name}`}
+      title={`${verb} ${wholeName(backend)}`}
       verb={verb}
       isDangerous={isDisabling}
       args={{
@@ -108,46 +98,27 @@ function StatusDialog({ backend, etag, close }: StatusDialogProps): ReactElement
 
 function Known({ backend }: { backend: Backend }): ReactElement {
   return (
-    <Grid hasGutter>
+    <Panels>
       {backend.reason !== null && (
-        <GridItem span={12}>
-          <Alert isInline variant="warning" title={`Why it is ${backend.state}`}>
-            {backend.reason}
-          </Alert>
-        </GridItem>
+        <Notice title={`Why it is ${backend.state}`}>{backend.reason}</Notice>
       )}
-      <GridItem span={12} xl={7}>
-        <Card isFullHeight>
-          <CardTitle component="h2">What it is</CardTitle>
-          <CardBody>
-            <Facts facts={factsOf(backend)} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12} xl={5}>
-        <Card isFullHeight>
-          <CardTitle component="h2">Configuration</CardTitle>
-          <CardBody>
-            <CodeBlock>
-              <CodeBlockCode>{JSON.stringify(backend.config, null, 2)}</CodeBlockCode>
-            </CodeBlock>
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">What became of it</CardTitle>
-          <CardBody>
-            <EventsOf subjectId={backend.id} />
-          </CardBody>
-        </Card>
-      </GridItem>
-    </Grid>
+      <Panel title="What it is" width="wide">
+        <Facts facts={factsOf(backend)} />
+      </Panel>
+      <Panel title="Configuration" width="narrow">
+        <CodeBlock>
+          <CodeBlockCode>{JSON.stringify(backend.config, null, 2)}</CodeBlockCode>
+        </CodeBlock>
+      </Panel>
+      <Panel title="What became of it">
+        <EventsOf subjectId={backend.id} />
+      </Panel>
+    </Panels>
   );
 }
 
 function factsOf(it: Backend): [string, ReactElement | string | null][] {
-  const list = `/accelerators?backend=${encodeURIComponent(`${it.host}@${it.name}`)}`;
+  const list = `/accelerators?backend=${encodeURIComponent(wholeName(it))}`;
   return [
     ['State', <State key="state" state={it.state} />],
     ['Status', <State key="status" state={it.status} />],

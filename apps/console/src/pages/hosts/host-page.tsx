@@ -1,59 +1,53 @@
-import {
-  Alert,
-  Card,
-  CardBody,
-  CardTitle,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { Link, useParams } from 'react-router';
 
 import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
 import { DiscoverDialog } from '../../components/discover-dialog.tsx';
+import { EventsOf } from '../../components/events-of.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
-import { Failure, Loading } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
+import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
+import { ReenrollDialog, RevokeDialog } from './credential-dialog.tsx';
 import { HostInside } from './host-inside.tsx';
 import { HostStatusDialog } from './host-status-dialog.tsx';
 import type { Host } from './hosts-page.tsx';
+import { JoinTokenShown, type JoinToken } from './join-token-shown.tsx';
 
 const parent = { title: 'Hosts', to: '/hosts' };
 
-type DialogKind = 'status' | 'discover';
+type DialogKind = 'status' | 'discover' | 'revoke' | 'reenroll';
 
 export function HostPage(): ReactElement {
   const { host: name = '' } = useParams();
-  const { data: host, etag, error, again } = useRead('showHost', { params: { host: name } });
+  const reading = useRead('showHost', { params: { host: name } });
   const [dialog, setDialog] = useState<DialogKind>();
+  const [token, setToken] = useState<JoinToken>();
   const close = (): void => setDialog(undefined);
-  if (error !== null || host === undefined) {
-    return (
-      <>
-        <PageHead title={name} parent={parent} />
-        <PageSection isFilled>
-          {error === null ? (
-            <Loading what="the host" />
-          ) : (
-            <Failure error={error} what="host" again={again} />
-          )}
-        </PageSection>
-      </>
-    );
-  }
   return (
-    <>
-      <PageHead title={host.name} parent={parent} actions={<Acts host={host} open={setDialog} />} />
-      <PageSection isFilled>
-        <Known host={host} />
-      </PageSection>
-      {dialog === 'status' && <HostStatusDialog host={host} etag={etag} close={close} />}
-      {dialog === 'discover' && <DiscoverDialog host={host.name} close={close} />}
-    </>
+    <ThingPage reading={reading} what="host" title={name} parent={parent}>
+      {(host) => (
+        <>
+          <PageHead
+            title={host.name}
+            parent={parent}
+            actions={<Acts host={host} open={setDialog} />}
+          />
+          <Known host={host} />
+          {dialog === 'status' && (
+            <HostStatusDialog host={host} etag={reading.etag} close={close} />
+          )}
+          {dialog === 'discover' && <DiscoverDialog host={host.name} close={close} />}
+          {dialog === 'revoke' && <RevokeDialog host={host} close={close} />}
+          {dialog === 'reenroll' && <ReenrollDialog host={host} close={close} onDone={setToken} />}
+          {token !== undefined && (
+            <JoinTokenShown token={token} close={() => setToken(undefined)} />
+          )}
+        </>
+      )}
+    </ThingPage>
   );
 }
 
@@ -71,37 +65,34 @@ function Acts({ host, open }: { host: Host; open: (kind: DialogKind) => void }):
       <ActButton action="host:update" onClick={() => open('status')}>
         {host.status === 'enabled' ? 'Disable' : 'Enable'}
       </ActButton>
+      <ActButton action="host:enroll" onClick={() => open('reenroll')}>
+        Enrol again
+      </ActButton>
+      <ActButton action="host:revoke" variant="danger" onClick={() => open('revoke')}>
+        Revoke
+      </ActButton>
     </div>
   );
 }
 
 function Known({ host }: { host: Host }): ReactElement {
   return (
-    <Grid hasGutter>
+    <Panels>
       {host.conditions.map(({ kind, message, blocks_attaching: blocks }) => (
-        <GridItem key={kind} span={12}>
-          <Alert isInline variant={blocks ? 'danger' : 'warning'} title={message}>
-            {blocks && 'Nothing is attached here while this lasts.'}
-          </Alert>
-        </GridItem>
+        <Notice key={kind} isGrave={blocks} title={message}>
+          {blocks && 'Nothing is attached here while this lasts.'}
+        </Notice>
       ))}
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">Inside</CardTitle>
-          <CardBody>
-            <HostInside host={host.name} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">What it is</CardTitle>
-          <CardBody>
-            <Facts facts={factsOf(host)} />
-          </CardBody>
-        </Card>
-      </GridItem>
-    </Grid>
+      <Panel title="Inside">
+        <HostInside host={host.name} />
+      </Panel>
+      <Panel title="What it is">
+        <Facts facts={factsOf(host)} />
+      </Panel>
+      <Panel title="What became of it">
+        <EventsOf subjectId={host.id} />
+      </Panel>
+    </Panels>
   );
 }
 

@@ -1,11 +1,14 @@
-import type { ReactElement } from 'react';
+import { useState, type ReactElement } from 'react';
 
 import type { Result } from '../../api/call.ts';
+import { ActButton } from '../../components/act-button.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { HostLink } from '../../components/links.tsx';
 import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
 import { State } from '../../components/states.tsx';
+import { JoinTokenDialog } from './join-token-dialog.tsx';
+import { JoinTokenShown, type JoinToken } from './join-token-shown.tsx';
 
 export type Host = Result<'showHost'>;
 
@@ -27,20 +30,31 @@ const columns: readonly Column<Host>[] = [
 ];
 
 export function HostsPage(): ReactElement {
+  const [isMaking, setIsMaking] = useState(false);
+  const [token, setToken] = useState<JoinToken>();
   return (
-    <ListPage
-      name="listHosts"
-      title="Hosts"
-      about="Machines with an agent, and whether it reports."
-      filters={[{ name: 'state', label: 'State', options: ['up', 'down'] }]}
-      columns={columns}
-      keyOf={({ id }) => id}
-      empty={
-        <>
-          No host has enrolled, or none is granted to your project. An operator makes a join token
-          with <code>cyborg host-enroll</code> and gives it to the agent.
-        </>
-      }
-    />
+    <>
+      <ListPage
+        name="listHosts"
+        title="Hosts"
+        about="Machines with an agent, and whether it reports."
+        filters={[{ name: 'state', label: 'State', options: ['up', 'down'] }]}
+        columns={columns}
+        keyOf={({ id }) => id}
+        empty={
+          <>
+            No host has enrolled, or none is granted to your project. An admin makes a join token
+            here and gives it to the agent of a host.
+          </>
+        }
+        actions={
+          <ActButton action="host:enroll" variant="primary" onClick={() => setIsMaking(true)}>
+            Make a join token
+          </ActButton>
+        }
+      />
+      {isMaking && <JoinTokenDialog close={() => setIsMaking(false)} onDone={setToken} />}
+      {token !== undefined && <JoinTokenShown token={token} close={() => setToken(undefined)} />}
+    </>
   );
 }

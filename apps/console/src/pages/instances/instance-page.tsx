@@ -1,4 +1,3 @@
-import { Card, CardBody, CardTitle, Grid, GridItem, PageSection } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
@@ -8,9 +7,9 @@ import { EventsOf } from '../../components/events-of.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { HostLink } from '../../components/links.tsx';
-import { Failure, Loading } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
+import { Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { AttachToDialog } from './attach-to-dialog.tsx';
 import { DetachFromDialog } from './detach-from-dialog.tsx';
 import { Holdings } from './holdings.tsx';
@@ -24,37 +23,26 @@ type DialogKind = 'attach' | 'detach-all' | 'project';
 export function InstancePage(): ReactElement {
   const { id = '' } = useParams();
   const reading = useRead('showInstance', { params: { instance_id: id } });
-  const { data: instance, etag, error, again } = reading;
   const [dialog, setDialog] = useState<DialogKind>();
   const close = (): void => setDialog(undefined);
-  if (error !== null || instance === undefined) {
-    return (
-      <>
-        <PageHead title="Instance" parent={parent} />
-        <PageSection isFilled>
-          {error === null ? (
-            <Loading what="the instance" />
-          ) : (
-            <Failure error={error} what="instance" again={again} />
-          )}
-        </PageSection>
-      </>
-    );
-  }
   return (
-    <>
-      <PageHead
-        title={instance.name}
-        parent={parent}
-        actions={<Acts instance={instance} open={setDialog} />}
-      />
-      <PageSection isFilled>
-        <Known instance={instance} />
-      </PageSection>
-      {dialog === 'attach' && <AttachToDialog instance={instance} close={close} />}
-      {dialog === 'detach-all' && <DetachFromDialog instance={instance} close={close} />}
-      {dialog === 'project' && <ProjectDialog instance={instance} etag={etag} close={close} />}
-    </>
+    <ThingPage reading={reading} what="instance" title="Instance" parent={parent}>
+      {(instance) => (
+        <>
+          <PageHead
+            title={instance.name}
+            parent={parent}
+            actions={<Acts instance={instance} open={setDialog} />}
+          />
+          <Known instance={instance} />
+          {dialog === 'attach' && <AttachToDialog instance={instance} close={close} />}
+          {dialog === 'detach-all' && <DetachFromDialog instance={instance} close={close} />}
+          {dialog === 'project' && (
+            <ProjectDialog instance={instance} etag={reading.etag} close={close} />
+          )}
+        </>
+      )}
+    </ThingPage>
   );
 }
 
@@ -87,32 +75,17 @@ function Acts({ instance, open }: ActsProps): ReactElement {
 
 function Known({ instance }: { instance: Instance }): ReactElement {
   return (
-    <Grid hasGutter>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">What it holds</CardTitle>
-          <CardBody>
-            <Holdings instance={instance} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">What it is</CardTitle>
-          <CardBody>
-            <Facts facts={factsOf(instance)} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">What became of it</CardTitle>
-          <CardBody>
-            <EventsOf subjectId={instance.id} />
-          </CardBody>
-        </Card>
-      </GridItem>
-    </Grid>
+    <Panels>
+      <Panel title="What it holds">
+        <Holdings instance={instance} />
+      </Panel>
+      <Panel title="What it is">
+        <Facts facts={factsOf(instance)} />
+      </Panel>
+      <Panel title="What became of it">
+        <EventsOf subjectId={instance.id} />
+      </Panel>
+    </Panels>
   );
 }
 

@@ -1,14 +1,4 @@
-import {
-  Alert,
-  Card,
-  CardBody,
-  CardTitle,
-  CodeBlock,
-  CodeBlockCode,
-  Grid,
-  GridItem,
-  PageSection,
-} from '@patternfly/react-core';
+import { CodeBlock, CodeBlockCode } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
@@ -19,9 +9,10 @@ import { Facts, Id } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { ListTable, type Column } from '../../components/list-table.tsx';
 import { operationTitle } from '../../components/operation-words.ts';
-import { Empty, Failure, Loading } from '../../components/outcomes.tsx';
+import { Empty } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
+import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useToasts } from '../../components/toasts.tsx';
 import { HowFar, type Operation } from './operations-page.tsx';
 
@@ -31,52 +22,49 @@ const ended = new Set(['succeeded', 'failed', 'cancelled']);
 export function OperationPage(): ReactElement {
   const { id = '' } = useParams();
   const { say } = useToasts();
-  const { data, error, again } = useRead('showOperation', { params: { id } });
+  const reading = useRead('showOperation', { params: { id } });
   const [isCancelling, setIsCancelling] = useState(false);
-  if (error !== null || data === undefined) {
-    return (
-      <>
-        <PageHead title="Operation" parent={parent} />
-        <PageSection isFilled>
-          {error === null ? (
-            <Loading what="the operation" />
-          ) : (
-            <Failure error={error} what="operation" again={again} />
-          )}
-        </PageSection>
-      </>
-    );
-  }
   return (
-    <>
-      <PageHead
-        title={operationTitle(data.kind)}
-        parent={parent}
-        actions={
-          <ActButton
-            action="operation:cancel"
-            obstacle={ended.has(data.state) ? `It has ${data.state} already.` : undefined}
-            onClick={() => setIsCancelling(true)}
-          >
-            Cancel it
-          </ActButton>
-        }
-      />
-      <PageSection isFilled>
-        <Known operation={data} />
-      </PageSection>
-      {isCancelling && (
-        <ActDialog
-          name="cancelOperation"
-          title="Cancel the operation"
-          verb="Cancel it"
-          isDangerous
-          args={{ params: { id } }}
-          close={() => setIsCancelling(false)}
-          onDone={() => say('Told to stop: what has begun is undone.')}
-        />
+    <ThingPage reading={reading} what="operation" title="Operation" parent={parent}>
+      {(operation) => (
+        <>
+          <PageHead
+            title={operationTitle(operation.kind)}
+            parent={parent}
+            actions={<Cancel operation={operation} onClick={() => setIsCancelling(true)} />}
+          />
+          <Known operation={operation} />
+          {isCancelling && (
+            <ActDialog
+              name="cancelOperation"
+              title="Cancel the operation"
+              verb="Cancel it"
+              isDangerous
+              args={{ params: { id } }}
+              close={() => setIsCancelling(false)}
+              onDone={() => say('Told to stop: what has begun is undone.')}
+            />
+          )}
+        </>
       )}
-    </>
+    </ThingPage>
+  );
+}
+
+interface CancelProps {
+  readonly operation: Operation;
+  readonly onClick: () => void;
+}
+
+function Cancel({ operation: { state }, onClick }: CancelProps): ReactElement {
+  return (
+    <ActButton
+      action="operation:cancel"
+      obstacle={ended.has(state) ? `It has ${state} already.` : undefined}
+      onClick={onClick}
+    >
+      Cancel it
+    </ActButton>
   );
 }
 
@@ -91,50 +79,33 @@ const columns: readonly Column<OneResult>[] = [
 
 function Known({ operation }: { operation: Operation }): ReactElement {
   return (
-    <Grid hasGutter>
+    <Panels>
       {operation.error !== null && (
-        <GridItem span={12}>
-          <Alert isInline variant="danger" title="What went wrong">
-            {operation.error}
-          </Alert>
-        </GridItem>
+        <Notice isGrave title="What went wrong">
+          {operation.error}
+        </Notice>
       )}
-      <GridItem span={12} xl={6}>
-        <Card isFullHeight>
-          <CardTitle component="h2">How far</CardTitle>
-          <CardBody>
-            <Facts facts={factsOf(operation)} />
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12} xl={6}>
-        <Card isFullHeight>
-          <CardTitle component="h2">About</CardTitle>
-          <CardBody>
-            <CodeBlock>
-              <CodeBlockCode>{JSON.stringify(operation.subject, null, 2)}</CodeBlockCode>
-            </CodeBlock>
-          </CardBody>
-        </Card>
-      </GridItem>
-      <GridItem span={12}>
-        <Card>
-          <CardTitle component="h2">Results</CardTitle>
-          <CardBody>
-            {operation.results.length === 0 ? (
-              <Empty title="None yet">Each host's answer is shown here.</Empty>
-            ) : (
-              <ListTable
-                label="Results"
-                items={operation.results}
-                columns={columns}
-                keyOf={({ host, subject }) => `${host} ${subject}`}
-              />
-            )}
-          </CardBody>
-        </Card>
-      </GridItem>
-    </Grid>
+      <Panel title="How far" width="half">
+        <Facts facts={factsOf(operation)} />
+      </Panel>
+      <Panel title="About" width="half">
+        <CodeBlock>
+          <CodeBlockCode>{JSON.stringify(operation.subject, null, 2)}</CodeBlockCode>
+        </CodeBlock>
+      </Panel>
+      <Panel title="Results">
+        {operation.results.length === 0 ? (
+          <Empty title="None yet">Each host's answer is shown here.</Empty>
+        ) : (
+          <ListTable
+            label="Results"
+            items={operation.results}
+            columns={columns}
+            keyOf={({ host, subject }) => `${host} ${subject}`}
+          />
+        )}
+      </Panel>
+    </Panels>
   );
 }
 

@@ -1,0 +1,57 @@
+import {
+  Alert,
+  Button,
+  Form,
+  Modal,
+  ModalBody,
+  ModalFooter,
+  ModalHeader,
+} from '@patternfly/react-core';
+import type { ReactElement } from 'react';
+
+import type { CarriedOut } from '../../api/act.ts';
+import { TextField } from '../../components/fields.tsx';
+
+export type JoinToken = CarriedOut<'createJoinToken'>;
+
+export interface JoinTokenShownProps {
+  readonly token: JoinToken;
+  readonly close: () => void;
+}
+
+/** The only time that anybody sees it: the ledger keeps a hash. */
+export function JoinTokenShown({ token, close }: JoinTokenShownProps): ReactElement {
+  const title = `A join token for ${token.host ?? 'a new host'}`;
+  return (
+    <Modal isOpen variant="medium" onClose={close} aria-label={title}>
+      <ModalHeader title={title} />
+      <ModalBody>
+        <Form>
+          <Alert isInline variant="warning" title="Copy it now: it is not shown again." />
+          <TextField
+            id="join-token"
+            label="Join token"
+            value={token.token}
+            onChange={() => {}}
+            help={
+              <>
+                Good once, until{' '}
+                <time dateTime={token.expires_at}>{clockOf(token.expires_at)}</time>. Put it in a
+                file that only root reads, and start the agent with <code>--join-token-file</code>.
+              </>
+            }
+          />
+        </Form>
+      </ModalBody>
+      <ModalFooter>
+        <Button variant="primary" onClick={close}>
+          I have it
+        </Button>
+      </ModalFooter>
+    </Modal>
+  );
+}
+
+function clockOf(at: string): string {
+  return new Date(at).toLocaleTimeString();
+}
