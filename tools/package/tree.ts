@@ -32,10 +32,10 @@ export function writeTree(target: string, recipe: Recipe, { root, packages }: So
     });
     if (isOurs) linkWorkspace(target, { place, name });
   }
-  for (const console of recipe.bundled) {
-    const built = join(root, console, 'dist');
-    if (!existsSync(built)) throw new Error(`${console}/dist is missing: npm run build:console.`);
-    cpSync(built, join(target, console, 'dist'), { recursive: true });
+  for (const folder of recipe.built) {
+    const built = join(root, folder);
+    if (!existsSync(built)) throw new Error(`${folder} is missing: node tools/bootstrap.js.`);
+    cpSync(built, join(target, folder), { recursive: true });
   }
   writeFileSync(join(target, 'package.json'), '{ "private": true, "type": "module" }\n');
   copyNode(target, root);
@@ -55,8 +55,11 @@ function linkWorkspace(target: string, { place, name }: { place: string; name: s
 
 const notOurs = new Set(['node_modules', 'test', 'test-drivers', 'dist', 'all-in-one']);
 
+/** What driver-new copies has tests of its own. */
+const template = join('apps', 'cli', 'template');
+
 function isOurSource(path: string, top: string): boolean {
-  if (path === top) return true;
+  if (path === top || path.includes(`/${template}/`)) return true;
   return !notOurs.has(basename(path)) && !path.endsWith('.test.ts');
 }
 

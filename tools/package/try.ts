@@ -1,10 +1,9 @@
 /**
  * `npm run package:try`, as root: installs the packages into a clean root, starts each service by its unit's own command
- * line, and removes them. In namespaces of its own (mounts, processes, network): nothing outlives it. `--from DIR` takes
- * packages that are built already.
+ * line, and removes them; in another clean root it does the steps of the Containerfile. In namespaces of its own (mounts,
+ * processes, network): nothing outlives it. `--from DIR` takes packages that are built already.
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
   chownSync,
   globSync,
@@ -16,49 +15,14 @@ import {
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { makeCleanRoot } from './clean-root.ts';
+import { tryContainer } from './container.ts';
+import { inside, password, say, searchPath, stop, until, untilServed } from './in-root.ts';
 import { buildPackages } from './main.ts';
 import { recipes } from './recipes.ts';
 import { parseUnit, parseVariables } from './unit-file.ts';
-
-const readyTimeLimitMs = 240_000;
-const stopTimeLimitMs = 90_000;
-const url = 'http://127.0.0.1:6680';
-const password = 'a-password-for-this-try';
-const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const asAdmin = {
-  PATH: path,
-  OS_AUTH_TYPE: 'http_basic',
-  OS_ENDPOINT: url,
-  OS_USERNAME: 'admin',
-  OS_PASSWORD: password,
-};
-const started = Date.now();
-
-function say(what: string): void {
-  console.log(`${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s  ${what}`);
-}
-
-function inside(root: string, command: readonly string[], input = ''): string {
-  return execFileSync('chroot', [root, ...command], {
-    encoding: 'utf8',
-    env: asAdmin,
-    input,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-}
-
-async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const end = Date.now() + readyTimeLimitMs;
-  while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(`${what}: not within ${readyTimeLimitMs / 1000} s.`);
-    await delay(200);
-  }
-  say(what);
-}
 
 /** As systemd would: its user, umask, state directory, variables and command line; no capabilities to gain. */
 function startUnit(root: string, name: string): ChildProcess {
@@ -82,17 +46,9 @@ function startUnit(root: string, name: string): ChildProcess {
   const args = [root, ...as, 'sh', '-c', script, 'sh', ...unit.command];
   say(`start ${name}: ${unit.command.join(' ')}`);
   return spawn('chroot', args, {
-    env: { PATH: path, ...unit.environment, ...fromFile },
+    env: { PATH: searchPath, ...unit.environment, ...fromFile },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-}
-
-async function stop(child: ChildProcess, name: string): Promise<void> {
-  const ended = once(child, 'exit', { signal: AbortSignal.timeout(stopTimeLimitMs) });
-  child.kill('SIGTERM');
-  const [code] = await ended;
-  if (code !== 0) throw new Error(`${name} ended with ${String(code)} after SIGTERM.`);
-  say(`${name} stopped`);
 }
 
 async function run(root: string): Promise<void> {
@@ -117,15 +73,7 @@ async function run(root: string): Promise<void> {
     `${password}\n`,
   );
   const server = startUnit(root, 'cyborg-server.service');
-  await until('the server is ready', async () => {
-    if (server.exitCode !== null) throw new Error(`cyborg-server ended with ${server.exitCode}.`);
-    return fetch(`${url}/readyz`).then(
-      (answer) => answer.ok,
-      () => false,
-    );
-  });
-  const console_ = await fetch(`${url}/console/`);
-  if (!(await console_.text()).includes('<script')) throw new Error('No console at /console/.');
+  await untilServed(server);
   const token = inside(root, [
     'cyborg',
     'join-token-create',
@@ -148,9 +96,19 @@ async function run(root: string): Promise<void> {
   );
   console.log(inside(root, ['cyborg', 'host-list']));
   console.log(inside(root, ['cyborg', 'backend-list']));
+  tryNewDriver(root);
   inside(root, ['cyborg-inspect', '--help']);
   await stop(agent, 'cyborg-agent');
   await stop(server, 'cyborg-server');
+}
+
+/** An author's first steps; the kit starts the driver without privileges, on the Node of the package. */
+function tryNewDriver(root: string): void {
+  inside(root, ['cyborg', 'driver-new', 'acme', '--dir', '/tmp/acme']);
+  inside(root, ['cyborg', 'driver-test', '/tmp/acme', '--clause', 'D-DISC-5']);
+  inside(root, ['cyborg', 'driver-pack', '/tmp/acme', '--out', '/tmp/acme-0.1.0.tgz']);
+  inside(root, ['cyborg', 'driver-test', '/tmp/acme-0.1.0.tgz', '--clause', 'D-PREP-1']);
+  say('a new driver conforms, and so does its package');
 }
 
 /** What an installation may leave: state, and what Debian itself keeps. */
@@ -168,9 +126,26 @@ function listing(root: string): Set<string> {
 
 function dpkg(root: string, args: readonly string[]): void {
   execFileSync('dpkg', [`--root=${root}`, ...args], {
-    env: { PATH: path, DEBIAN_FRONTEND: 'noninteractive' },
+    env: { PATH: searchPath, DEBIAN_FRONTEND: 'noninteractive' },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+}
+
+function mountKernelTrees(root: string): void {
+  // A mount point: unshare refuses a mount namespace to who is in any other root.
+  execFileSync('mount', ['--bind', root, root]);
+  for (const folder of ['proc', 'dev'])
+    execFileSync('mount', ['--rbind', `/${folder}`, join(root, folder)]);
+  execFileSync('mount', ['-t', 'sysfs', 'sysfs', join(root, 'sys')]);
+}
+
+/** What debian:12-slim has: the required packages, and apt. */
+async function tryInContainer(root: string, from: string): Promise<void> {
+  makeCleanRoot(root, ['apt']);
+  mountKernelTrees(root);
+  const [archive] = globSync(join(from, 'cyborg-server-*.tar.gz'));
+  if (archive === undefined) throw new Error(`${from} has no cyborg-server-….tar.gz.`);
+  await tryContainer(root, archive);
 }
 
 /** In the namespaces. */
@@ -178,11 +153,7 @@ async function tryIn(root: string, from: string): Promise<void> {
   const depends = recipes.flatMap(({ depends: text }) => text.split(', '));
   const wanted = depends.map((one) => one.replace(/ .*/, ''));
   const names = makeCleanRoot(root, ['systemd', ...wanted]);
-  // A mount point: unshare refuses a mount namespace to who is in any other root.
-  execFileSync('mount', ['--bind', root, root]);
-  for (const folder of ['proc', 'dev'])
-    execFileSync('mount', ['--rbind', `/${folder}`, join(root, folder)]);
-  execFileSync('mount', ['-t', 'sysfs', 'sysfs', join(root, 'sys')]);
+  mountKernelTrees(root);
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   say(`a clean root of ${names.length} Debian packages, without Node`);
   const before = listing(root);
@@ -209,23 +180,20 @@ const { values } = parseArgs({
   options: { from: { type: 'string' }, 'in-root': { type: 'string' } },
 });
 if (values['in-root'] !== undefined) {
-  await tryIn(values['in-root'], values.from ?? '');
+  const from = values.from ?? '';
+  await tryIn(join(values['in-root'], 'debian'), from);
+  await tryInContainer(join(values['in-root'], 'container'), from);
   process.exit(0);
 }
+if (process.getuid?.() !== 0)
+  throw new Error('npm run package:try installs packages: run it as root.');
 const folder = mkdtempSync(join(tmpdir(), 'cyborg-package-try-'));
 try {
   const from = values.from === undefined ? join(folder, 'built') : resolve(values.from);
   if (values.from === undefined) buildPackages({ out: from });
-  mkdirSync(join(folder, 'root'), { mode: 0o755 });
+  for (const root of ['debian', 'container']) mkdirSync(join(folder, root), { mode: 0o755 });
   execFileSync('chmod', ['755', folder]);
-  const own = [
-    process.execPath,
-    import.meta.filename,
-    '--from',
-    from,
-    '--in-root',
-    join(folder, 'root'),
-  ];
+  const own = [process.execPath, import.meta.filename, '--from', from, '--in-root', folder];
   const walls = [
     '--mount',
     '--propagation',
