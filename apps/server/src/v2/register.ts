@@ -107,8 +107,17 @@ async function answer(
       ? reply.code(202).header('content-length', '0').send()
       : reply.code(route.success).send();
   }
-  reply.code(route.success).type('application/json');
-  return reply.send(isStreamed(view) ? await openListStream(view) : JSON.stringify(view));
+  reply.code(route.success);
+  return isStreamed(view)
+    ? reply.type(jsonType).send(await openListStream(view))
+    : sendJson(reply, view);
+}
+
+const jsonType = 'application/json';
+
+/** As bytes: to a text Fastify adds a charset, which upstream does not send. */
+function sendJson(reply: FastifyReply, value: object): FastifyReply {
+  return reply.type(jsonType).send(Buffer.from(JSON.stringify(value)));
 }
 
 /** For the routes that need no credentials. */
@@ -145,17 +154,13 @@ function identify({ authenticator }: V2Deps, request: FastifyRequest): Promise<C
 
 /** keystonemiddleware's answer, which is not in the wrapper of the others. */
 function askForCredentials({ authenticator }: V2Deps, reply: FastifyReply): FastifyReply {
-  return reply
-    .code(401)
-    .header('www-authenticate', authenticator.challenge)
-    .type('application/json')
-    .send({
-      error: {
-        code: 401,
-        title: 'Unauthorized',
-        message: 'The request you have made requires authentication.',
-      },
-    });
+  return sendJson(reply.code(401).header('www-authenticate', authenticator.challenge), {
+    error: {
+      code: 401,
+      title: 'Unauthorized',
+      message: 'The request you have made requires authentication.',
+    },
+  });
 }
 
 function useVersion({ request, reply }: Exchange): number {
@@ -179,18 +184,17 @@ export async function sendV2Failure(
   { error, request, reply }: Exchange & { readonly error: unknown },
 ): Promise<FastifyReply> {
   await readToEnd(request, deps);
-  reply.type('application/json');
   if (error instanceof RoutingRefusal) {
     const refusal = { status: error.status, method: request.method, detail: error.message };
     const text = webobText(refusal, request.headers.accept);
-    return reply.code(error.status).send(JSON.stringify({ error_message: text }));
+    return sendJson(reply.code(error.status), { error_message: text });
   }
   const { status, body, headers, logged } = toV2Answer(error, request.id);
   if (logged !== undefined) {
     const fields = { err: logged.error, requestId: request.id, url: request.url };
     deps.log[logged.level](fields, 'a v2 request failed');
   }
-  return reply.code(status).headers(headers).send(JSON.stringify(body));
+  return sendJson(reply.code(status).headers(headers), body);
 }
 
 function callerOf(request: FastifyRequest): Caller {

@@ -86,7 +86,12 @@ function matches({ projectId, ids, instanceId, isResolved }: ArqFilter): RawBuil
     ...(instanceId === undefined
       ? []
       : [sql`instance_id = ${instanceId}::uuid and origin = 'nova'`]),
-    ...(isResolved === true ? [sql`state = any(${[...resolvedStates]})`] : []),
+    ...(isResolved === true
+      ? [
+          sql<SqlBool>`(state = any(${[...resolvedStates]})
+            and not (state = 'failed' and exists (${untold(sql`attachment.id`)})))`,
+        ]
+      : []),
   ];
   return sql<SqlBool>`(${sql.join(parts, sql` and `)})`;
 }
@@ -163,7 +168,7 @@ export interface ProviderQuery {
 function givable(projectId: string): RawBuilder<SqlBool> {
   return sql<SqlBool>`(${bindable} and a.presence = 'present'
     and (a.reserved_for is null or a.reserved_for = ${projectId})
-    and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
+    and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'draining', 'removing')
     and h.status = 'enabled' and h.revoked_at is null
     and ${noServiceDisabled} and ${noRelativeHeld} and ${isAlone})`;
 }

@@ -250,7 +250,9 @@ describe('a bind whose profile names a program image', () => {
     expect(await stateOf(bench, ids[0]!)).toBe('BindStarted');
     const resolved = { instanceId: instance, isResolved: true };
     expect(await bench.arqs.list(member, resolved)).toBe(undefined);
+    expect(await listed(bench, member, { isResolved: true }), 'shown as BindStarted').toEqual([]);
     await db.deleteFrom('nova_event').execute();
+    expect(await listed(bench, member, { isResolved: true })).toHaveLength(1);
     expect(await stateOf(bench, ids[0]!)).toBe('BindFailed');
     await bench.arqs.removeOfInstance(member, instance);
     expect(await listed(bench, member)).toEqual([]);
