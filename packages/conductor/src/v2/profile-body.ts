@@ -111,7 +111,9 @@ function amount(name: string, value: unknown): string {
     if (Number.isSafeInteger(whole)) return String(whole);
     throw invalidAmount(String(value)); // JSON has no word for Infinity
   }
-  if (typeof value === 'string' && integerPattern.test(value)) return value;
+  if (typeof value === 'string' && integerPattern.test(value)) {
+    if (Number.isSafeInteger(Number(value.replaceAll('_', '')))) return value;
+  }
   throw invalidAmount(textOf(value));
 }
 
