@@ -59,7 +59,7 @@ export function useAct<Name extends OperationName>(name: Name): Acting<Name> {
   };
 }
 
-function isRehearsal(body: unknown): body is Rehearsal {
+export function isRehearsal(body: unknown): body is Rehearsal {
   return typeof body === 'object' && body !== null && 'dry_run' in body && body.dry_run === true;
 }
 

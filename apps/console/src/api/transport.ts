@@ -18,7 +18,14 @@ export function makeTransport(onSignedOut: OnSignedOut): Transport {
       const body = await readBody(response);
       if (response.ok) return { status: response.status, headers: headersOf(response), body };
       if (response.status === 401) onSignedOut();
-      throw toApiError(response, body);
+      throw toApiError(
+        {
+          status: response.status,
+          statusText: response.statusText,
+          retryAfter: response.headers.get('retry-after'),
+        },
+        body,
+      );
     },
   };
 }
@@ -57,8 +64,12 @@ async function readBody(response: Response): Promise<unknown> {
   const text = await response.text().catch(() => {
     throw new ConnectionError('lost', 'The connection broke during the answer.');
   });
+  return parseBody(text, response.headers.get('content-type'));
+}
+
+export function parseBody(text: string, mediaType: string | null): unknown {
   if (text === '') return null;
-  if (!(response.headers.get('content-type') ?? '').includes('json')) return text;
+  if (!(mediaType ?? '').includes('json')) return text;
   const body: unknown = JSON.parse(text);
   return body;
 }
@@ -67,19 +78,26 @@ function headersOf(response: Response): HttpResponse['headers'] {
   return Object.fromEntries(response.headers);
 }
 
-function toApiError(response: Response, body: unknown): ApiError {
+export interface Refusal {
+  readonly status: number;
+  readonly statusText: string;
+  /** Of the header of this name, in seconds. */
+  readonly retryAfter: string | null;
+}
+
+export function toApiError({ status, statusText, retryAfter }: Refusal, body: unknown): ApiError {
   const problem = typeof body === 'object' && body !== null ? body : {};
   const { code, title, detail, instance, ...extra } = { ...problem } as Record<string, unknown>;
   const text = (value: unknown, otherwise: string): string =>
     typeof value === 'string' && value !== '' ? value : otherwise;
-  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  const retryAfterMs = retryAfter === null ? Number.NaN : Number(retryAfter) * 1000;
   return new ApiError({
-    status: response.status,
-    code: text(code, `http-${response.status}`),
-    title: text(title, response.statusText),
-    detail: text(detail, `The server answered ${response.status}.`),
+    status,
+    code: text(code, `http-${status}`),
+    title: text(title, statusText),
+    detail: text(detail, `The server answered ${status}.`),
     extra,
     requestId: text(instance, '') || undefined,
-    retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1000 : undefined,
+    retryAfterMs: Number.isFinite(retryAfterMs) ? retryAfterMs : undefined,
   });
 }

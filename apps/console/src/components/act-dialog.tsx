@@ -92,6 +92,10 @@ function Preview({ rehearsal, error, isPending }: PreviewProps): ReactElement | 
       </div>
     );
   }
+  return <WouldHappen rehearsal={rehearsal} />;
+}
+
+export function WouldHappen({ rehearsal }: { rehearsal: Rehearsal }): ReactElement {
   if (!rehearsal.would_succeed) return <Impossible rehearsal={rehearsal} />;
   return (
     <Alert isInline isPlain variant="info" title="What will happen" aria-live="polite">

@@ -90,18 +90,32 @@ export function ChoiceField(props: ChoiceFieldProps): ReactElement {
   );
 }
 
+export interface FileFieldProps extends Omit<FieldProps, 'value' | 'onChange'> {
+  /** Endings and media types, as the browser's choice takes them. */
+  readonly accept: string;
+  readonly onChange: (file: File | undefined) => void;
+}
+
+export function FileField(props: FileFieldProps): ReactElement {
+  const { id, accept, onChange } = props;
+  return (
+    <Field {...props}>
+      <input
+        id={id}
+        type="file"
+        accept={accept}
+        aria-describedby={`${id}-help`}
+        onChange={({ currentTarget }) => onChange(currentTarget.files?.[0])}
+      />
+    </Field>
+  );
+}
+
 type FrameProps = Pick<FieldProps, 'id' | 'label' | 'isRequired' | 'help' | 'fault'> & {
   readonly children: ReactNode;
 };
 
-export function Field({
-  id,
-  label,
-  isRequired = false,
-  help,
-  fault,
-  children,
-}: FrameProps): ReactElement {
+function Field({ id, label, isRequired = false, help, fault, children }: FrameProps): ReactElement {
   return (
     <FormGroup label={label} isRequired={isRequired} fieldId={id}>
       {children}

@@ -37,6 +37,8 @@ const otherColors: Readonly<Record<string, Color>> = {
   queued: 'grey',
   running: 'blue',
   waiting: 'orange',
+  uploaded: 'orange',
+  approved: 'green',
   succeeded: 'green',
   cancelled: 'grey',
   ACTIVE: 'green',

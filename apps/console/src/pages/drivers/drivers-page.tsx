@@ -1,9 +1,11 @@
-import type { ReactElement } from 'react';
+import { useState, type ReactElement } from 'react';
 import { Link } from 'react-router';
 
 import type { Result } from '../../api/call.ts';
+import { ActButton } from '../../components/act-button.tsx';
 import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
+import { UploadDialog } from './upload-dialog.tsx';
 
 export type Driver = Result<'showDriver'>;
 
@@ -14,6 +16,10 @@ const columns: readonly Column<Driver>[] = [
   },
   { title: 'Title', cell: ({ title }) => title, wraps: true },
   { title: 'Newest approved', cell: ({ version }) => version ?? 'none' },
+  {
+    title: 'To approve',
+    cell: ({ versions }) => versions.filter(({ state }) => state === 'uploaded').length || '',
+  },
   { title: 'Installed', cell: ({ installed_version: version }) => version ?? 'no' },
   {
     title: 'Hosts ready',
@@ -24,14 +30,23 @@ const columns: readonly Column<Driver>[] = [
 ];
 
 export function DriversPage(): ReactElement {
+  const [isUploading, setIsUploading] = useState(false);
   return (
-    <ListPage
-      name="listDrivers"
-      title="Drivers"
-      about="Programs that each know one family of hardware."
-      columns={columns}
-      keyOf={({ id }) => id}
-      empty={<>The catalogue is empty: this server came without drivers.</>}
-    />
+    <>
+      <ListPage
+        name="listDrivers"
+        title="Drivers"
+        about="Programs that each know one family of hardware."
+        columns={columns}
+        keyOf={({ id }) => id}
+        empty={<>The catalogue is empty: this server came without drivers. Upload a package.</>}
+        actions={
+          <ActButton action="driver:upload" variant="primary" onClick={() => setIsUploading(true)}>
+            Upload a package
+          </ActButton>
+        }
+      />
+      {isUploading && <UploadDialog close={() => setIsUploading(false)} />}
+    </>
   );
 }

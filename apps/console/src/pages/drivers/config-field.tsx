@@ -1,0 +1,47 @@
+/** A backend's configuration as JSON, with the keys that its kind knows. */
+import type { ReactElement } from 'react';
+
+import { TextField } from '../../components/fields.tsx';
+import type { Driver } from './drivers-page.tsx';
+
+type Kind = Driver['kinds'][number];
+
+export interface ConfigFieldProps {
+  readonly id: string;
+  readonly kind: Kind | undefined;
+  readonly value: string;
+  readonly onChange: (text: string) => void;
+}
+
+export function ConfigField({ id, kind, value, onChange }: ConfigFieldProps): ReactElement {
+  const known = kind === undefined ? [] : keysOf(kind);
+  return (
+    <TextField
+      id={id}
+      label="Configuration, as JSON"
+      isCode
+      value={value}
+      placeholder="{}"
+      onChange={onChange}
+      help={known.length === 0 ? 'It takes none.' : `It knows ${known.join(', ')}.`}
+      fault={toConfig(value) === undefined ? 'It must be a JSON object, such as {}.' : undefined}
+    />
+  );
+}
+
+export function keysOf({ config_schema: schema }: Kind): string[] {
+  const properties: unknown = schema['properties'];
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
+}
+
+/** Undefined when it is no JSON object; an empty text is an empty one. */
+export function toConfig(text: string): Record<string, unknown> | undefined {
+  if (text.trim() === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
