@@ -7,6 +7,7 @@ import { benchInventory } from './inventory.ts';
 import { benchLists } from './lists.ts';
 import { makeBenchReport } from './report.ts';
 import { benchRequests } from './requests.ts';
+import { benchScrape } from './scrape.ts';
 
 const accelerators = 1200;
 const isQuick = process.argv.includes('--quick');
@@ -26,5 +27,6 @@ await benchDiscovery(report, { rounds: isQuick ? 8 : 15 });
   });
   await benchRequests(fleet, report, { cycles: isQuick ? 30 : 120, requestsMany: 1000 });
   await benchLists(fleet, report, { isQuick });
+  await benchScrape(fleet, report);
 }
 process.exitCode = report.finish();
