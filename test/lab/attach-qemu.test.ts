@@ -1,7 +1,15 @@
 /** Real functions, attached to a running QEMU guest inside the lab by `cyborg attach-instance`, and back. */
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 
-import { attach, cards, cardsConfig, detach, stateOf, untilAvailable } from './attach.ts';
+import {
+  attach,
+  cards,
+  cardsConfig,
+  detach,
+  machineOf,
+  stateOf,
+  untilAvailable,
+} from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { Lab, isFullRun, needsLab } from './lab.ts';
 import { Site, type Accelerator } from './site.ts';
@@ -57,7 +65,9 @@ describe('attaching to a running QEMU guest', () => {
   it('refuses one of two edu of an IOMMU group with the reason, and gives both together', async ({
     expect,
   }) => {
-    const before = await stateOf(lab, cards.eduPair);
+    const group = [...cards.eduPair, cards.eduBridge];
+    const before = await stateOf(lab, group);
+    expect(before).toContain(`${cards.eduBridge} driver=shpchp`);
     const pair = [];
     for (const address of cards.eduPair) pair.push(await untilAvailable(site, address));
     for (const { name } of pair) {
@@ -65,11 +75,11 @@ describe('attaching to a running QEMU guest', () => {
       expect(alone.status).toBe(1);
       expect(alone.stderr).toMatch(/shares IOMMU group \d+ with .*attach them together/);
     }
-    expect(await stateOf(lab, cards.eduPair)).toBe(before);
+    expect(await stateOf(lab, group)).toBe(before);
     const names = pair.map(({ name }) => name);
     await attach(site, one, { ids: ['1234:11e8', '1234:11e8'], names });
     await detach(site, one);
-    expect(await stateOf(lab, cards.eduPair)).toBe(before);
+    expect(await stateOf(lab, group)).toBe(before);
   });
 
   it('refuses the disk that the lab’s machine has mounted, although a rule offers it', async ({
@@ -90,13 +100,13 @@ describe('attaching to a running QEMU guest', () => {
     const accelerators = [];
     for (const address of addresses) accelerators.push(await untilAvailable(site, address));
     const names = accelerators.map(({ name }) => name);
-    const ports = 'nested --name one qmp query-pci';
-    const before = { sysfs: await stateOf(lab, addresses), machine: await lab.run(ports) };
+    const before = { sysfs: await stateOf(lab, addresses), machine: await machineOf(one) };
     for (let cycle = 0; cycle < cycles; cycle += 1) {
       await attach(site, one, { ids: ['1234:1111', '1b36:0010'], names });
       await detach(site, one);
     }
-    expect({ sysfs: await stateOf(lab, addresses), machine: await lab.run(ports) }).toEqual(before);
+    const end = { sysfs: await stateOf(lab, addresses), machine: await machineOf(one) };
+    expect(end).toEqual(before);
     const after: Accelerator[] = [];
     for (const address of addresses) after.push(await untilAvailable(site, address));
     const lasting = ({ id, name, state, instance_id }: Accelerator) => ({

@@ -12,6 +12,8 @@ export const cards = {
   display: '0000:42:00.0',
   edu: '0000:00:10.0',
   eduPair: ['0000:44:01.0', '0000:44:02.0'],
+  /** In the pair's IOMMU group; its hot-plug driver would keep the group from guests. */
+  eduBridge: '0000:43:00.0',
   mounted: '0000:47:00.0',
 } as const;
 
@@ -25,7 +27,7 @@ export const cardsConfig = {
   rules: [
     { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
     { address: '0000:21:0*', type: 'SSD', resetless: emptyDisk, offer: true },
-    { vendor: '1234', device: '11e8', resetless: accepted, offer: true },
+    { vendor: '1234', device: '11e8', unbind: 'idle', resetless: accepted, offer: true },
     { address: cards.display, offer: true },
     { vendor: '1af4', device: '1054', type: 'CRYPTO', unbind: 'idle', offer: true },
     { address: cards.mounted, type: 'SSD', offer: true },
@@ -37,10 +39,24 @@ export async function stateOf(lab: Lab, addresses: readonly string[]): Promise<s
   const each = addresses.map((address) => {
     const folder = `/sys/bus/pci/devices/${address}`;
     const driver = `$(basename $(readlink ${folder}/driver) 2>/dev/null)`;
-    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override) enable=$(cat ${folder}/enable) config=$(head -c 64 ${folder}/config | sha1sum)`;
+    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override) enable=$(cat ${folder}/enable) config=$(od -An -v -tx1 -N64 ${folder}/config | tr -d '\\n ')`;
   });
   const nodes = 'ls /dev/vfio; ls /sys/bus/pci/drivers/vfio-pci | grep 0000; true';
   return await lab.run(`${each.join('; ')}; ${nodes}`);
+}
+
+/** What a guest's QEMU has: devices and their backends, without the addresses that the guest's kernel gives them. */
+export async function machineOf(guest: LabGuest): Promise<unknown> {
+  const ask = async (command: string): Promise<unknown> =>
+    JSON.parse(await guest.lab.run(`nested --name ${guest.name} qmp ${command}`), (key, value) =>
+      /_range$|^regions$/.test(key) ? null : value,
+    );
+  const list = (path: string): Promise<unknown> => ask(`qom-list '{"path": "${path}"}'`);
+  return {
+    pci: await ask('query-pci'),
+    devices: await list('/machine/peripheral'),
+    backends: await list('/objects'),
+  };
 }
 
 /** Attaches by the command line and waits until the guest's kernel sees functions with these ids. */

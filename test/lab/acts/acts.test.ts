@@ -90,31 +90,46 @@ describe('functions of the lab', () => {
     expect,
   }) => {
     const lab = Lab.current();
-    const [one, other] = ['0000:44:01.0', '0000:44:02.0'];
+    const [one, other, bridge] = ['0000:44:01.0', '0000:44:02.0', '0000:43:00.0'];
+    expect(await driverOf(lab, bridge)).toBe('shpchp');
     const alone = { ...everything, rules: [], exclude: [{ address: other }] };
     const [refused] = await act(lab, { config: alone }, [{ do: 'prepare', at: one }]);
     expect(refused).toMatchObject({ error: 'unsupported' });
     expect(String(refused?.['message'])).toMatch(
       /shares IOMMU group \d+ with 0000:44:02\.0 \(no driver\)/,
     );
-    const [first, second, failed, kept, last, listed] = await act(lab, { config: everything }, [
-      { do: 'prepare', at: one },
-      { do: 'prepare', at: other },
-      { do: 'clean', at: one },
-      { do: 'clean', at: one, reason: 'an edu forgets' },
-      { do: 'clean', at: other, reason: 'an edu forgets' },
-      { do: 'ask', method: 'listBound' },
-    ]);
+    const careful = { ...everything, unbind: 'never' };
+    const [withheld] = await act(lab, { config: careful }, [{ do: 'prepare', at: one }]);
+    expect(String(withheld?.['message'])).toMatch(
+      /shares IOMMU group \d+ with the bridge 0000:43:00\.0 \(shpchp\); set unbind: idle/,
+    );
+    const [first, second, during, failed, kept, last, listed] = await act(
+      lab,
+      { config: everything },
+      [
+        { do: 'prepare', at: one },
+        { do: 'prepare', at: other },
+        { do: 'ask', method: 'listBound' },
+        { do: 'clean', at: one },
+        { do: 'clean', at: one, reason: 'an edu forgets' },
+        { do: 'clean', at: other, reason: 'an edu forgets' },
+        { do: 'ask', method: 'listBound' },
+      ],
+    );
     expect([first, second]).toEqual([
       { plan: { kind: 'pci', address: one } },
       { plan: { kind: 'pci', address: other } },
     ]);
+    expect(during).toMatchObject({
+      functions: expect.arrayContaining([{ address: bridge, kernel_driver: 'shpchp' }]),
+    });
     expect(failed).toMatchObject({ error: 'unsupported' });
     expect(String(failed?.['message'])).toMatch(/cannot be reset by itself/);
     expect(String(kept?.['evidence'])).toMatch(/accepted, an edu forgets.*kept with 0000:44:02\.0/);
     expect(String(last?.['evidence'])).toMatch(/put back as it was found/);
     expect(listed).toEqual({ functions: [] });
     expect([await driverOf(lab, one), await driverOf(lab, other)]).toEqual(['none', 'none']);
+    expect(await driverOf(lab, bridge)).toBe('shpchp');
   });
 
   it('are divided as configured, not while a part is in use, and whole only without parts', async ({

@@ -223,6 +223,27 @@ describe('privileged acts', () => {
     );
   });
 
+  it('bind nothing while a bridge’s driver keeps the IOMMU group, unless its configuration says idle', async ({
+    expect,
+  }) => {
+    const bridge = { ...gpu, address: '0000:20:00.0', class: 0x060400, driver: 'shpchp' };
+    await using host = await makeHost({ others: [bridge] });
+    using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+    await mkdir(join(host.root, 'sys/bus/pci/drivers/vfio-pci'), { recursive: true });
+    const unbind = join(host.folder, '../0000:20:00.0/driver/unbind');
+    await writeFile(unbind, '');
+    await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toThrow(
+      /shares IOMMU group 7 with the bridge 0000:20:00.0 \(shpchp\).*set unbind: idle/u,
+    );
+    expect(await readFile(unbind, 'utf8')).toBe('');
+    await writeFile(join(host.folder, 'driver_override'), '(null)\n');
+    await writeFile(join(host.root, 'sys/bus/pci/drivers_probe'), '');
+    // A tree of files binds nothing.
+    const idle = { ...toVfio, unbind: [address] };
+    await expect(host.acts.do('bind', idle, host.backend)).rejects.toThrow(/did not bind/u);
+    expect(await readFile(unbind, 'utf8')).toBe('0000:20:00.0');
+  });
+
   it('leave a function with its kernel driver unless its configuration says idle', async ({
     expect,
   }) => {

@@ -30,7 +30,10 @@ export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
     if (!isInTheWay) continue;
     return `shares IOMMU group ${fn.iommuGroup} with ${other.address} (${other.driver ?? 'no driver'})`;
   }
-  return null;
+  if (handlingOf(listed, tools.config).mayUnbind) return null;
+  const bridge = membersOf(fn, tools).find(({ keepsGroup }) => keepsGroup);
+  if (bridge === undefined) return null;
+  return `shares IOMMU group ${fn.iommuGroup} with the bridge ${bridge.address} (${bridge.driver}); set unbind: idle`;
 }
 
 /** The kernel driver that it would have to be taken from, and may not. */
@@ -40,11 +43,14 @@ function driverInTheWay(listed: Listed, tools: DeviceTools): string | undefined 
   return tools.tables.isBoundByUs(address) && driver.includes('vfio') ? undefined : driver;
 }
 
-function othersOf(fn: PciFunction, { tables, functions }: DeviceTools): PciFunction[] {
+function othersOf(fn: PciFunction, tools: DeviceTools): PciFunction[] {
+  return membersOf(fn, tools).filter((one) => !one.isBridge && one.address !== fn.address);
+}
+
+function membersOf(fn: PciFunction, { tables, functions }: DeviceTools): PciFunction[] {
   if (fn.iommuGroup === undefined) return [];
   const members = tables.iommuGroupMembers(fn.iommuGroup) ?? [];
-  const others = members.filter((address) => address !== fn.address);
-  return others.flatMap((address) => functions.get(address) ?? []).filter((one) => !one.isBridge);
+  return members.flatMap((address) => functions.get(address) ?? []);
 }
 
 /** The first PCI function in the path from the root complex: the root port, where the card is behind one. */

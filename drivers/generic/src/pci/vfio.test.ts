@@ -147,6 +147,25 @@ describe('a function of a real host', () => {
     expect(bench.asked).toEqual([]);
   });
 
+  it('is withheld while a bridge’s driver keeps its group, unless that may be taken away', async ({
+    expect,
+  }) => {
+    const bridge = { ...gpu, address: '0000:20:00.0', class: 0x060400, driver: 'shpchp' };
+    const [kept] = await acceleratorsOf(open([gpu, bridge]));
+    const obstacle = 'shares IOMMU group 7 with the bridge 0000:20:00.0 (shpchp); set unbind: idle';
+    expect(kept).toMatchObject({ offered: false, obstacle });
+    const idle = { config: { unbind: 'idle' } };
+    const bench = open([gpu, bridge], idle);
+    const [taken] = await acceleratorsOf(bench);
+    expect(taken).toMatchObject({ offered: true, obstacle: null });
+    await bench.kind.prepare(bench.context, orderOf(taken));
+    expect(bench.asked).toEqual([
+      ['bind', { address, kernel_driver: 'vfio-pci', unbind: [address] }],
+    ]);
+    const [plain] = await acceleratorsOf(open([gpu, { ...bridge, driver: 'pcieport' }]));
+    expect(plain).toMatchObject({ offered: true });
+  });
+
   it('stays listed by the driver that it had while it is bound for a guest', async ({ expect }) => {
     const config = { classes: [], rules: [{ kernel_driver: 'nouveau', unbind: 'idle' }] };
     const bound = { functions: [{ address, kernel_driver: 'nouveau' }] };

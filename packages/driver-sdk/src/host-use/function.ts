@@ -6,6 +6,8 @@ import { toInteger, type EntryKind, type TreeReader } from '../sysfs.ts';
 /** A configuration space that a user who is not root may read ends here; what the kernel keeps ends at 4096. */
 const configBytesMax = 4096;
 const configHeaderBytes = 64;
+/** Those that do no DMA of their own and say so (`driver_managed_dma`). */
+const sharingBridgeDrivers: ReadonlySet<string> = new Set(['pcieport', 'pci-stub']);
 
 export interface FunctionOptions {
   readonly path: string;
@@ -91,6 +93,13 @@ export class PciFunction {
   /** PCI-to-PCI bridges: they carry others and are never given out by themselves. */
   get isBridge(): boolean {
     return this.class !== undefined && this.class >>> 16 === 0x06;
+  }
+
+  /** A bridge whose driver keeps its IOMMU group from guests (a hot-plug controller's `shpchp`), since Linux 5.19. */
+  get keepsGroup(): boolean {
+    const { driver } = this;
+    if (!this.isBridge || driver === undefined) return false;
+    return !(sharingBridgeDrivers.has(driver) || driver.includes('vfio'));
   }
 
   /** What is in the function's folder; empty when it cannot be listed. */

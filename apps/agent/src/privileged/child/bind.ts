@@ -19,11 +19,16 @@ export async function bind(host: HostView): Promise<ActDone> {
   for (const other of others) requireAccountedFor(host, other, wanted);
   const all = [target, ...others];
   for (const fn of all) requireTakeable(host, fn, wanted);
+  const bridges = host.groupBridges(target).filter((fn) => isInTheWay(host, fn));
+  for (const bridge of bridges) requireFreed(host, bridge);
   await host.refuseHostUse(all);
   await refuseOtherGuests(host, all);
-  const notes = all.map((fn) => noteOf(host, fn, wanted));
+  const notes = [
+    ...bridges.map((fn) => noteOf(host, fn, null)),
+    ...all.map((fn) => noteOf(host, fn, wanted)),
+  ];
   await host.ask({ keep: notes });
-  await bindAll(host, all, { wanted, notes });
+  await bindAll(host, all, { wanted, notes, bridges });
   return { result: {} };
 }
 
@@ -39,12 +44,20 @@ export async function unbind(host: HostView): Promise<ActDone> {
   return { result: {} };
 }
 
+interface BindWish {
+  readonly wanted: string;
+  readonly notes: readonly Binding[];
+  /** Whose drivers would keep the group from guests. */
+  readonly bridges: readonly PciFunction[];
+}
+
 async function bindAll(
   host: HostView,
   functions: readonly PciFunction[],
-  { wanted, notes }: { wanted: string; notes: readonly Binding[] },
+  { wanted, notes, bridges }: BindWish,
 ): Promise<void> {
   try {
+    for (const bridge of bridges) takeDriver(host, bridge);
     for (const fn of functions) await bindOne(host, fn, wanted);
   } catch (error) {
     const fresh = notes.filter(({ address }) => {
@@ -70,6 +83,10 @@ async function isPutBack(host: HostView, fn: PciFunction, note: Binding): Promis
   }
 }
 
+function takeDriver(host: HostView, { path, address }: PciFunction): void {
+  if (host.reader.exists(`${path}/driver`)) writeAttribute(`${path}/driver/unbind`, address);
+}
+
 async function bindOne(host: HostView, fn: PciFunction, wanted: string): Promise<void> {
   const { address, path } = fn;
   if (host.overrideNow(fn) !== wanted) writeAttribute(`${path}/driver_override`, wanted);
@@ -87,7 +104,11 @@ export async function restore(host: HostView): Promise<ActDone> {
   if (target === undefined) return { result: {}, settled: [address] }; // its card is gone
   const mine = host.bindingOf(target);
   if (mine === undefined) return await restoreWithoutNote(host, target);
-  const group = target.iommuGroup === undefined ? [] : host.groupOthers(target);
+  // A bridge's driver comes back last: it would keep the group from those that are still to be given back.
+  const group =
+    target.iommuGroup === undefined
+      ? []
+      : [...host.groupOthers(target), ...host.groupBridges(target)];
   const changed: Binding[] = [];
   const free: { fn: PciFunction; note: Binding }[] = [];
   for (const fn of [target, ...group]) {
@@ -157,7 +178,9 @@ function noteOf(host: HostView, fn: PciFunction, boundTo: string | null): Bindin
   // After a crash between override and probe, or a start of the host, what is there now counts unless it is our doing.
   const isOurDoing =
     before !== undefined &&
-    (host.isOurs(fn) || (before.boundTo !== null && host.overrideNow(fn) === before.boundTo));
+    (before.boundTo === null
+      ? host.driverNow(fn) === null
+      : host.isOurs(fn) || host.overrideNow(fn) === before.boundTo);
   if (isOurDoing) return { ...before, heldFor, boundTo };
   return {
     address: fn.address,
@@ -199,6 +222,20 @@ function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void 
   if (driver === undefined || (driver === wanted && host.isOurs(fn))) return;
   if (host.mayUnbind(address)) return;
   throw new RefusedAct('host-use', `${address} is bound to ${driver}; set unbind: idle.`);
+}
+
+/** Its driver is there, or the agent took it away for the group. */
+function isInTheWay(host: HostView, bridge: PciFunction): boolean {
+  return bridge.keepsGroup || host.bindingOf(bridge) !== undefined;
+}
+
+function requireFreed(host: HostView, { address, driver }: PciFunction): void {
+  const { target } = host;
+  if (driver === undefined || host.mayUnbind(target.address)) return;
+  throw new RefusedAct(
+    'host-use',
+    `${target.address} shares IOMMU group ${target.iommuGroup} with the bridge ${address} (${driver}), whose driver keeps the group from guests; set unbind: idle.`,
+  );
 }
 
 function requireDriver(host: HostView, name: string): void {

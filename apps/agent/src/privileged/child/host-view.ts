@@ -58,6 +58,15 @@ export class HostView {
 
   /** Those that share its IOMMU group, bridges aside. @throws RefusedAct when they cannot be told. */
   groupOthers(fn: PciFunction): PciFunction[] {
+    return this.#group(fn).filter((one) => !one.isBridge && one.address !== fn.address);
+  }
+
+  /** The bridges of its IOMMU group. @throws RefusedAct when they cannot be told. */
+  groupBridges(fn: PciFunction): PciFunction[] {
+    return this.#group(fn).filter((one) => one.isBridge);
+  }
+
+  #group(fn: PciFunction): PciFunction[] {
     const group = fn.iommuGroup;
     if (group === undefined) {
       throw new RefusedAct(
@@ -69,10 +78,7 @@ export class HostView {
     if (names === undefined) {
       throw new RefusedAct('host-use', `The members of IOMMU group ${group} cannot be listed.`);
     }
-    return names
-      .filter((name) => name !== fn.address)
-      .map((name) => this.#functions.get(name) ?? notListed(name, group))
-      .filter((other) => !other.isBridge);
+    return names.map((name) => this.#functions.get(name) ?? notListed(name, group));
   }
 
   /** All functions behind the bridge that the function is behind, itself among them. */
