@@ -106,7 +106,7 @@ describe('several backends of one driver on two hosts', () => {
     await settled(fleet);
   });
 
-  it('are left orphaned by a forced uninstall, which is an event with its actor', async ({
+  it('are left orphaned by an uninstall that keeps them attached, which is an event with its actor', async ({
     expect,
   }) => {
     await using fleet = await Fleet.open();
@@ -116,7 +116,7 @@ describe('several backends of one driver on two hosts', () => {
     const vm = await fleet.instance('host-1');
     await fleet.attach(vm);
 
-    await fleet.cliJson('uninstall-driver', 'generic', '--force');
+    await fleet.cliJson('uninstall-driver', 'generic', '--keep-attached');
 
     expect(await fleet.accelerators()).toMatchObject([{ state: 'orphaned', instance_id: vm }]);
     expect(one?.devices()).toHaveLength(1);
@@ -145,7 +145,7 @@ describe('several backends of one driver on two hosts', () => {
     await fleet.untilAttachable();
     const vm = await fleet.instance('host-1');
     await fleet.cliJson('attach-instance', vm);
-    await fleet.cliJson('uninstall-driver', 'generic', '--force');
+    await fleet.cliJson('uninstall-driver', 'generic', '--keep-attached');
     await install('again');
     await eventually(async () => (await fleet.accelerators({ backend: 'again' })).length === 2, {
       timeoutMs: 20_000,

@@ -53,7 +53,7 @@ export async function brokenInvariants(db: Db): Promise<string[]> {
   const byId = new Map(attachments.map((row) => [row.id, row]));
   const broken: string[] = [];
   for (const row of accelerators) {
-    const holds = ['reserved', 'attached'].includes(row.state);
+    const holds = ['reserved', 'attached', 'orphaned'].includes(row.state);
     const attachment = byId.get(row.attachment_id ?? '');
     if (holds !== (attachment !== undefined)) {
       broken.push(`${row.id} is ${row.state} with attachment ${row.attachment_id}`);

@@ -31,6 +31,7 @@ const others = [
   'backend.disabled',
   'backend.discovered',
   'backend.discovery-requested',
+  'backend.draining',
   'backend.enabled',
   'backend.failed',
   'backend.first-inventory',

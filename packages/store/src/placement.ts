@@ -39,7 +39,7 @@ const novasClass = 'VGPU';
 const novaPlugs = sql<SqlBool>`a.plans ?| ${sql.lit(`{${v2Plans.join(',')}}`)}::text[]`;
 
 const mayBeGiven = sql<SqlBool>`(a.presence = 'present' and a.reserved_for is null
-  and e.status = 'enabled' and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'removing')
+  and e.status = 'enabled' and b.status = 'enabled' and b.state not in ('stale', 'failed', 'blocked', 'draining', 'removing')
   and h.status = 'enabled' and h.revoked_at is null and ${noServiceDisabled} and ${noRelativeHeld} and ${isAlone})`;
 
 /** Nova allocates before it binds, and takes its allocation back after it has let go: what it holds is counted there. */

@@ -167,7 +167,15 @@ export interface InstallationTable extends Timestamps, WorkItem {
   generation: Generated<number>;
 }
 
-export type BackendState = 'pending' | 'ready' | 'stale' | 'failed' | 'blocked' | 'removing';
+/** `draining`: uninstalled by force, and goes as soon as nobody has an accelerator of it. */
+export type BackendState =
+  | 'pending'
+  | 'ready'
+  | 'stale'
+  | 'failed'
+  | 'blocked'
+  | 'draining'
+  | 'removing';
 
 /** An accelerator made by request on a backend (`accelerator-create`): the driver reads it in its configuration. */
 export interface BackendAddition {

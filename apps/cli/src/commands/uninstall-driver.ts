@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.ts';
-import { dryRunFlag, finishOperation, forceArgs, forceFlag, waitFlag } from '../operations/act.ts';
+import { dryRunFlag, finishOperation, forceArgs, waitFlag } from '../operations/act.ts';
 
 export const uninstallDriver = defineCommand({
   changes: true,
@@ -7,13 +7,21 @@ export const uninstallDriver = defineCommand({
   flags: {
     backend: { type: 'string', placeholder: 'NAME', help: 'only this backend' },
     host: { type: 'strings', placeholder: 'H', help: 'only from this host' },
-    force: forceFlag,
+    force: {
+      type: 'boolean',
+      help: 'detach and clean what is in use first (admins; is recorded)',
+    },
+    keepAttached: {
+      type: 'boolean',
+      help: 'leave what is in use attached, without its driver, until it is installed again (admins; is recorded)',
+    },
     dryRun: dryRunFlag,
     wait: waitFlag,
   },
   examples: [
     { command: 'cyborg uninstall-driver generic', help: 'everywhere; refused while in use' },
     { command: 'cyborg uninstall-driver generic --backend soft', help: 'one backend of it' },
+    { command: 'cyborg uninstall-driver acme --force', help: 'detach what is in use first' },
   ],
   async run({ args, flags }, context) {
     const { query, headers } = forceArgs(context, flags);
@@ -21,6 +29,7 @@ export const uninstallDriver = defineCommand({
       params: { driver_id: args.driver_id },
       query: {
         ...query,
+        ...(flags.keepAttached && { keep_attached: true as const }),
         backend: flags.backend,
         host: flags.host.length === 0 ? undefined : [...flags.host],
       },

@@ -330,13 +330,21 @@ export const driverOperations = {
     schema: {
       summary: 'Uninstall a driver everywhere, from hosts, or one backend of it',
       description:
-        'Refused with the list of users while something is in use (`in-use`), unless an admin forces it.',
+        'Refused with the list of users while something is in use (`in-use`), unless an admin forces it. ' +
+        'With `force` what is in use is detached and cleaned first, and each backend goes when nothing of it is held any more (until then it is `draining`); what Nova plugged is refused (`in-use`). ' +
+        'With `keep_attached` (alone or with `force`) it stays attached: its accelerators are `orphaned` until the backend is installed again, which takes them up.',
       params,
       querystring: Type.Object(
         {
           host: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 1000 })),
           backend: Type.Optional(SlugSchema),
           ...forceQuery,
+          keep_attached: Type.Optional(
+            Type.Boolean({
+              description:
+                'Admins only: what is in use stays attached, without its driver; detached first when absent.',
+            }),
+          ),
           ...dryRunQuery,
         },
         closed,

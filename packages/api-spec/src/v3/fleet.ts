@@ -66,7 +66,7 @@ export const BackendSchema = Type.Object({
   kind: Type.String(),
   config: Type.Record(Type.String(), Type.Unknown()),
   status: StatusSchema,
-  /** pending, ready, stale, failed, blocked or removing. */
+  /** pending, ready, stale, failed, blocked, draining or removing. */
   state: Type.String(),
   reason: Nullable(Type.String()),
   stale_since: Nullable(InstantSchema),

@@ -9,6 +9,7 @@ import { sql } from 'kysely';
 import { findBackend, type BackendRow } from '../backends/find-backend.ts';
 import { additionsKey } from '../deployments/additions.ts';
 import { checkConfig, checkDelegable, kindOf } from '../deployments/config.ts';
+import { isLeaving } from '../deployments/removing.ts';
 import { checkOverlaps, toPlanned } from '../deployments/conflicts.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
@@ -83,7 +84,7 @@ async function planAddition(
 ): Promise<{ readonly addition: BackendAddition; readonly placement: Placement }> {
   const list = additionsKey(backend.kind);
   const where = `backend ${backend.host_name}@${backend.name}`;
-  if (list === undefined || backend.state === 'removing') {
+  if (list === undefined || isLeaving(backend.state)) {
     throw new ServiceError(
       'invalid-input',
       `${where} (kind ${backend.kind}, ${backend.state}): nothing can be added to it by request.`,

@@ -3,6 +3,7 @@ import { updateMany } from '@cyborg/store/bulk';
 import type { BackendTable } from '@cyborg/store/schema';
 import { sql, type Selectable } from 'kysely';
 
+import { drainingReason } from '../deployments/removing.ts';
 import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import type { AgentHost } from './credentials.ts';
@@ -86,6 +87,16 @@ function afterReport(row: Row, report: BackendReport, now: Date): Reported {
       reason: isDone ? row.reason : (report.reason ?? row.reason),
       discovery_done: progress.discovery_done,
       observed_generation: isDone ? progress.observed_generation : row.observed_generation,
+    };
+  }
+  if (row.state === 'draining') {
+    const isWell = report.state === 'ready';
+    const trouble = `${drainingReason}; its host says: ${report.state}: ${report.reason ?? '(no reason)'}`;
+    return {
+      ...progress,
+      state: row.state,
+      reason: isWell ? drainingReason : trouble,
+      stale_since: isWell ? null : (row.stale_since ?? now),
     };
   }
   // Of an older generation: how the new wish fares is not known yet.

@@ -625,12 +625,12 @@ describe('uninstall-driver (promise 6)', () => {
     expect(rows).toEqual([{ state: 'ready' }]);
   });
 
-  it('by force keeps what is attached as orphaned, and its actor is an event', async ({
+  it('keeps what is attached as orphaned when an admin asks for that, and its actor is an event', async ({
     expect,
   }) => {
     await using bench = await openUsed('beta');
     const { db } = bench.database;
-    const { id } = await bench.uninstall({ force: true });
+    const { id } = await bench.uninstall({ keep_attached: true });
     await bench.obey(bench.host);
     await bench.pass();
     expect(await bench.operation(id)).toMatchObject({ state: 'succeeded' });

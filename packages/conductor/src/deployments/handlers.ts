@@ -80,7 +80,10 @@ export function makeDeploymentHandlers(deps: ConductorDeps): DeploymentHandlers 
           const plan = await planUninstall(running, context, { query, isLocked: false });
           return changes(params, [
             ...plan.targets.map(({ host, backend }) => `backend ${host}@${backend} is removed`),
-            ...plan.forced.map(({ name, host }) => `${name} on ${host} loses its driver`),
+            ...plan.forced.map(
+              ({ name, host }) =>
+                `${name} on ${host} ${plan.isKept ? 'stays attached and loses its driver' : 'is detached first'}`,
+            ),
           ]);
         });
       }

@@ -9,7 +9,9 @@ import { isUp } from '../hosts/view.ts';
 import type { Act } from '../transaction.ts';
 import type { DeploymentRow } from './context.ts';
 import { isStaged } from './roll-out-plan.ts';
+import { isLeaving } from './removing.ts';
 import { selects } from './selectors.ts';
+import { isUsed } from './users.ts';
 
 export interface InstallSubject {
   readonly driver_id: string;
@@ -166,22 +168,27 @@ export interface UninstallSubject {
   readonly installations: readonly { readonly id: string; readonly host: string }[];
 }
 
+/** On `backend b`: what it waits for. */
+const stillUsed = sql<string>`(select 'waits until it is detached and clean: ' || string_agg(
+    concat(a.name, ' (', replace(a.state, '_', ' '), coalesce(' by instance ' || a.instance_id, ''), ')'), ', ' order by a.name)
+  from accelerator a where a.backend_id = b.id and ${isUsed})`;
+
 export async function judgeUninstall(
   { tx, now }: Act,
   { driver_id, targets, installations }: UninstallSubject,
 ): Promise<OperationResult[]> {
   const backendIds = targets.map(({ backend_id }) => backend_id);
   const { rows: left } = await sql<{ id: string; reason: string | null; up: boolean }>`
-    select b.id, b.reason, coalesce(h.lease_expires_at > ${now}, false) as up
+    select b.id, coalesce(h.lease_expires_at > ${now}, false) as up,
+      case when b.state = 'draining' then ${stillUsed} else b.reason end as reason
     from backend b join host h on h.id = b.host_id
-    where b.id = any(${backendIds}::uuid[]) and b.state = 'removing'
-      and b.observed_generation < b.generation`.execute(tx);
+    where b.id = any(${backendIds}::uuid[]) and (b.state = 'draining'
+      or b.state = 'removing' and b.observed_generation < b.generation)`.execute(tx);
   const { rows: running } = await sql<{ id: string; reason: string | null; up: boolean }>`
     select i.id, i.reason, coalesce(h.lease_expires_at > ${now}, false) as up
     from installation i join host h on h.id = i.host_id
-    where i.id = any(${installations.map(({ id }) => id)}::uuid[]) and i.state = 'removing'`.execute(
-    tx,
-  );
+    where i.id = any(${installations.map(({ id }) => id)}::uuid[]) and (i.state = 'removing' or exists (
+      select from backend b where b.installation_id = i.id and b.state = 'draining'))`.execute(tx);
   const verdictOf = (row: { reason: string | null; up: boolean } | undefined): Verdict => {
     if (row === undefined) return succeeded;
     return pending(row.up ? row.reason : 'waiting for the host: it is down');
@@ -229,7 +236,7 @@ function judgeLook(
   row: { state: BackendState; reason: string | null; done: number; up: boolean } | undefined,
   discovery: number,
 ): Verdict {
-  if (row === undefined || row.state === 'removing') return failed('the backend was uninstalled');
+  if (row === undefined || isLeaving(row.state)) return failed('the backend was uninstalled');
   if (row.done < discovery) {
     // A failed backend is tried again by the request itself; a blocked one waits for a person.
     if (row.up && row.state === 'blocked') return failed(row.reason ?? 'the backend is blocked');

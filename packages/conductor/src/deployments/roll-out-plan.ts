@@ -210,6 +210,8 @@ function installationChange(
 }
 
 function mustChange(row: FoundBackend, wish: WantedBackend): boolean {
+  // What is wanted again begins when it is gone.
+  if (row.state === 'draining') return false;
   if (row.state === 'removing') return row.observed_generation >= row.generation;
   return !isDeepStrictEqual(row.config, wish.config) || row.kind !== wish.kind;
 }

@@ -12,17 +12,22 @@ export interface Use {
   readonly host: string;
   readonly host_id: string;
   readonly backend: string;
+  readonly backend_id: string;
+  /** Of its attachment; null: it has none any more. */
+  readonly origin: 'nova' | 'cyborg' | null;
   readonly instance_id: string | null;
   readonly project_id: string | null;
   readonly attachment_id: string | null;
 }
 
-/** States in which taking the driver away would take something from somebody, or leave something dirty. */
-const usedStates = ['reserved', 'attached', 'orphaned', 'cleaning', 'updating'] as const;
+/**
+ * States in which taking the driver away would take something from somebody, or leave something dirty. An orphaned one
+ * has lost its driver already: it stands in the way of nothing.
+ */
+const usedStates = ['reserved', 'attached', 'cleaning', 'updating'] as const;
 
 /**
- * Locks every accelerator of these backends, so that an attach under way is seen, and answers those in use. An orphaned
- * one has lost its driver already: it stands in the way of nothing.
+ * Locks every accelerator of these backends, so that an attach under way is seen, and answers those in use.
  */
 export async function lockUses(
   tx: Tx,
@@ -32,19 +37,19 @@ export async function lockUses(
     await sql`select id from accelerator where backend_id = any(${backendIds}::uuid[])
       order by id for update`.execute(tx);
   }
-  return readUses(
-    tx,
-    sql<SqlBool>`a.backend_id = any(${backendIds}::uuid[]) and a.state = any(${usedStates}::text[])
-      and a.state <> 'orphaned'`,
-  );
+  return readUses(tx, sql<SqlBool>`a.backend_id = any(${backendIds}::uuid[]) and ${isUsed}`);
 }
+
+/** On `accelerator a`. */
+export const isUsed: RawBuilder<SqlBool> = sql`(a.state in (${sql.join(usedStates.map((state) => sql.lit(state)))}))`;
 
 /** For a condition on `accelerator a`. */
 export async function readUses(tx: Tx, where: RawBuilder<SqlBool>): Promise<Use[]> {
   const { rows } = await sql<Use>`
-    select a.id, a.name, a.state, h.name as host, a.host_id, b.name as backend, a.instance_id,
-      a.project_id, a.attachment_id
+    select a.id, a.name, a.state, h.name as host, a.host_id, b.name as backend, a.backend_id,
+      t.origin, a.instance_id, a.project_id, a.attachment_id
     from accelerator a join host h on h.id = a.host_id join backend b on b.id = a.backend_id
+    left join attachment t on t.id = a.attachment_id
     where ${where}
     order by h.name, b.name, a.name`.execute(tx);
   return rows;
@@ -54,7 +59,7 @@ const shownMax = 5;
 
 /** `extra.users` names instances of other projects to admins only. */
 export function inUse(
-  uses: readonly Use[],
+  uses: readonly Omit<Use, 'origin'>[],
   {
     scope,
     verb,

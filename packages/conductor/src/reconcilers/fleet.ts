@@ -6,6 +6,7 @@ import type { Reconciler } from '../reconciler.ts';
 import { markHostsDown } from './mark-hosts-down.ts';
 import { removeAbsent } from './remove-absent.ts';
 import { settleOrphans } from './settle-orphans.ts';
+import { uninstallDrained } from './uninstall-drained.ts';
 
 export function fleetReconcilers(deps: ConductorDeps): Reconciler[] {
   return [
@@ -14,5 +15,6 @@ export function fleetReconcilers(deps: ConductorDeps): Reconciler[] {
     markHostsDown(deps),
     removeAbsent(deps),
     settleOrphans(deps),
+    uninstallDrained(deps),
   ];
 }

@@ -125,7 +125,7 @@ const statements = [
     generation integer not null default 1,
     observed_generation integer not null default 0,
     status text not null default 'enabled' check (status in ('enabled', 'disabled')),
-    state text not null check (state in ('pending', 'ready', 'stale', 'failed', 'blocked', 'removing')),
+    state text not null check (state in ('pending', 'ready', 'stale', 'failed', 'blocked', 'draining', 'removing')),
     reason text,
     stale_since timestamptz,
     inventory_hash text,
