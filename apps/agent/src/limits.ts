@@ -31,6 +31,8 @@ export const agentDefaults = {
   /** The first word to the server waits so long for the first look. */
   firstLookMsMax: 2_000,
   listingGapMsMin: 500,
+  /** New lines of a driver are reported at most this often, unless it dies. */
+  driverLogReportMs: 30_000,
   listingReportMs: 30_000,
   /** An instance has vanished when it is missing for a minute: looks are reported again right then, to the last of these. */
   vanishedReportsMs: { first: 61_000, last: 72_000 },

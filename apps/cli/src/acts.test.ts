@@ -35,6 +35,7 @@ const args: Readonly<Record<string, readonly string[]>> = {
   'host-reenroll': ['h'],
   'join-token-create': [],
   'backend-update': ['h@pci', '--disable'],
+  'backend-restart': ['h@pci'],
   'profile-create': ['p', '--group', 'resources:PGPU=1'],
   'profile-delete': ['p'],
   'quota-set': ['p', '--limit', 'GPU=1'],

@@ -213,6 +213,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Enable or disable a backend: a disabled one gives out nothing new',
     load: async () => (await import('./commands/backends.ts')).backendUpdate,
   },
+  'backend-restart': {
+    group: 'Fleet',
+    summary: "Restart a backend's driver on its host, also one in quarantine",
+    load: async () => (await import('./commands/backends.ts')).backendRestart,
+  },
   'device-list': {
     group: 'Fleet',
     summary: 'List devices: the physical cards',

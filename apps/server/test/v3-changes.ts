@@ -100,6 +100,7 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
     body: { status: 'disabled' },
     read: `/v3/backends/${host.name}@virtual`,
   }),
+  restartBackend: ({ host }) => ({ params: { backend: `${host.name}@virtual` } }),
   updateService: ({ service }) => ({
     params: { id: service },
     body: { status: 'disabled' },
@@ -115,6 +116,11 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
     body: { name: 'renamed' },
     read: `/v3/accelerators/${accelerator}`,
   }),
+  identifyAccelerator: async ({ server, backend }) => {
+    const { appeared, gone } = await addTwins(server, backend);
+    const body = { same_as: gone, reason: 'moved by hand' };
+    return { params: { id: appeared }, body, otherBody: { ...body, reason: 'seen' } };
+  },
   deleteAccelerator: ({ accelerator }) => ({
     params: { id: accelerator },
     read: `/v3/accelerators/${accelerator}`,
@@ -278,6 +284,28 @@ async function uploadedProgram({ app }: TestApp): Promise<string> {
   });
   if (answer.statusCode !== 201) throw new Error(answer.body);
   return answer.json<{ id: string }>().id;
+}
+
+/** A card that is gone, and one like it that appeared elsewhere. */
+async function addTwins(
+  { deps: { db } }: TestApp,
+  backendId: string,
+): Promise<{ readonly appeared: string; readonly gone: string }> {
+  const backend = await db
+    .selectFrom('backend')
+    .select(['id', 'host_id', 'driver_id'])
+    .where('id', '=', backendId)
+    .executeTakeFirstOrThrow();
+  const absent = { presence: 'absent', absent_since: fleetMadeAt } as const;
+  const [gone] = await addAccelerators(db, backend, { count: 1, ...absent });
+  const [appeared] = await addAccelerators(db, backend, {
+    count: 1,
+    state: 'withheld',
+    doubt: 'it may be another',
+  });
+  const deviceId = gone?.device_id ?? '';
+  await db.updateTable('device').set(absent).where('id', '=', deviceId).execute();
+  return { appeared: appeared?.id ?? '', gone: gone?.id ?? '' };
 }
 
 /** @returns the operation. */

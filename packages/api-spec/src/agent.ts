@@ -14,6 +14,7 @@ import {
   closed,
   problems,
 } from './common.ts';
+import { DriverLogLineSchema, driverLogLimits } from './driver-log.ts';
 import { agentRoutes, type AgentOperationName } from './routes.ts';
 
 export const agentLimits = {
@@ -82,6 +83,8 @@ export const DesiredInstallationSchema = Type.Object(
     /** Absent or null: it comes with the agent. */
     package: Type.Optional(Nullable(DesiredPackageSchema)),
     generation: Type.Integer(),
+    /** Rises with each restart that somebody asks for; reported back when done. */
+    restart: Type.Optional(Type.Integer({ minimum: 0 })),
     /** `present`: run it with these backends. `removed`: stop it and undo what it prepared, then report `removed`. */
     wanted: Type.Union([Type.Literal('present'), Type.Literal('removed')]),
     backends: Type.Array(DesiredBackendSchema),
@@ -230,6 +233,12 @@ export const InstallationReportSchema = Type.Object(
     ]),
     running_version: Nullable(Key),
     reason: Nullable(TextSchema),
+    /** The driver keeps dying and is not started again by itself. */
+    quarantined: Type.Optional(Type.Boolean()),
+    /** Highest `restart` that has been carried out. */
+    restart: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** The last lines, oldest first. */
+    log: Type.Optional(Type.Array(DriverLogLineSchema, { maxItems: driverLogLimits.linesMax })),
   },
   closed,
 );

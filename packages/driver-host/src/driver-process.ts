@@ -39,6 +39,8 @@ export interface DriverProcessOptions {
   readonly label: string;
   readonly clock: Clock;
   readonly limits: DriverLimits;
+  /** Hears each line of its stderr. */
+  readonly onStderr?: (line: string) => void;
   readonly onNotification: (name: DriverNotification, params: NotificationParams) => void;
   /** Does what the driver asks, and answers. @throws DriverCallError with the code that the driver is told. */
   readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<object>;
@@ -89,10 +91,10 @@ export class DriverProcess {
   #pending = 0;
 
   constructor(options: DriverProcessOptions) {
-    const { child, clock } = options;
+    const { child, clock, onStderr } = options;
     this.#options = options;
     this.#down.promise.catch(() => undefined); // often nobody waits
-    this.#stderr = new StderrLog(child.stderr, clock);
+    this.#stderr = new StderrLog(child.stderr, clock, onStderr);
     this.#guard = new StreamGuard(clock, (reason) => this.kill(reason));
     child.stdin.on('error', () => undefined); // the exit says what there is to say
     child.stdout.on('error', () => undefined);
@@ -173,6 +175,7 @@ export class DriverProcess {
       );
     });
     this.#hasExited = true;
+    this.#stderr.end();
     this.#killReason ??= this.#withStderr(reason);
     this.#down.reject(this.#downError());
     this.#connection.dispose();

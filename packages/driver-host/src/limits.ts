@@ -52,6 +52,7 @@ export const streamLimits = {
   /** Frames that no request of ours asked for may come in such a burst. */
   unaskedFramesBurst: 400,
   stderrKeptBytes: 16 * 1024,
+  stderrLineCharactersMax: 2000,
   /** Above this in a second a driver's stderr is not even read, and the driver waits. */
   stderrReadBytesPerSecondMax: 1024 * 1024,
   heapMiBMax: 256,

@@ -9,8 +9,13 @@ export class StderrLog {
   #droppedBytes = 0;
   #secondEndsMs = 0;
   #bytesThisSecond = 0;
+  /** Begun, and not ended yet. */
+  #line = '';
+  readonly #onLine: (line: string) => void;
 
-  constructor(stderr: Readable, clock: Clock) {
+  /** @param onLine hears each line as soon as it is whole, cut to `stderrLineCharactersMax`. */
+  constructor(stderr: Readable, clock: Clock, onLine: (line: string) => void = () => undefined) {
+    this.#onLine = onLine;
     stderr.on('error', () => stderr.destroy());
     stderr.on('data', (chunk: Buffer) => {
       const nowMs = clock.monotonicMs();
@@ -32,13 +37,35 @@ export class StderrLog {
     return this.#droppedBytes === 0 ? lines : `${lines} (${this.#droppedBytes} bytes dropped)`;
   }
 
+  /** There will be no more: what was begun counts as a line. */
+  end(): void {
+    if (this.#line.trim() !== '') this.#onLine(this.#line);
+    this.#line = '';
+  }
+
   #take(chunk: Buffer): void {
     const room = protocolLimits.stderrBytesPerSecondMax - this.#bytesThisSecond;
     this.#bytesThisSecond += chunk.length;
     const part = chunk.subarray(0, Math.max(0, room));
     this.#droppedBytes += chunk.length - part.length;
     if (part.length === 0) return;
-    this.#kept = (this.#kept + part.toString('utf8')).slice(-streamLimits.stderrKeptBytes);
+    const text = part.toString('utf8');
+    this.#kept = (this.#kept + text).slice(-streamLimits.stderrKeptBytes);
+    this.#tellLines(text);
+  }
+
+  #tellLines(text: string): void {
+    const [first = '', ...rest] = text.split('\n');
+    this.#grow(first);
+    for (const next of rest) {
+      this.end();
+      this.#grow(next);
+    }
+  }
+
+  #grow(part: string): void {
+    const room = streamLimits.stderrLineCharactersMax - this.#line.length;
+    this.#line += part.slice(0, Math.max(0, room));
   }
 }
 

@@ -44,6 +44,7 @@ export const operationKinds = [
   'update-driver',
   'uninstall-driver',
   'discover-services',
+  'restart-backend',
   'attach-instance',
   'detach-instance',
   'clean-accelerator',

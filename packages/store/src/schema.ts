@@ -164,7 +164,20 @@ export interface InstallationTable extends Timestamps, WorkItem {
   failed_reason: string | null;
   state: InstallationState;
   reason: string | null;
+  /** Since when its driver, which kept dying, is not started again by itself. */
+  quarantined_at: Instant | null;
+  /** The last lines of its driver, oldest first. */
+  log: JsonWithDefault<readonly DriverLogLine[]>;
+  restart_requested: Generated<number>;
+  restart_done: Generated<number>;
   generation: Generated<number>;
+}
+
+export interface DriverLogLine {
+  /** By the host's clock. */
+  readonly at: string;
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'stderr' | 'agent';
+  readonly message: string;
 }
 
 /** `draining`: uninstalled by force, and goes as soon as nobody has an accelerator of it. */

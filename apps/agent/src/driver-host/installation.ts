@@ -19,10 +19,12 @@ import { agentSpans } from '../spans.ts';
 import { agentDefaults } from '../limits.ts';
 import { Backend } from './backend.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
+import { InstallationVoice, type VoiceDeps } from './installation-voice.ts';
 import { toNeeded } from './needed.ts';
 import { isPackaged } from './packages.ts';
 import { Postponed } from './postponed.ts';
 import type { RunningDrivers } from '../state/running-drivers.ts';
+import { Restarts } from './restarts.ts';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
 import { tryVersion, type HeldKeys } from './trial.ts';
 
@@ -46,8 +48,6 @@ export interface InstallationDeps extends DriverDeps {
   ) => Promise<object>;
 }
 
-type State = InstallationReport['state'];
-
 const retryBounds = { firstMs: 1_000, maxMs: 60_000 } as const;
 const idleMs = 3_600_000;
 const backendsAtOnceMax = 4;
@@ -65,13 +65,19 @@ export class Installation {
   #failures = 0;
   #postponed = 0;
   #failedGeneration: number | undefined;
-  #lastReport: InstallationReport | undefined;
+  readonly #voice: InstallationVoice;
+  readonly #restarts = new Restarts();
   #isRemoved = false;
   readonly #finished: Promise<void>;
 
   constructor(wanted: DesiredInstallation, deps: InstallationDeps) {
     this.#wanted = wanted;
     this.#deps = deps;
+    this.#voice = new InstallationVoice({
+      clock: deps.clock,
+      report: deps.reportInstallation,
+      facts: () => this.#facts(),
+    });
     this.want(wanted);
     this.#finished = this.#run();
   }
@@ -101,6 +107,9 @@ export class Installation {
     this.#wanted = wanted;
     for (const backend of wanted.backends) this.#putBackend(backend);
     for (const backend of wanted.removed_backends) this.#putBackend(backend);
+    for (const { config } of wanted.backends) this.#voice.log.hideSecretsOf(config);
+    // At once, not in the next pass: what the pass waits for may be the driver that hangs.
+    if (this.#restarts.begin(wanted.restart ?? 0, this.#driver)) this.#failures = 0;
     this.#driver?.liftQuarantine();
     this.#wake.wake();
   }
@@ -113,7 +122,7 @@ export class Installation {
 
   /** Says everything again: the ledger is another one than was told before. */
   repeatReports(): void {
-    if (this.#lastReport !== undefined) this.#deps.reportInstallation(this.#lastReport);
+    this.#voice.repeat();
     for (const backend of this.#backends.values()) backend.repeat();
     this.rediscover();
   }
@@ -123,6 +132,7 @@ export class Installation {
     this.#wake.wake();
     await this.#finished;
     await this.#driver?.stop();
+    this.#voice.stop();
   }
 
   #putBackend(wanted: DesiredBackend): void {
@@ -162,11 +172,10 @@ export class Installation {
           continue;
         }
         this.#failures += 1;
-        log.warn(
-          { driver: this.#wanted.driver_id, reason: messageOf(error) },
-          'installation failed',
-        );
-        this.#tell('failed', messageOf(error));
+        this.#restarts.finish(this.#restarts.begun);
+        const reason = this.#voice.log.redact(messageOf(error));
+        log.warn({ driver: this.#wanted.driver_id, reason }, 'installation failed');
+        this.#tell('failed', reason);
         pauseMs = this.#pauseAfterFailure();
       }
       if (!this.#isRemoved) await this.#wake.wait(clock, pauseMs, signal);
@@ -199,9 +208,12 @@ export class Installation {
     }
     if (this.#failedGeneration !== wanted.generation) this.#failures = 0;
     this.#failedGeneration = wanted.generation;
+    const { begun } = this.#restarts;
+    await this.#restarts.settled(signal);
     await this.#ensureDriver(wanted, signal);
     await this.#removeBackends(wanted, signal);
     await this.#ensureBackends(signal);
+    this.#restarts.finish(begun);
     this.#tellWhole();
     return this.#nextRetryMs();
   }
@@ -288,6 +300,7 @@ export class Installation {
         if (driver === this.#driver) this.#wentDown(reason, isQuarantined);
       },
       onInventoryChanged: (name) => this.#inventoryChanged(name),
+      log: this.#voice.log,
       onRequest: async (method, params) => this.#privileged(method, params),
     });
     return driver;
@@ -382,7 +395,7 @@ export class Installation {
     backend.failures += 1;
     backend.needsDiscovery = true;
     backend.retryAtMs = clock.monotonicMs() + backoffMs(backend.failures + 1, retryBounds, rng);
-    backend.become(state, reason);
+    backend.become(state, this.#voice.log.redact(reason));
   }
 
   #nextRetryMs(): number {
@@ -425,6 +438,7 @@ export class Installation {
       backend.become(state, reason);
     }
     if (isQuarantined) this.#tell('failed', reason);
+    else this.#voice.tellLog();
   }
 
   #inventoryChanged(name: string): void {
@@ -453,17 +467,19 @@ export class Installation {
     this.#tell('ready');
   }
 
-  #tell(state: State, reason: string | null = null): void {
-    const report: InstallationReport = {
+  #tell(state: InstallationReport['state'], reason: string | null = null): void {
+    this.#voice.tell(state, reason);
+  }
+
+  #facts(): ReturnType<VoiceDeps['facts']> {
+    const hasGivenUp = this.#failures >= this.#deps.limits.crashesMax;
+    return {
       installation_id: this.#wanted.id,
       generation: this.#wanted.generation,
-      state,
       running_version: this.#driver?.package.version ?? null,
-      reason: reason?.slice(0, 2048) ?? null,
+      quarantined: this.#driver?.isQuarantined ?? hasGivenUp,
+      restart: this.#restarts.done,
     };
-    if (JSON.stringify(report) === JSON.stringify(this.#lastReport)) return;
-    this.#lastReport = report;
-    this.#deps.reportInstallation(report);
   }
 }
 

@@ -30,6 +30,9 @@ import {
 } from '@cyborg/driver-host/driver-process';
 import type { Launched } from '@cyborg/driver-host/launch';
 import type { DriverLimits } from '@cyborg/driver-host/limits';
+import type { DriverLog } from './driver-log.ts';
+
+const actMethods: ReadonlySet<DriverMethod> = new Set(['prepare', 'release', 'clean', 'update']);
 
 export interface DriverDeps {
   readonly clock: Clock;
@@ -49,6 +52,7 @@ export interface DriverEvents {
   readonly onUp: () => void;
   readonly onDown: (reason: string, isQuarantined: boolean) => void;
   readonly onInventoryChanged: (backend: string) => void;
+  readonly log: DriverLog;
   readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<object>;
 }
 
@@ -61,6 +65,12 @@ export class SupervisedDriver {
   #crashesMs: number[] = [];
   #downReason = 'it has not been started';
   #isQuarantined = false;
+  #isRestarting = false;
+  /** Prepares, releases, cleans and updates under way. */
+  #acts = 0;
+  /** Ends the pause before the next start. */
+  #pause = new AbortController();
+  #started = Promise.withResolvers<void>();
   #imagesDir: string | null = null;
   #capabilities: ReadonlySet<Capability> = new Set();
   readonly #followers = new Map<string, (percent: number) => void>();
@@ -122,6 +132,31 @@ export class SupervisedDriver {
     this.#running = untraced(async () => this.#supervise(undefined));
   }
 
+  /**
+   * Ends the process, after the acts under way (bounded), and starts it again, also when it is in quarantine or waits to be
+   * started. Resolves when it is up, or its first start has failed; that is no error of the restart.
+   */
+  async restart(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    const { promise } = this.#started;
+    this.#events.log.add('agent', 'restart asked for');
+    this.#crashesMs = [];
+    if (this.#isQuarantined) this.liftQuarantine();
+    else if (this.#process === undefined) this.#pause.abort();
+    else await this.#endForRestart(this.#process);
+    await promise;
+  }
+
+  async #endForRestart(process: DriverProcess): Promise<void> {
+    this.#isRestarting = true;
+    const { clock, limits } = this.#deps;
+    const endMs = clock.monotonicMs() + limits.drainMs;
+    while (this.#acts > 0 && this.#process === process && clock.monotonicMs() < endMs) {
+      await Promise.race([clock.sleep(20), process.exited]);
+    }
+    await process.stop();
+  }
+
   /** @throws DriverCallError */
   async call<M extends DriverMethod>(
     method: M,
@@ -132,7 +167,16 @@ export class SupervisedDriver {
     if (process === undefined) {
       throw new DriverCallError('down', `Driver ${this.#label} is down: ${this.#downReason}`);
     }
-    return await this.#traced(method, async () => process.call(method, params, options));
+    if (this.#isRestarting) {
+      throw new DriverCallError('down', `Driver ${this.#label} is being restarted`);
+    }
+    const isAct = actMethods.has(method);
+    if (isAct) this.#acts += 1;
+    try {
+      return await this.#traced(method, async () => process.call(method, params, options));
+    } finally {
+      if (isAct) this.#acts -= 1;
+    }
   }
 
   #traced<Result>(method: DriverMethod, call: () => Promise<Result>): Promise<Result> {
@@ -155,6 +199,7 @@ export class SupervisedDriver {
     }
     await process?.stop();
     await this.#running;
+    this.#tellStarted();
   }
 
   get #label(): string {
@@ -163,7 +208,12 @@ export class SupervisedDriver {
 
   async #startOnce(): Promise<DriverProcess> {
     const done = { what: 'driver-start', driver: this.package.id } as const;
-    return await this.#deps.measures.timed(done, () => this.#launch());
+    try {
+      return await this.#deps.measures.timed(done, () => this.#launch());
+    } catch (error) {
+      this.#events.log.add('agent', `not started: ${messageOf(error)}`);
+      throw error;
+    }
   }
 
   async #launch(): Promise<DriverProcess> {
@@ -174,6 +224,7 @@ export class SupervisedDriver {
       label: this.#label,
       clock,
       limits,
+      onStderr: (line) => this.#events.log.add('stderr', line),
       onNotification: (name, params) => this.#notified(name, params),
       onRequest: this.#events.onRequest,
     });
@@ -193,6 +244,7 @@ export class SupervisedDriver {
     }
     this.#process = process;
     this.#imagesDir = launched.imagesDir;
+    this.#events.log.add('agent', `driver ${this.#label} started as process ${process.pid}`);
     this.#events.onUp();
     return process;
   }
@@ -224,14 +276,27 @@ export class SupervisedDriver {
     while (!signal.aborted) {
       const reason = process === undefined ? this.#downReason : await process.exited;
       this.#process = undefined;
-      this.#downReason = reason;
+      this.#downReason = this.#events.log.redact(reason);
       if (signal.aborted) return;
-      if (process !== undefined) this.#countCrash(reason);
+      if (process !== undefined) this.#ended(reason);
       if (this.#isQuarantined) return;
       process = await this.#startAgain(signal);
+      this.#tellStarted();
       if (process === undefined && this.#isQuarantined) return;
     }
     await process?.stop(); // it came up while it was being stopped
+  }
+
+  #ended(reason: string): void {
+    if (!this.#isRestarting) return this.#countCrash(reason);
+    this.#isRestarting = false;
+    this.#events.log.add('agent', `ended for the restart: ${reason}`);
+  }
+
+  /** Whoever asked for a restart before this start has it now. */
+  #tellStarted(): void {
+    this.#started.resolve();
+    this.#started = Promise.withResolvers();
   }
 
   async #startAgain(signal: AbortSignal): Promise<DriverProcess | undefined> {
@@ -240,18 +305,27 @@ export class SupervisedDriver {
     const pauseMs =
       this.#crashesMs.length === 0 ? 0 : backoffMs(this.#crashesMs.length, bounds, rng);
     try {
-      await clock.sleep(pauseMs, signal);
+      await this.#pauseFor(pauseMs, clock, signal);
       return await this.#startOnce();
     } catch (error) {
       if (signal.aborted) return undefined;
-      log.warn({ driver: this.#label, reason: messageOf(error) }, 'a driver did not start again');
-      this.#downReason = messageOf(error);
-      this.#countCrash(this.#downReason);
+      const reason = this.#events.log.redact(messageOf(error));
+      log.warn({ driver: this.#label, reason }, 'a driver did not start again');
+      this.#downReason = reason;
+      this.#countCrash(reason);
       return undefined;
     }
   }
 
-  #countCrash(reason: string): void {
+  async #pauseFor(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+    this.#pause = new AbortController();
+    const either = AbortSignal.any([signal, this.#pause.signal]);
+    await clock.sleep(ms, either).catch(() => undefined);
+    signal.throwIfAborted();
+  }
+
+  #countCrash(said: string): void {
+    const reason = this.#events.log.redact(said);
     const { clock, limits, log, measures } = this.#deps;
     measures.driverCrashed(this.package.id);
     const nowMs = clock.monotonicMs();
@@ -259,8 +333,12 @@ export class SupervisedDriver {
     this.#isQuarantined = this.#crashesMs.length >= limits.crashesMax;
     const crashes = this.#crashesMs.length;
     log.warn({ driver: this.#label, reason, crashes }, 'a driver has ended');
+    // Its last words are lines of their own.
+    const [what = reason] = reason.split('; its last words: ');
+    this.#events.log.add('agent', `driver ${this.#label} is down: ${what}`);
     if (this.#isQuarantined) {
-      this.#downReason = `quarantined after ${crashes} crashes; the last: ${reason}. A new version, a new configuration or discover-services lets it try again`;
+      this.#downReason = `quarantined after ${crashes} crashes; the last: ${reason}. backend-restart, a new version, a new configuration or discover-services lets it try again`;
+      this.#events.log.add('agent', `quarantined after ${crashes} crashes`);
       log.error({ driver: this.#label }, 'a driver is quarantined');
     }
     this.#events.onDown(this.#downReason, this.#isQuarantined);
@@ -275,7 +353,14 @@ export class SupervisedDriver {
       this.#followers.get(`${params.backend} ${params.accelerator}`)?.(params.percent ?? 0);
     }
     if (name !== 'log') return;
-    const level = params.level === 'error' || params.level === 'warn' ? 'warn' : 'debug';
-    log[level]({ driver: this.#label }, `driver says: ${params.message ?? ''}`);
+    const said = toLevel(params.level);
+    this.#events.log.add(said, params.message ?? '');
+    const level = said === 'error' || said === 'warn' ? 'warn' : 'debug';
+    const message = this.#events.log.redact(params.message ?? '');
+    log[level]({ driver: this.#label }, `driver says: ${message}`);
   }
+}
+
+function toLevel(level: string | undefined): 'debug' | 'info' | 'warn' | 'error' {
+  return level === 'error' || level === 'warn' || level === 'debug' ? level : 'info';
 }

@@ -1,7 +1,16 @@
-import { all } from '@cyborg/api-client/v3';
+import { all, type V3Result } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
-import { dryRunFlag, forceArgs, forceFlag, showChanged } from '../operations/act.ts';
+import type { Column } from '../output/output.ts';
+import {
+  actArgs,
+  dryRunFlag,
+  finishOperation,
+  forceArgs,
+  forceFlag,
+  showChanged,
+  waitFlag,
+} from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
 import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
 
@@ -42,11 +51,21 @@ export const backendList = defineCommand({
 export const backendShow = defineCommand({
   args: backendArg,
   flags: {},
-  examples: [{ command: 'cyborg backend-show node-1@virtual', help: 'its settings and state' }],
+  examples: [
+    {
+      command: 'cyborg backend-show node-1@virtual',
+      help: 'settings, state, and the last lines of its driver',
+    },
+  ],
   async run({ args }, { api, out }) {
-    await out.show(await api.showBackend({ params: { backend: args.backend } }));
+    await out.show(await api.showBackend({ params: { backend: args.backend } }), [logColumn]);
   },
 });
+
+const logColumn: Column<V3Result<'showBackend'>> = {
+  key: 'log',
+  text: ({ log }) => log.map(({ at, level, message }) => `${at} ${level} ${message}`).join('\n'),
+};
 
 export const backendUpdate = defineCommand({
   changes: true,
@@ -62,5 +81,24 @@ export const backendUpdate = defineCommand({
       ...forceArgs(context, flags),
     });
     await showChanged(answer, context);
+  },
+});
+
+export const backendRestart = defineCommand({
+  changes: true,
+  args: backendArg,
+  flags: { dryRun: dryRunFlag, wait: waitFlag },
+  examples: [
+    {
+      command: 'cyborg backend-restart node-1@pci',
+      help: 'its driver starts again; what is attached stays attached',
+    },
+  ],
+  async run({ args, flags }, context) {
+    const answer = await context.api.restartBackend({
+      params: { backend: args.backend },
+      ...actArgs(context, flags.dryRun),
+    });
+    await finishOperation(answer, context, { wait: flags.wait });
   },
 });

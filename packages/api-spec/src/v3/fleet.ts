@@ -10,6 +10,7 @@ import {
   LabelsSchema,
   Nullable,
   PageOf,
+  PutHeaders,
   SecretIdempotencyHeaders,
   SlugSchema,
   StringsSchema,
@@ -21,6 +22,7 @@ import {
   pageQuery,
   problems,
 } from '../common.ts';
+import { DriverLogLineSchema } from '../driver-log.ts';
 import { v3Routes } from '../routes.ts';
 import { OperationSchema } from './operations.ts';
 
@@ -69,6 +71,8 @@ export const BackendSchema = Type.Object({
   /** pending, ready, stale, failed, blocked, draining or removing. */
   state: Type.String(),
   reason: Nullable(Type.String()),
+  /** Since when its driver, which kept dying, is not started again by itself; `reason` says why. */
+  quarantined_since: Nullable(InstantSchema),
   stale_since: Nullable(InstantSchema),
   inventory_changed_at: Nullable(InstantSchema),
   accelerators_total: Type.Integer(),
@@ -78,6 +82,15 @@ export const BackendSchema = Type.Object({
   updated_at: Nullable(InstantSchema),
 });
 export type Backend = Static<typeof BackendSchema>;
+
+/** One backend, with what its driver said last on its host. */
+export const BackendDetailSchema = Type.Object({
+  ...BackendSchema.properties,
+  log: Type.Array(DriverLogLineSchema, {
+    description:
+      'The last lines of its driver on this host, oldest first, without secrets: `stderr`, its notifications by level, and what the `agent` did to it. Up to 30 s old.',
+  }),
+});
 
 export const ServiceSchema = Type.Object({
   id: Type.String(),
@@ -255,9 +268,9 @@ export const fleetOperations = {
     ...v3Routes.showBackend,
     action: 'backend:show',
     schema: {
-      summary: 'Show a backend',
+      summary: 'Show a backend, with the last lines of its driver',
       params: backendParams,
-      response: { 200: BackendSchema, ...problems },
+      response: { 200: BackendDetailSchema, ...problems },
     },
   },
   updateBackend: {
@@ -270,6 +283,20 @@ export const fleetOperations = {
       headers: IfMatchHeaders,
       body: Type.Object({ status: StatusSchema }, closed),
       response: { 200: Type.Union([BackendSchema, DryRunSchema]), ...problems },
+    },
+  },
+  restartBackend: {
+    ...v3Routes.restartBackend,
+    action: 'backend:restart',
+    schema: {
+      summary: "Restart a backend's driver on its host, also one in quarantine",
+      description:
+        'One process serves all backends of a driver on a host, so the others restart with it. What is attached stays attached; ' +
+        'acts under way are waited for, up to a minute. Succeeds when the backend has listed its hardware again.',
+      params: backendParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: PutHeaders,
+      response: { 200: DryRunSchema, 202: OperationSchema, ...problems },
     },
   },
   listServices: {

@@ -34,6 +34,7 @@ export interface DesiredInstallationView {
   /** Null: it comes with the agent. */
   readonly package: DesiredPackageView | null;
   readonly generation: number;
+  readonly restart: number;
   readonly wanted: 'present' | 'removed';
   readonly backends: readonly DesiredBackendView[];
   readonly removed_backends: readonly DesiredBackendView[];
@@ -159,7 +160,7 @@ async function readFleet(
 async function listInstallations(db: Db, hostId: string): Promise<DesiredInstallationView[]> {
   const installations = await db
     .selectFrom('installation')
-    .select(['id', 'driver_id', 'wanted_version', 'generation', 'state'])
+    .select(['id', 'driver_id', 'wanted_version', 'generation', 'restart_requested', 'state'])
     .where('host_id', '=', hostId)
     .where('state', '<>', 'removed')
     .orderBy('driver_id')
@@ -183,6 +184,7 @@ async function listInstallations(db: Db, hostId: string): Promise<DesiredInstall
       version: row.wanted_version,
       package: packages.get(row.id) ?? null,
       generation: row.generation,
+      restart: row.restart_requested,
       wanted: isRemoved ? 'removed' : 'present',
       backends: staying.map(toDesiredBackend),
       removed_backends: leaving.map(toDesiredBackend),
@@ -241,7 +243,7 @@ export function hostPrints(hostIds: readonly string[]): RawBuilder<unknown> {
 function fleetPrints(hostIds: readonly string[]): RawBuilder<{ host_id: string; text: string }> {
   return sql`
     select h.id as host_id, concat(
-      (select string_agg(concat_ws(':', i.id, i.generation, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
+      (select string_agg(concat_ws(':', i.id, i.generation, i.restart_requested, i.wanted_version, i.state in ('removing', 'removed')), ',' order by i.id)
         from installation i where i.host_id = h.id), ';',
       (select string_agg(concat_ws(':', b.id, b.generation, b.state = 'removing',
           b.state = 'removing' and b.observed_generation >= b.generation, b.discovery_requested), ',' order by b.id)

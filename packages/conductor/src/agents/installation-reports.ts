@@ -1,4 +1,6 @@
 /** What a host says of its installations: the state walks through its machine to the one reported. */
+import { isDeepStrictEqual } from 'node:util';
+
 import {
   installationLifecycle,
   type InstallationEvent,
@@ -6,7 +8,7 @@ import {
 } from '@cyborg/model/installation-lifecycle';
 import { nextState } from '@cyborg/model/lifecycle';
 import { updateMany } from '@cyborg/store/bulk';
-import type { InstallationTable } from '@cyborg/store/schema';
+import type { DriverLogLine, InstallationTable } from '@cyborg/store/schema';
 import { sql, type Selectable } from 'kysely';
 
 import { recordEvents } from '../record-event.ts';
@@ -20,6 +22,9 @@ export interface InstallationReport {
   readonly state: 'fetching' | 'starting' | 'ready' | 'updating' | 'blocked' | 'failed' | 'removed';
   readonly running_version: string | null;
   readonly reason: string | null;
+  readonly quarantined?: boolean | undefined;
+  readonly restart?: number | undefined;
+  readonly log?: readonly DriverLogLine[] | undefined;
 }
 
 type Row = Selectable<InstallationTable>;
@@ -59,6 +64,7 @@ export async function applyInstallationReports(
     .forUpdate()
     .execute();
   const byId = new Map(reports.map((report) => [report.installation_id, report]));
+  await noteProcesses(act, rows, byId);
   const changed = rows.flatMap((row) => {
     const after = afterReport(row, byId.get(row.id));
     return isSame(row, after) ? [] : [{ ...row, ...after, updated_at: act.now }];
@@ -73,6 +79,31 @@ export async function applyInstallationReports(
   await finishRemovals(act, {
     installationIds: changed.filter(({ state }) => state === 'removed').map(({ id }) => id),
   });
+}
+
+const processColumns = ['quarantined_at', 'restart_done', 'log'] as const;
+
+/** How its process fares and what it says: no change of the installation, so no event, but restarts wait for it. */
+async function noteProcesses(
+  act: Act,
+  rows: readonly Row[],
+  reports: ReadonlyMap<string, InstallationReport>,
+): Promise<void> {
+  const changed = rows.flatMap((row) => {
+    const report = reports.get(row.id);
+    if (report === undefined) return [];
+    const { quarantined = false, restart = row.restart_done, log = row.log } = report;
+    const after = {
+      quarantined_at: quarantined ? (row.quarantined_at ?? act.now) : null,
+      restart_done: Math.max(row.restart_done, restart),
+      log,
+    };
+    return processColumns.every((name) => isDeepStrictEqual(row[name], after[name]))
+      ? []
+      : [{ id: row.id, ...after }];
+  });
+  await updateMany(act.tx, { table: 'installation', columns: processColumns, rows: changed });
+  if (changed.length > 0) act.wakeUps.add('deployments');
 }
 
 /**

@@ -14,6 +14,8 @@ export interface BackendRow extends Selectable<BackendTable> {
   readonly lease_expires_at: Date | null;
   readonly simulated: boolean;
   readonly version: string | null;
+  readonly quarantined_at: Date | null;
+  readonly installation_reason: string | null;
 }
 
 const namesMax = 2000;
@@ -33,6 +35,8 @@ export function selectBackends(db: Db, scope: Scope): Query {
       'host.lease_expires_at',
       'host.simulated',
       'installation.running_version as version',
+      'installation.quarantined_at',
+      'installation.reason as installation_reason',
     ])
     .where(backendsInScope(scope));
 }

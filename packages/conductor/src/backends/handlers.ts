@@ -1,5 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import { pageLimit } from '@cyborg/store/page-of-ids';
+import type { DriverLogLine } from '@cyborg/store/schema';
 import { sql, type SqlBool } from 'kysely';
 
 import { checkFilters } from './check-filters.ts';
@@ -8,6 +9,7 @@ import { checkSwitch, type ForceQuery, type Forced } from '../disabling.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';
 import { changedAt, checkIfMatch } from '../etag.ts';
 import type { Handler, Input } from '../handler.ts';
+import type { OperationView } from '../operations/read-operations.ts';
 import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
@@ -20,6 +22,7 @@ import {
   selectBackends,
   type BackendRow,
 } from './find-backend.ts';
+import { restartBackend, type RestartInput } from './restart-backend.ts';
 
 export interface BackendView {
   readonly id: string;
@@ -32,6 +35,7 @@ export interface BackendView {
   readonly status: 'enabled' | 'disabled';
   readonly state: string;
   readonly reason: string | null;
+  readonly quarantined_since: Date | null;
   readonly stale_since: Date | null;
   readonly inventory_changed_at: Date | null;
   readonly accelerators_total: number;
@@ -39,6 +43,10 @@ export interface BackendView {
   readonly simulated: boolean;
   readonly created_at: Date;
   readonly updated_at: Date | null;
+}
+
+export interface BackendDetailView extends BackendView {
+  readonly log: readonly DriverLogLine[];
 }
 
 interface FleetQuery extends PageQuery {
@@ -51,8 +59,9 @@ type UpdateInput = Input<Params, ForceQuery, { readonly status: 'enabled' | 'dis
 
 export interface BackendHandlers {
   readonly listBackends: Handler<Input<object, FleetQuery>, Page<BackendView>>;
-  readonly showBackend: Handler<Input<Params>, BackendView>;
+  readonly showBackend: Handler<Input<Params>, BackendDetailView>;
   readonly updateBackend: Handler<UpdateInput, BackendView | DryRunView>;
+  readonly restartBackend: Handler<RestartInput, OperationView | DryRunView>;
 }
 
 export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
@@ -90,10 +99,16 @@ export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
       const scope = scopeOf(caller);
       const row = await findBackend(db, scope, params);
       const countOf = await countAccelerators(db, scope, { by: 'backend_id', ids: [row.id] });
-      return toBackendView(row, countOf(row.id));
+      const { log } = await db
+        .selectFrom('installation')
+        .select('log')
+        .where('id', '=', row.installation_id)
+        .executeTakeFirstOrThrow();
+      return { ...toBackendView(row, countOf(row.id)), log };
     },
 
     updateBackend: (caller, input) => updateBackend(deps, caller, input),
+    restartBackend: (caller, input) => restartBackend(deps, caller, input),
   };
 }
 
@@ -164,7 +179,9 @@ export function toBackendView(row: BackendRow, count: Count): BackendView {
     config: row.config,
     status: row.status,
     state: row.state,
-    reason: row.reason,
+    // Of a driver that never came up only the installation knows why.
+    reason: row.reason ?? (row.state === 'pending' ? row.installation_reason : null),
+    quarantined_since: row.quarantined_at,
     stale_since: row.stale_since,
     inventory_changed_at: row.inventory_changed_at,
     accelerators_total: count.total,

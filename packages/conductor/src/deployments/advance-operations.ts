@@ -24,8 +24,15 @@ import {
   type InstallSubject,
   type UninstallSubject,
 } from './judge.ts';
+import { judgeRestart, type RestartSubject } from './judge-restart.ts';
 
-const kinds = ['install-driver', 'update-driver', 'uninstall-driver', 'discover-services'] as const;
+const kinds = [
+  'install-driver',
+  'update-driver',
+  'uninstall-driver',
+  'discover-services',
+  'restart-backend',
+] as const;
 
 export function advanceHostOperations(deps: ConductorDeps): Reconciler {
   return {
@@ -81,6 +88,7 @@ function judgeOperation(running: Act, row: OperationRow): Promise<OperationResul
   const subject: unknown = row.subject;
   if (row.kind === 'uninstall-driver') return judgeUninstall(running, subject as UninstallSubject);
   if (row.kind === 'discover-services') return judgeDiscovery(running, subject as DiscoverySubject);
+  if (row.kind === 'restart-backend') return judgeRestart(running, subject as RestartSubject);
   return judgeInstall(running, subject as InstallSubject);
 }
 

@@ -19,6 +19,7 @@ export type CancelInput = Input<{ readonly id: string }, DryRunQuery>;
 const refusals: Readonly<Record<OperationKind, string | null>> = {
   'attach-instance': null,
   'discover-services': null,
+  'restart-backend': null,
   'detach-instance': 'what is being taken back cannot be kept; attach it again afterwards',
   'clean-accelerator': 'an accelerator must be clean before it is given out again',
   'program-accelerator': 'an image that is half written would spoil the card; program it again',

@@ -104,6 +104,10 @@ const statements = [
     state text not null check (state in
       ('pending','fetching','starting','ready','updating','blocked','failed','removing','removed')),
     reason text,
+    quarantined_at timestamptz,
+    log jsonb not null default '[]',
+    restart_requested integer not null default 0,
+    restart_done integer not null default 0,
     generation integer not null default 1,
     next_attempt_at timestamptz,
     attempts integer not null default 0,
