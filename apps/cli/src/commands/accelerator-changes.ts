@@ -1,4 +1,4 @@
-import { defineCommand } from '../command.ts';
+import { defineCommand, type Context } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { actArgs, dryRunFlag, showChanged, showDeleted, waitFlag } from '../operations/act.ts';
 import { programAccelerator } from './accelerator-program.ts';
@@ -97,6 +97,11 @@ export const acceleratorUpdate = defineCommand({
       help: 'only this project may have it (admins)',
       nullable: 'everybody may have it again (admins)',
     },
+    sameAs: {
+      type: 'string',
+      placeholder: 'ACCELERATOR',
+      help: 'it is the card of this one, which is gone from another slot; with --reason (admins)',
+    },
     program: {
       type: 'string',
       placeholder: 'IMAGE',
@@ -113,6 +118,11 @@ export const acceleratorUpdate = defineCommand({
       help: 'offer it no longer',
     },
     { command: 'cyborg accelerator-update ID --no-reserved-for', help: 'for everybody again' },
+    {
+      command:
+        'cyborg accelerator-update ID --same-as gpu-0000:41:00.0 --reason "moved to slot 42"',
+      help: 'say which card it is',
+    },
     { command: 'cyborg accelerator-update ID --program aes.bit', help: 'program its card' },
   ],
   async run({ args, flags }, context) {
@@ -125,7 +135,8 @@ export const acceleratorUpdate = defineCommand({
       resetless_reason: flags.resetlessReason,
       reserved_for: flags.reservedFor,
     };
-    const { program, sha256 } = flags;
+    const { program, sha256, sameAs } = flags;
+    if (sameAs !== undefined) return identify(context, args.id, { ...flags, body, sameAs });
     if (program !== undefined) {
       if (Object.values(body).some((value) => value !== undefined)) {
         throw new UsageError(
@@ -139,7 +150,7 @@ export const acceleratorUpdate = defineCommand({
       throw new UsageError('--sha256 is of a program image: give --program.');
     requireChange(
       body,
-      '--name, --description, --label, --state, --resetless-reason, --reserved-for, --program',
+      '--name, --description, --label, --state, --resetless-reason, --reserved-for, --same-as, --program',
     );
     const answer = await context.api.updateAccelerator({
       params: { id: await accelerator(context.api, args.id) },
@@ -149,6 +160,40 @@ export const acceleratorUpdate = defineCommand({
     await showChanged(answer, context);
   },
 });
+
+/** The reason alone goes with it. */
+async function identify(
+  context: Context,
+  name: string,
+  {
+    sameAs,
+    reason,
+    body,
+    ...flags
+  }: {
+    readonly sameAs: string;
+    readonly reason: string | undefined;
+    readonly body: Readonly<Record<string, unknown>>;
+    readonly program: string | undefined;
+    readonly dryRun: boolean;
+  },
+): Promise<void> {
+  const others = Object.entries({ ...body, program: flags.program }).filter(
+    ([field, value]) => field !== 'reason' && value !== undefined,
+  );
+  if (others.length > 0) {
+    throw new UsageError('--same-as goes alone: make the other changes in a command of their own.');
+  }
+  if (reason === undefined) {
+    throw new UsageError('--same-as: say with --reason how you know that it is the same card.');
+  }
+  const answer = await context.api.identifyAccelerator({
+    params: { id: await accelerator(context.api, name) },
+    body: { same_as: await accelerator(context.api, sameAs), reason },
+    ...actArgs(context, flags.dryRun),
+  });
+  await showChanged(answer, context);
+}
 
 export const acceleratorDelete = defineCommand({
   changes: true,

@@ -251,6 +251,31 @@ export const acceleratorOperations = {
       response: { 200: Type.Union([AcceleratorSchema, DryRunSchema]), ...problems },
     },
   },
+  identifyAccelerator: {
+    ...v3Routes.identifyAccelerator,
+    action: 'accelerator:identify',
+    schema: {
+      summary: 'Say that a card which appeared is the one that is gone',
+      description:
+        'For an accelerator that is withheld because nobody knows which card it is: it, and what else was found of its card, becomes the card of `same_as` again, under the ids of that one; what is attached follows. The answer is the accelerator of `same_as`.',
+      params: idParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IdempotencyHeaders,
+      body: Type.Object(
+        {
+          same_as: UuidSchema,
+          reason: Type.String({
+            minLength: 1,
+            maxLength: 1024,
+            pattern: '^[^\\u0000]*$',
+            description: 'How one knows; kept in the event `device.identified`.',
+          }),
+        },
+        closed,
+      ),
+      response: { 200: Type.Union([AcceleratorSchema, DryRunSchema]), ...problems },
+    },
+  },
   deleteAccelerator: {
     ...v3Routes.deleteAccelerator,
     action: 'accelerator:delete',

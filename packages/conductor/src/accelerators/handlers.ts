@@ -7,6 +7,7 @@ import { matchesBackend } from '../backends/find-backend.ts';
 import type { ConductorDeps } from '../deps.ts';
 import type { DryRunView } from '../dry-run.ts';
 import type { Handler, Input } from '../handler.ts';
+import { identifyAccelerator, type IdentifyAcceleratorInput } from '../inventory/same-card.ts';
 import { rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { acceleratorsInScopeAnyOf, scopeOf } from '../scope.ts';
 import { updateAccelerator, type UpdateAcceleratorInput } from './update-accelerator.ts';
@@ -31,6 +32,7 @@ export interface AcceleratorHandlers {
   readonly listAccelerators: Handler<Input<object, AcceleratorQuery>, Page<AcceleratorView>>;
   readonly showAccelerator: Handler<Input<{ readonly id: string }>, AcceleratorView>;
   readonly updateAccelerator: Handler<UpdateAcceleratorInput, AcceleratorView | DryRunView>;
+  readonly identifyAccelerator: Handler<IdentifyAcceleratorInput, AcceleratorView | DryRunView>;
 }
 
 export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandlers {
@@ -52,6 +54,7 @@ export function makeAcceleratorHandlers(deps: ConductorDeps): AcceleratorHandler
     },
     showAccelerator: (caller, { params }) => readAccelerator(deps.db, caller, params.id),
     updateAccelerator: (caller, input) => updateAccelerator(deps, caller, input),
+    identifyAccelerator: (caller, input) => identifyAccelerator(deps, caller, input),
   };
 }
 

@@ -63,13 +63,13 @@ function isAlike(gone: DeviceRow, { serial, vendor_id, device_id }: ReportedDevi
   return isSame && vendor_id !== null && serial === null && gone.serial === null;
 }
 
-const settle =
-  'Say that it is another card with accelerator-update --state available --reason TEXT; if it is the same, end that attachment first';
+const isAnother =
+  'Say that it is another card with accelerator-update --state available --reason TEXT';
 
 function mayBe({ row, device }: Gone): string {
-  return `it may be ${row.name}, which is ${row.state.replace('_', ' ')} and gone from ${device.address}: they are alike and have no serial number. ${settle}`;
+  return `it may be ${row.name}, which is ${row.state.replace('_', ' ')} and gone from ${device.address}: they are alike and have no serial number. ${isAnother}, or that it is the same with accelerator-update --same-as ${row.name} --reason TEXT`;
 }
 
 function isInPlaceOf({ row, device }: Gone): string {
-  return `it is at ${device.address}, where ${row.name} was, which is ${row.state.replace('_', ' ')} and gone: an instance may still name this address as its own. ${settle}`;
+  return `it is at ${device.address}, where ${row.name} was, which is ${row.state.replace('_', ' ')} and gone: an instance may still name this address as its own. ${isAnother}, or end that attachment first`;
 }

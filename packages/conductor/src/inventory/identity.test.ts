@@ -10,6 +10,7 @@ import { makeAgentHandlers } from '../agents/handlers.ts';
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import { applyObservations } from '../orders/observations.ts';
 import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
+import { brokenInvariants } from '../test-audit.ts';
 import { makeTestDeps } from '../test-deps.ts';
 import { act } from '../transaction.ts';
 
@@ -55,13 +56,42 @@ async function openBench() {
       body,
     });
   };
+  const identify = async (appeared: string, gone: string) => {
+    const known = await rows();
+    const idOf = (key: string): string => known.find((row) => row.key === key)?.id ?? '';
+    return makeAcceleratorHandlers(deps).identifyAccelerator(admin, {
+      params: { id: idOf(appeared) },
+      query: {},
+      body: { same_as: idOf(gone), reason: 'moved by hand' },
+    });
+  };
+  const detach = () =>
+    makeAttachmentHandlers(deps).deleteAttachments(admin, {
+      params: { instance_id: guest.id },
+      query: {},
+      body: undefined,
+    });
   const attachment = () =>
     db
       .selectFrom('attachment')
       .selectAll()
       .where('state', '<>', 'released')
       .executeTakeFirstOrThrow();
-  return { database, db, deps, host, guest, put, attach, rows, states, update, attachment };
+  return {
+    database,
+    db,
+    deps,
+    host,
+    guest,
+    put,
+    attach,
+    rows,
+    states,
+    update,
+    attachment,
+    identify,
+    detach,
+  };
 }
 
 /** The agent's look: the instance has the attachment's device no more. */
@@ -241,6 +271,75 @@ describe('a card without a serial number in another slot', () => {
     await bench.put(card('42'), card('43', { device: '0x0099' }));
     expect(await bench.states()).toContain('slot-42 available present');
     expect(await bench.states()).toContain('slot-41 attached absent');
+  });
+
+  it('is the one that is gone when a person says so: what is attached follows', async ({
+    expect,
+  }) => {
+    const bench = await openBench();
+    await using _ = bench.database;
+    await bench.put(card('41'));
+    await bench.attach({});
+    await obey(bench.deps, bench.host);
+    const before = await bench.attachment();
+    const [old] = await bench.rows();
+    await bench.put(card('42'));
+    const answer = await bench.identify('slot-42', 'slot-41');
+    expect(answer).toMatchObject({ id: old!.id, state: 'attached' });
+    expect(await bench.states()).toEqual(['slot-42 attached absent']);
+    await bench.put(card('42'));
+    expect(await bench.rows()).toMatchObject([
+      { id: old!.id, state: 'attached', presence: 'present', attach_info: { bus: '42' } },
+    ]);
+    const [order, ...others] = await ordersOf(bench.deps, bench.host);
+    expect(others).toEqual([]);
+    expect(order).toMatchObject({ kind: 'attach', attachment_id: before.id });
+    await obey(bench.deps, bench.host);
+    expect(await bench.attachment()).toMatchObject({ id: before.id, state: 'attached' });
+    expect(await brokenInvariants(bench.database.db)).toEqual([]);
+  });
+
+  it('is cleaned where it is now, when it was not clean where it was', async ({ expect }) => {
+    const bench = await openBench();
+    await using _ = bench.database;
+    await bench.put(card('41'));
+    await bench.attach({});
+    await obey(bench.deps, bench.host);
+    await bench.put(card('42'));
+    await bench.detach();
+    expect(await bench.states()).toContain('slot-42 withheld present');
+    await bench.identify('slot-42', 'slot-41');
+    await bench.put(card('42'));
+    await obey(bench.deps, bench.host);
+    expect(await bench.states()).toEqual(['slot-42 available present']);
+    expect(await brokenInvariants(bench.database.db)).toEqual([]);
+  });
+
+  it('is not the one that is gone when it cannot be', async ({ expect }) => {
+    const bench = await openBench();
+    await using _ = bench.database;
+    await bench.put(card('41'));
+    await bench.attach({});
+    await obey(bench.deps, bench.host);
+    await bench.put(card('42'), card('43', { device: '0x0099' }), card('44', { serial: 'x' }));
+    const refusals = [
+      ['slot-43', 'slot-41', 'wrong-state', /no doubt which card/],
+      ['slot-42', 'slot-43', 'wrong-state', /is where it was, at 0000:43:00.0/],
+      ['slot-41', 'slot-41', 'wrong-state', /no doubt which card/],
+    ] as const;
+    const all = await bench.states();
+    for (const [appeared, gone, code, message] of refusals) {
+      await expect(bench.identify(appeared, gone)).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      });
+    }
+    await bench.put(card('42'));
+    await expect(bench.identify('slot-42', 'slot-43')).rejects.toMatchObject({
+      code: 'invalid-input',
+      message: expect.stringMatching(/0x0099 without a serial number, .* cannot be the same card/),
+    });
+    expect(await bench.states()).toHaveLength(all.length);
   });
 
   it('is itself when the one that is held comes back', async ({ expect }) => {

@@ -31,11 +31,15 @@ const heldStates: ReadonlySet<string> = new Set([
   'updating',
 ]);
 
+export function isHeld(state: string): boolean {
+  return heldStates.has(state);
+}
+
 type Having = Pick<AcceleratorRow, 'state' | 'presence' | 'host_use'>;
 
 /** What is held, or not clean, is not let go of by absence. */
 function has({ state, presence, host_use }: Having): boolean {
-  if (heldStates.has(state)) return true;
+  if (isHeld(state)) return true;
   return presence === 'present' && !cameSecond.test(host_use ?? '');
 }
 
