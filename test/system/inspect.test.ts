@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { globSync, lstatSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, lstatSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { makeTempFolder } from '@cyborg/testing/embedded';
+import { eventually, freePort, startProgram } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
@@ -137,6 +139,32 @@ describe('cyborg-inspect', () => {
     expect(stdout).toContain('the store cannot be read');
     expect(stdout).toContain('the agent cannot be asked');
     expect(stdout).not.toContain('same');
+  });
+
+  it('finds the database that a server runs in its state directory, and starts none', async ({
+    expect,
+  }) => {
+    using folder = makeTempFolder();
+    const stateDir = join(folder.path, 'state');
+    const asked = [`--state-dir=${stateDir}`, '--host=nobody'];
+    const before = await run(asked);
+    expect(before.status).toBe(3);
+    expect(before.stdout).toContain(`no database runs in ${stateDir}`);
+    expect(existsSync(stateDir)).toBe(false);
+
+    const address = `127.0.0.1:${await freePort()}`;
+    const args = ['run', '--state-dir', stateDir, '--listen', address, '--auth', 'none'];
+    await using server = startProgram('server', { args });
+    await eventually(
+      async () => server.hasEnded() || (await fetch(`http://${address}/readyz`)).ok,
+      { timeoutMs: 90_000, what: 'the server is ready', context: server.output },
+    );
+    const during = await run(asked);
+    expect(during.status).toBe(3);
+    expect(during.stdout).toContain('the ledger knows no host "nobody"');
+
+    await server.end();
+    expect((await run(asked)).stdout).toContain(`no database runs in ${stateDir}`);
   });
 
   it.for([
