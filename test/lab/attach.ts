@@ -39,10 +39,19 @@ export async function stateOf(lab: Lab, addresses: readonly string[]): Promise<s
   const each = addresses.map((address) => {
     const folder = `/sys/bus/pci/devices/${address}`;
     const driver = `$(basename $(readlink ${folder}/driver) 2>/dev/null)`;
-    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override) enable=$(cat ${folder}/enable) config=$(od -An -v -tx1 -N64 ${folder}/config | tr -d '\\n ')`;
+    // (shpchp enables its bridge once more each time that it is bound: the kernel's count only grows.)
+    const enable = address === cards.eduBridge ? '' : ` enable=$(cat ${folder}/enable)`;
+    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override)${enable} config=$(od -An -v -tx1 -N64 ${folder}/config | tr -d '\\n ')`;
   });
   const nodes = 'ls /dev/vfio; ls /sys/bus/pci/drivers/vfio-pci | grep 0000; true';
-  return await lab.run(`${each.join('; ')}; ${nodes}`);
+  return withoutDecoding(await lab.run(`${each.join('; ')}; ${nodes}`));
+}
+
+/** After its first use by VFIO the kernel leaves a function's memory and port decoding on. */
+function withoutDecoding(state: string): string {
+  return state.replaceAll(/(?<= config=\w{8})\w\w/g, (command) =>
+    (Number.parseInt(command, 16) & ~0b11).toString(16).padStart(2, '0'),
+  );
 }
 
 /** What a guest's QEMU has: devices and their backends, without the addresses that the guest's kernel gives them. */
