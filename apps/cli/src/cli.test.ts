@@ -622,6 +622,9 @@ describe('usage errors', () => {
     [['host-list', '--bogus'], "unknown option '--bogus'"],
     [['host-list', '-f', 'xml'], "argument 'xml' is invalid"],
     [['host-update', 'h'], 'Nothing to change'],
+    [['accelerator-update', 'x', '--same-as', 'y'], 'say with --reason how you know'],
+    [['accelerator-update', 'x', '--same-as', 'y', '--name', 'n'], '--same-as goes alone'],
+    [['accelerator-update', 'x', '--sha256', 'ab'], 'give --program'],
     [['install-driver', 'g', '--backend', 'b', '--config', 'novalue'], 'is not KEY=VALUE'],
   ])('%j ends 2 with one line', async (args, message) => {
     const { code, stdout, stderr } = await cyborg(args);
