@@ -6,7 +6,8 @@ import { insertMany } from './bulk.ts';
 import { toJson } from './json.ts';
 import { isAlone } from './iommu-groups.ts';
 import { noRelativeHeld } from './relatives.ts';
-import type { Database, PlacementProviderTable, ProviderContent } from './schema.ts';
+import type { PlacementProviderTable, ProviderContent } from './schema-openstack.ts';
+import type { Database } from './schema.ts';
 import { noServiceDisabled } from './services.ts';
 
 export type PlacementRow = Selectable<PlacementProviderTable>;

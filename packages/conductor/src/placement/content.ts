@@ -1,6 +1,6 @@
 /** What Placement has of a provider, and what it is to have: pure. Others' classes and traits on our provider stay. */
 import type { Inventory } from '@cyborg/openstack/placement-wire';
-import type { ProviderContent } from '@cyborg/store/schema';
+import type { ProviderContent } from '@cyborg/store/schema-openstack';
 
 export type ByClass = Readonly<Record<string, Inventory>>;
 

@@ -11,7 +11,7 @@ import {
   updatePlacementRow,
   type PlacementRow,
 } from '@cyborg/store/placement';
-import type { PlacementTrouble } from '@cyborg/store/schema';
+import type { PlacementTrouble } from '@cyborg/store/schema-openstack';
 
 import type { ConductorDeps } from '../deps.ts';
 import { closedInventories, inventoriesToWrite, traitsToWrite } from './content.ts';

@@ -1,7 +1,7 @@
 /** What Placement is to have of a deployable. */
 import { uuid3 } from '@cyborg/model/v2/provider';
 import { listOffered, type OfferedRow } from '@cyborg/store/placement';
-import type { ProviderContent } from '@cyborg/store/schema';
+import type { ProviderContent } from '@cyborg/store/schema-openstack';
 
 import type { Db } from '../deps.ts';
 

@@ -2,7 +2,8 @@
 import type { Insertable, Kysely } from 'kysely';
 
 import { insertMany } from '../bulk.ts';
-import type { Database, NovaEventTable } from '../schema.ts';
+import type { NovaEventTable } from '../schema-openstack.ts';
+import type { Database } from '../schema.ts';
 
 export type NewNovaEvent = Pick<
   Insertable<NovaEventTable>,
