@@ -97,6 +97,21 @@ describe('a driver', () => {
     });
     const known = await fleet.accelerators({ driver_id: 'naughty' });
     expect(known).toHaveLength(2);
+    const bad = { backend: 'host-1@bad' };
+    const shown = await fleet.v3.showBackend({ params: bad });
+    expect(shown).toMatchObject({ state: 'failed', quarantined_since: expect.any(String) });
+    const said = shown.log.map(({ level, message }) => `${level} ${message}`);
+    expect(said).toContain('stderr about to crash, as asked');
+    expect(said).toContain('agent quarantined after 5 crashes');
+    // Its own doing has not changed: a restart gives it another chance, and says why it failed.
+    const restart = await fleet.ended(fleet.v3.restartBackend({ params: bad }), quarantineMs);
+    expect(restart).toMatchObject({ state: 'failed', kind: 'restart-backend' });
+    expect(restart.error).toContain('ended with status 3');
+    await fleet.done(fleet.v3.restartBackend({ params: { backend: 'host-1@soft' } }));
+    expect(host.devices()).toHaveLength(2);
+    const { facts } = await fleet.v3.showHost({ params: { host: 'host-1' } });
+    expect(facts['driver_containment']).toContain('clean environment');
+    expect(facts['driver_containment_missing']).toContain('CPU time is not limited');
     expect(host.agent?.hasEnded()).toBe(false);
     await fleet.detach(vm);
     expect(host.devices()).toEqual([]);

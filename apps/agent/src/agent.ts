@@ -10,6 +10,7 @@ import type { UnclaimedReleases } from './attachments/unclaimed-releases.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import type { Installations } from './driver-host/installations.ts';
 import { launchDriver } from '@cyborg/driver-host/launch';
+import { containmentFacts } from '@cyborg/driver-host/containment';
 import { probeWall } from '@cyborg/driver-host/wall';
 import { messageOf } from './hypervisors/node-error.ts';
 import { sayAgent } from './inspect/agent-says.ts';
@@ -63,14 +64,15 @@ class Agent {
   #packages: readonly DriverPackage[] = [];
   #isRefreshingHeld = false;
 
-  static async open(settings: AgentSettings): Promise<Agent> {
+  static async open(given: AgentSettings): Promise<Agent> {
+    const wall = await probeWall(given.uid, given.log);
+    const settings = { ...given, facts: { ...given.facts, ...containmentFacts(wall) } };
     const ledger = await LedgerMemory.open(settings.stateDir);
     const instance = settings.rng.uuid();
     const predecessors = await Predecessors.open(settings.stateDir, instance);
     const fence = await Fence.open(settings.stateDir);
     const imagesDir = await openImagesFolder(settings.stateDir);
     await openPackagesFolder(settings.stateDir);
-    const wall = await probeWall(settings.uid, settings.log);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
       launchDriver(pkg, { ...settings, wall, imagesDir });
     const runningDrivers = await RunningDrivers.open(settings.stateDir);

@@ -10,6 +10,7 @@ import {
 import { CallerSchema, EventSchema, GrantSchema, ProfileSchema, QuotaSchema } from './v3/access.ts';
 import { DeploymentSchema, DriverSchema, DriverVersionSchema } from './v3/drivers.ts';
 import {
+  BackendDetailSchema,
   BackendSchema,
   DeviceSchema,
   HostSchema,
@@ -24,6 +25,7 @@ const named = {
   Accelerator: AcceleratorSchema,
   Attachment: AttachmentSchema,
   Backend: BackendSchema,
+  BackendDetail: BackendDetailSchema,
   Caller: CallerSchema,
   Deployment: DeploymentSchema,
   Device: DeviceSchema,

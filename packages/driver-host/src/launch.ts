@@ -183,6 +183,10 @@ export async function launchDriver(
     `--nofile=${streamLimits.openFilesMax}`,
     ...(await processLimit(wall)),
     '--core=0',
+    // What spins takes no time that the agent needs.
+    'nice',
+    '-n',
+    String(streamLimits.niceness),
     ...how,
   ];
   return {
@@ -213,7 +217,7 @@ function runNode(code: Code, readable: readonly string[], state: string): string
 function runProgram(code: Code, runtime: 'python3' | 'program'): string[] {
   const limit = `--data=${streamLimits.programDataMiBMax * 1024 * 1024}`;
   // -B: its folder is read-only, and must stay as it was checked.
-  return [limit, '--', ...(runtime === 'python3' ? ['python3', '-B'] : []), code.main];
+  return ['prlimit', limit, '--', ...(runtime === 'python3' ? ['python3', '-B'] : []), code.main];
 }
 
 /**

@@ -59,6 +59,7 @@ export const streamLimits = {
   /** Private memory of a driver that is not Node's. */
   programDataMiBMax: 1024,
   openFilesMax: 1024,
+  niceness: 5,
   /** Threads of the user that all drivers of a root agent run as, theirs and anybody's. A Node process has about 12. */
   userThreadsMax: 4096,
 } as const;
