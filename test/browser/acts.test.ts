@@ -1,29 +1,16 @@
 /** The main act of each page, by the persona that it is for, and what came of it in the ledger. */
 import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, it, type TestContext } from 'vitest';
+import { describe, it } from 'vitest';
 
-import { launch, scene, sceneOr, Window } from './browser.ts';
-import { clientOf, noChromium, type Persona } from './demo.ts';
+import { sceneOr } from './browser.ts';
+import { clientOf } from './demo.ts';
+import { useBrowser } from './windows.ts';
 
 const settleMs = 60_000;
 
 describe('the console', () => {
-  let browser: Browser | undefined;
-  beforeAll(async () => {
-    if (scene !== undefined) browser = await launch();
-  });
-  afterAll(async () => browser?.close());
-
-  async function openAs(context: TestContext, persona: Persona, path: string): Promise<Window> {
-    const { url, stateDir } = sceneOr(context);
-    if (browser === undefined) return context.skip(noChromium);
-    const window = await Window.open(browser, url);
-    await window.go(path);
-    await window.signIn(stateDir, persona);
-    return window;
-  }
+  const openAs = useBrowser();
 
   it('withholds an accelerator and approves it again, with a preview', async (context) => {
     const { expect } = context;

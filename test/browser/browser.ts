@@ -106,3 +106,12 @@ const runAxe = `axe.run(document, { resultTypes: ['violations'] }).then(({ viola
   violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .flatMap(({ id, help, nodes }) => nodes.map(({ html }) => id + ': ' + help + ' ' + html.slice(0, 200))))`;
+
+/** A dialog's act, when the server has said that it can be done; until the dialog is gone, for which another may have come. */
+export async function confirm(page: Page, verb: string): Promise<void> {
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('What will happen').waitFor();
+  const name = (await dialog.getAttribute('aria-label')) ?? '';
+  await dialog.getByRole('button', { name: verb, exact: true }).click();
+  await page.getByRole('dialog', { name, exact: true }).waitFor({ state: 'detached' });
+}

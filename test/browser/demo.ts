@@ -38,9 +38,10 @@ export class Demo implements AsyncDisposable {
     return new Demo({ url: `http://127.0.0.1:${await freePort()}`, stateDir, home });
   }
 
-  async start(): Promise<void> {
+  /** @param more  for the server, such as `--driver-key`. */
+  async start(more: readonly string[] = []): Promise<void> {
     const listen = new URL(this.url).host;
-    const args = ['--demo', '--state-dir', this.stateDir, '--listen', listen];
+    const args = ['--demo', '--state-dir', this.stateDir, '--listen', listen, ...more];
     const program = startProgram('allInOne', { args, env: { HOME: this.#home } });
     this.#program = program;
     await eventually(

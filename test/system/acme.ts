@@ -51,7 +51,7 @@ const kinds = [
 
 /** @returns its folder. */
 export function writeAcme(
-  fleet: Fleet,
+  fleet: Pick<Fleet, 'folder'>,
   { version, edit = (program) => program, ballastBytes = 0 }: AcmeVersion,
 ): string {
   const folder = join(fleet.folder, `acme-source-${version}`);
@@ -78,7 +78,10 @@ export function writeAcme(
 }
 
 /** @returns the package's file; unsigned. */
-export async function packAcme(fleet: Fleet, version: AcmeVersion): Promise<string> {
+export async function packAcme(
+  fleet: Pick<Fleet, 'folder'>,
+  version: AcmeVersion,
+): Promise<string> {
   const file = join(fleet.folder, `acme-${version.version}.tgz`);
   await packFolder(writeAcme(fleet, version), file);
   return file;

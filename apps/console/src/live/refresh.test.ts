@@ -24,12 +24,25 @@ const show = (id: string) => ['accelerators', 'showAccelerator', { params: { id 
 const showHost = (host: string) => ['hosts', 'showHost', { params: { host } }] as const;
 const summary = ['summary', 'showSummary', {}] as const;
 const profiles = ['profiles', 'listProfiles', {}] as const;
-const all = [list, show('a'), show('b'), showHost('node-1'), showHost('node-2'), summary, profiles];
+const showBackend = ['backends', 'showBackend', { params: { backend: 'node-1@soft' } }] as const;
+const asRead: ReadonlyMap<readonly unknown[], unknown> = new Map([
+  [showBackend, { body: { id: 'some-id', name: 'soft' }, etag: undefined }],
+]);
+const all = [
+  showBackend,
+  list,
+  show('a'),
+  show('b'),
+  showHost('node-1'),
+  showHost('node-2'),
+  summary,
+  profiles,
+];
 
 /** Which readings are old after these events: the summary always is, which tells that the refresh was made. */
 async function oldAfter(events: readonly LedgerEvent[]): Promise<string[]> {
   const client = new QueryClient();
-  for (const key of all) client.setQueryData(key, 'as it was read');
+  for (const key of all) client.setQueryData(key, asRead.get(key) ?? 'as it was read');
   const isOld = (key: readonly unknown[]): boolean =>
     client.getQueryState(key)?.isInvalidated === true;
   const refreshed = new Promise<void>((resolve) => {
@@ -59,6 +72,11 @@ describe('what an event makes old', () => {
     expect(await oldAfter([attached, down])).toEqual(
       keys(list, show('b'), showHost('node-1'), summary),
     );
+  });
+
+  it('is what was asked for by another name than the event has for it', async ({ expect }) => {
+    const disabled = event('backend.disabled', { subject_id: 'some-id', host: 'node-1' });
+    expect(await oldAfter([disabled])).toEqual(keys(showBackend, summary));
   });
 
   it('is known of every kind of event there is', ({ expect }) => {

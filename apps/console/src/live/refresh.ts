@@ -49,12 +49,22 @@ function note({ nouns, subjects }: Old, event: LedgerEvent): void {
 }
 
 /** Lists of the kind are old; of the readings of one thing, those of what an event named. */
-function isOld({ queryKey }: Query, { nouns, subjects }: Old): boolean {
+function isOld({ queryKey, state }: Query, { nouns, subjects }: Old): boolean {
   const [noun, name, args] = queryKey;
   if (typeof noun !== 'string' || !(nouns as Set<string>).has(noun)) return false;
   if (typeof name !== 'string' || !name.startsWith('show') || name === 'showSummary') return true;
   const params = paramsOf(args);
-  return params.length === 0 || params.some((value) => subjects.has(value)) || noun === 'drivers';
+  if (params.length === 0 || noun === 'drivers') return true;
+  // It may have been asked for by another name than events call it: `host@backend`.
+  return [...params, ...idOf(state.data)].some((value) => subjects.has(value));
+}
+
+/** Of an answer with a thing in it. */
+function idOf(data: unknown): string[] {
+  if (typeof data !== 'object' || data === null || !('body' in data)) return [];
+  const { body } = data;
+  if (typeof body !== 'object' || body === null || !('id' in body)) return [];
+  return typeof body.id === 'string' ? [body.id] : [];
 }
 
 function paramsOf(args: unknown): string[] {

@@ -1,6 +1,7 @@
 /** What can be done with an accelerator, each with the server's own preview. */
 import { FormGroup, TextArea, TextInput } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
+import { useNavigate } from 'react-router';
 
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { useToasts } from '../../components/toasts.tsx';
@@ -8,7 +9,7 @@ import type { Accelerator } from './accelerators-page.tsx';
 import { AttachDialog } from './attach-dialog.tsx';
 import { EditDialog } from './edit-dialog.tsx';
 
-export type DialogKind = 'approve' | 'withhold' | 'edit' | 'attach' | 'detach';
+export type DialogKind = 'approve' | 'withhold' | 'edit' | 'attach' | 'detach' | 'delete';
 
 export interface DialogProps {
   readonly accelerator: Accelerator;
@@ -22,6 +23,7 @@ const dialogs: Readonly<Record<DialogKind, (props: DialogProps) => ReactElement>
   edit: EditDialog,
   attach: AttachDialog,
   detach: DetachDialog,
+  delete: DeleteDialog,
 };
 
 export function AcceleratorDialog({
@@ -128,6 +130,28 @@ function DetachDialog({ accelerator, close }: DialogProps): ReactElement {
       onDone={({ id }) => follow(id)}
     >
       <p>The instance {instance} loses it; it is cleaned, and available again when it is clean.</p>
+    </ActDialog>
+  );
+}
+
+function DeleteDialog({ accelerator, etag, close }: DialogProps): ReactElement {
+  const { say } = useToasts();
+  const navigate = useNavigate();
+  return (
+    <ActDialog
+      name="deleteAccelerator"
+      title={`Delete ${accelerator.name}`}
+      verb="Delete"
+      isDangerous
+      args={{ params: { id: accelerator.id } }}
+      ifMatch={etag}
+      close={close}
+      onDone={() => {
+        say(`${accelerator.name} is no more on offer.`);
+        void navigate('/accelerators');
+      }}
+    >
+      <p>What was made by request goes; a function of a card is withheld again.</p>
     </ActDialog>
   );
 }

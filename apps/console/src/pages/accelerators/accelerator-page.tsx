@@ -96,6 +96,14 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
       <ActButton action="accelerator:update" obstacle={notOurs} onClick={() => open('edit')}>
         Edit
       </ActButton>
+      <ActButton
+        action="accelerator:delete"
+        variant="danger"
+        obstacle={isHeld ? 'Something holds it: detach it first.' : undefined}
+        onClick={() => open('delete')}
+      >
+        Delete
+      </ActButton>
     </div>
   );
 }

@@ -1,12 +1,14 @@
 import { acceleratorTypes } from '@cyborg/model/accelerator-types';
-import type { ReactElement } from 'react';
+import { useState, type ReactElement } from 'react';
 
 import type { Result } from '../../api/call.ts';
+import { ActButton } from '../../components/act-button.tsx';
 import type { Filter } from '../../components/filters.tsx';
 import { AcceleratorLink, BackendLink, HostLink, InstanceLink } from '../../components/links.tsx';
 import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
 import { State, acceleratorStates } from '../../components/states.tsx';
+import { CreateAcceleratorDialog } from './create-accelerator-dialog.tsx';
 
 export type Accelerator = Result<'showAccelerator'>;
 
@@ -34,22 +36,31 @@ const columns: readonly Column<Accelerator>[] = [
 ];
 
 export function AcceleratorsPage(): ReactElement {
+  const [isCreating, setIsCreating] = useState(false);
   return (
-    <ListPage
-      name="listAccelerators"
-      title="Accelerators"
-      about="What can be given to an instance, and who holds it."
-      filters={filters}
-      known={['instance_id', 'driver_id', 'sort']}
-      columns={columns}
-      keyOf={({ id }) => id}
-      empty={
-        <>
-          None that you may see. Members see what their project holds; operators install a driver to
-          have hosts look for accelerators.
-        </>
-      }
-    />
+    <>
+      <ListPage
+        name="listAccelerators"
+        title="Accelerators"
+        about="What can be given to an instance, and who holds it."
+        filters={filters}
+        known={['instance_id', 'driver_id', 'sort']}
+        columns={columns}
+        keyOf={({ id }) => id}
+        empty={
+          <>
+            None that you may see. Members see what their project holds; operators install a driver
+            to have hosts look for accelerators.
+          </>
+        }
+        actions={
+          <ActButton action="accelerator:create" onClick={() => setIsCreating(true)}>
+            Create
+          </ActButton>
+        }
+      />
+      {isCreating && <CreateAcceleratorDialog close={() => setIsCreating(false)} />}
+    </>
   );
 }
 

@@ -2,6 +2,7 @@ import { CodeBlock, CodeBlockCode } from '@patternfly/react-core';
 import { useState, type ReactElement } from 'react';
 import { Link, useParams } from 'react-router';
 
+import type { Result } from '../../api/call.ts';
 import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
 import { ActDialog } from '../../components/act-dialog.tsx';
@@ -14,11 +15,13 @@ import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
 import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useToasts } from '../../components/toasts.tsx';
-import type { Backend } from './backends-page.tsx';
+import { DriverLog } from './driver-log.tsx';
+
+export type Backend = Result<'showBackend'>;
 
 const parent = { title: 'Backends', to: '/backends' };
 
-type DialogKind = 'status' | 'discover';
+type DialogKind = 'status' | 'discover' | 'restart';
 
 export function BackendPage(): ReactElement {
   const { backend: name = '' } = useParams();
@@ -34,8 +37,11 @@ export function BackendPage(): ReactElement {
             parent={parent}
             actions={<Acts backend={backend} open={setDialog} />}
           />
-          <Known backend={backend} />
+          <Known backend={backend} again={reading.again} />
           {dialog === 'discover' && <DiscoverDialog backend={wholeName(backend)} close={close} />}
+          {dialog === 'restart' && (
+            <RestartDialog backend={backend} etag={reading.etag} close={close} />
+          )}
           {dialog === 'status' && (
             <StatusDialog backend={backend} etag={reading.etag} close={close} />
           )}
@@ -62,6 +68,9 @@ function Acts({ backend, open }: ActsProps): ReactElement {
       </ActButton>
       <ActButton action="backend:update" onClick={() => open('status')}>
         {backend.status === 'enabled' ? 'Disable' : 'Enable'}
+      </ActButton>
+      <ActButton action="backend:restart" onClick={() => open('restart')}>
+        Restart
       </ActButton>
     </div>
   );
@@ -96,11 +105,43 @@ function StatusDialog({ backend, etag, close }: StatusDialogProps): ReactElement
   );
 }
 
-function Known({ backend }: { backend: Backend }): ReactElement {
+function RestartDialog({ backend, etag, close }: StatusDialogProps): ReactElement {
+  const { follow } = useToasts();
+  return (
+    <ActDialog
+      name="restartBackend"
+      title={`Restart the driver of ${wholeName(backend)}`}
+      verb="Restart"
+      args={{ params: { backend: backend.id } }}
+      ifMatch={etag}
+      close={close}
+      onDone={({ id }) => follow(id)}
+    >
+      <p>
+        One process serves all backends of {backend.driver_id} on {backend.host}: all of them are
+        started anew. What is attached stays attached.
+      </p>
+    </ActDialog>
+  );
+}
+
+interface KnownProps {
+  readonly backend: Backend;
+  readonly again: () => void;
+}
+
+function Known({ backend, again }: KnownProps): ReactElement {
+  const { quarantined_since: quarantinedSince, reason, state } = backend;
   return (
     <Panels>
-      {backend.reason !== null && (
-        <Notice title={`Why it is ${backend.state}`}>{backend.reason}</Notice>
+      {quarantinedSince !== null && (
+        <Notice isGrave title="Its driver keeps dying, and is not started again by itself">
+          {reason} (since <Ago at={quarantinedSince} />
+          ). Restart starts it once more.
+        </Notice>
+      )}
+      {quarantinedSince === null && reason !== null && (
+        <Notice title={`Why it is ${state}`}>{reason}</Notice>
       )}
       <Panel title="What it is" width="wide">
         <Facts facts={factsOf(backend)} />
@@ -109,6 +150,9 @@ function Known({ backend }: { backend: Backend }): ReactElement {
         <CodeBlock>
           <CodeBlockCode>{JSON.stringify(backend.config, null, 2)}</CodeBlockCode>
         </CodeBlock>
+      </Panel>
+      <Panel title="What its driver says">
+        <DriverLog log={backend.log} again={again} />
       </Panel>
       <Panel title="What became of it">
         <EventsOf subjectId={backend.id} />

@@ -10,7 +10,7 @@ import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
 import { State } from '../../components/states.tsx';
 
-export type Backend = Result<'listBackends'>['items'][number];
+type Backend = Result<'listBackends'>['items'][number];
 
 const columns: readonly Column<Backend>[] = [
   { title: 'Name', cell: ({ host, name }) => <BackendLink host={host} name={name} /> },

@@ -2,6 +2,7 @@
 import type { ReactElement } from 'react';
 
 import { TextField } from '../../components/fields.tsx';
+import { toObject } from '../../components/json-text.ts';
 import type { Driver } from './drivers-page.tsx';
 
 type Kind = Driver['kinds'][number];
@@ -24,7 +25,7 @@ export function ConfigField({ id, kind, value, onChange }: ConfigFieldProps): Re
       placeholder="{}"
       onChange={onChange}
       help={known.length === 0 ? 'It takes none.' : `It knows ${known.join(', ')}.`}
-      fault={toConfig(value) === undefined ? 'It must be a JSON object, such as {}.' : undefined}
+      fault={toObject(value) === undefined ? 'It must be a JSON object, such as {}.' : undefined}
     />
   );
 }
@@ -32,16 +33,4 @@ export function ConfigField({ id, kind, value, onChange }: ConfigFieldProps): Re
 export function keysOf({ config_schema: schema }: Kind): string[] {
   const properties: unknown = schema['properties'];
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
-}
-
-/** Undefined when it is no JSON object; an empty text is an empty one. */
-export function toConfig(text: string): Record<string, unknown> | undefined {
-  if (text.trim() === '') return {};
-  try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -5,9 +5,10 @@ import { useState, type ReactElement } from 'react';
 import type { Result } from '../../api/call.ts';
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { ChoiceField, TextField, toNames } from '../../components/fields.tsx';
+import { toObject } from '../../components/json-text.ts';
 import { useToasts } from '../../components/toasts.tsx';
 import { useIsAdmin } from '../../session/who.ts';
-import { ConfigField, toConfig } from './config-field.tsx';
+import { ConfigField } from './config-field.tsx';
 import type { Driver } from './drivers-page.tsx';
 import { approvedOf } from './install-dialog.tsx';
 import { PaceFields, paceOf, toRollout } from './rollout-fields.tsx';
@@ -101,7 +102,7 @@ export function ConfigureDialog(props: ConfigureDialogProps): ReactElement {
   const { follow } = useToasts();
   const [text, setText] = useState(JSON.stringify(backend.config, null, 2));
   const [force, setForce] = useState(false);
-  const config = toConfig(text);
+  const config = toObject(text);
   const body = { backends: [{ name: backend.name, config: changesOf(backend.config, config) }] };
   return (
     <ActDialog

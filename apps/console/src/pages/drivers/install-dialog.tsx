@@ -2,8 +2,9 @@ import { useState, type ReactElement } from 'react';
 
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { ChoiceField, TextField, toNames, type Choice } from '../../components/fields.tsx';
+import { toObject } from '../../components/json-text.ts';
 import { useToasts } from '../../components/toasts.tsx';
-import { ConfigField, toConfig } from './config-field.tsx';
+import { ConfigField } from './config-field.tsx';
 import type { Driver } from './drivers-page.tsx';
 import { PaceFields, paceOf, toRollout, type Pace, type Rollout } from './rollout-fields.tsx';
 
@@ -110,7 +111,7 @@ interface Body {
 /** Undefined while something is missing or not right. */
 function toBody({ version, hosts: typed, kind, name, config: text, pace }: Wish): Body | undefined {
   const rollout = toRollout(pace);
-  const config = toConfig(text);
+  const config = toObject(text);
   if (rollout === undefined || config === undefined) return undefined;
   if (kind !== '' && name === '') return undefined;
   const hosts = toNames(typed);
