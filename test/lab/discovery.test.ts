@@ -8,6 +8,13 @@ import { Site, type Accelerator } from './site.ts';
 needsLab();
 
 const mounted = '0000:47:00.0';
+/** The virtio-gpu, which the kernel's console draws on. */
+const consoleGpu = '0000:45:00.0';
+/** What the lab's machine uses, and what is said of it. */
+const usedByHost = [
+  [mounted, /mounted at .*\/lab\/state/],
+  [consoleGpu, /console framebuffer fb\d/],
+] as const;
 const config = {
   classes: ['03'],
   rules: [
@@ -81,29 +88,32 @@ describe('discovery in the lab', () => {
     expect(one?.iommu_group).not.toBe(found.get('0000:00:10.0')?.iommu_group);
   });
 
-  it('offers the mounted disk to nobody, and names its holder', async ({ expect }) => {
-    const disk = found.get(mounted);
-    expect(disk).toMatchObject({ state: 'withheld' });
-    expect(disk?.reason).toMatch(/\/lab\/state/);
+  it.for(usedByHost)('offers %s, which the host uses, to nobody: %s', ([at, use], { expect }) => {
+    const { state, reason } = found.get(at) ?? {};
+    expect(state).toBe('withheld');
+    expect(reason).toMatch(use);
   });
 
-  it('refuses to approve, to add and to attach the mounted disk, naming the holder', async ({
+  it('refuses to approve, to add and to attach what the host uses, naming the holder', async ({
     expect,
   }) => {
-    const disk = found.get(mounted)?.id ?? '';
     await using guest = await disposable(LabGuest.qemu(lab, 'reader'));
     await site.untilInstance(guest.value.uuid);
-    const refused = [
-      await site.cyborg('accelerator-update', disk, '--state', 'available'),
-      await site.cyborg('accelerator-create', 'lab@cards', '--address', mounted),
-      await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', disk),
-      await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', disk, '--dry-run'),
-    ];
-    for (const { status, stderr } of refused) {
-      expect(status, stderr).toBe(1);
-      expect(stderr).toMatch(/\/lab\/state/);
+    for (const [at, use] of usedByHost) {
+      const id = found.get(at)?.id ?? '';
+      const refused = [
+        await site.cyborg('accelerator-update', id, '--state', 'available'),
+        await site.cyborg('accelerator-create', 'lab@cards', '--address', at),
+        await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', id),
+        await site.cyborg('attach-instance', guest.value.uuid, '--accelerator', id, '--dry-run'),
+      ];
+      for (const { status, stderr } of refused) {
+        expect(status, stderr).toBe(1);
+        expect(stderr).toMatch(use);
+      }
     }
-    expect(await lab.run(`readlink /sys/bus/pci/devices/${mounted}/driver`)).toMatch(/nvme$/m);
+    const drivers = usedByHost.map(([at]) => `readlink /sys/bus/pci/devices/${at}/driver`);
+    expect(await lab.run(drivers.join('; '))).toMatch(/nvme\n.*virtio-pci\n$/);
     expect(await lab.run('touch /lab/state/still && echo written')).toContain('written');
   });
 });

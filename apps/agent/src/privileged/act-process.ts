@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import type { Clock } from '@cyborg/service/clock';
 import { messageOf } from '../hypervisors/node-error.ts';
+import { agentDefaults } from '../limits.ts';
 import type {
   ActDone,
   ActFailure,
@@ -15,6 +16,8 @@ import type {
 } from './act-order.ts';
 
 const childLimit = { heapMiBMax: 96 } as const;
+/** A process that waits in the kernel at both looks hangs; one that only reads slowly does not. */
+const looksApartMs = 500;
 
 export interface ActProcessDeps {
   readonly clock: Clock;
@@ -81,10 +84,14 @@ export class ActProcesses {
     child.once('exit', () =>
       fail(new DriverCallError('transient', `The process of ${order.method} ended half-way.`)),
     );
-    using _timer = clock.setTimer(
-      timeoutMs,
-      () => void this.#giveUp(child, order, { timeoutMs, fail }),
-    );
+    const giveUp = (ms: number): void => void this.#giveUp(child, order, { timeoutMs: ms, fail });
+    using _late = clock.setTimer(timeoutMs, () => giveUp(timeoutMs));
+    // Patience is for slow processors. What hangs is told while the driver still waits for the answer.
+    const hangMs = Math.min(timeoutMs, agentDefaults.privilegedActTimeoutMs);
+    const look = async (): Promise<void> => {
+      if (await hangs(child.pid, clock)) giveUp(hangMs);
+    };
+    using _hanging = clock.setTimer(hangMs, () => void look());
     say(child, { order });
     return await outcome.promise;
   }
@@ -109,6 +116,12 @@ export class ActProcesses {
       ),
     );
   }
+}
+
+async function hangs(pid: number | undefined, clock: Clock): Promise<boolean> {
+  if ((await stateOf(pid)) !== 'D') return false;
+  await clock.sleep(looksApartMs);
+  return (await stateOf(pid)) === 'D';
 }
 
 async function stateOf(pid: number | undefined): Promise<string | undefined> {
