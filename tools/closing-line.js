@@ -1,10 +1,10 @@
-// closing-line.js REPORT FAILED_STEPS: prints the reasons of skipped tests and CI's closing line from vitest's JSON
+// closing-line.js REPORT FAILED_STEPS SKIPPED_STEPS: prints the reasons of skipped tests and CI's closing line from vitest's JSON
 // report. A failed step that is no test (a check, an installation) counts as one failure. Exit 1 when anything failed
 // or nothing ran.
 import { readFileSync } from 'node:fs';
 
-const [reportPath, failedStepsText] = process.argv.slice(2);
-const failedSteps = Number(failedStepsText);
+const [reportPath, ...steps] = process.argv.slice(2);
+const [failedSteps, skippedSteps] = steps.map(Number);
 
 function readReport() {
   try {
@@ -37,6 +37,6 @@ const brokenFiles = report.testResults.filter(
 ).length;
 const isTestStepCounted = report.numFailedTests + brokenFiles > 0 ? 1 : 0;
 const failed = report.numFailedTests + brokenFiles + Math.max(0, failedSteps - isTestStepCounted);
-const skipped = report.numPendingTests + report.numTodoTests;
+const skipped = report.numPendingTests + report.numTodoTests + skippedSteps;
 console.log(`${report.numPassedTests} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed > 0 || report.numPassedTests === 0 ? 1 : 0);

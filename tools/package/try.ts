@@ -2,6 +2,7 @@
  * `npm run package:try`, as root: installs the packages into a clean root, starts each service by its unit's own command
  * line, and removes them; in another clean root it does the steps of the Containerfile. In namespaces of its own (mounts,
  * processes, network): nothing outlives it. `--from DIR` takes packages that are built already.
+ * Exits with 77 where it cannot run, saying why.
  */
 import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
@@ -176,6 +177,17 @@ async function tryIn(root: string, from: string): Promise<void> {
   say(`removed; left: ${globSync('var/lib/cyborg-*', { cwd: root }).join(', ')}`);
 }
 
+function findObstacle(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it installs packages; run it as root.';
+  const mounts = 'mount --bind /usr /usr && mount -t sysfs sysfs /sys && ip link set lo up';
+  const { status, stderr, error } = spawnSync('unshare', [...walls, 'sh', '-ec', mounts], {
+    encoding: 'utf8',
+  });
+  if (status === 0) return undefined;
+  const why = error?.message ?? stderr.trim();
+  return `no namespaces with mounts of their own (unshare: ${why}); run it on a machine or in a container that allows them.`;
+}
+
 const { values } = parseArgs({
   options: { from: { type: 'string' }, 'in-root': { type: 'string' } },
 });
@@ -185,8 +197,23 @@ if (values['in-root'] !== undefined) {
   await tryInContainer(join(values['in-root'], 'container'), from);
   process.exit(0);
 }
-if (process.getuid?.() !== 0)
-  throw new Error('npm run package:try installs packages: run it as root.');
+/** As automake's tests say that they cannot run here. */
+const cannotRunHere = 77;
+const walls = [
+  '--mount',
+  '--propagation',
+  'private',
+  '--net',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
+];
+const obstacle = findObstacle();
+if (obstacle !== undefined) {
+  console.error(`npm run package:try cannot run here: ${obstacle}`);
+  process.exit(cannotRunHere);
+}
 const folder = mkdtempSync(join(tmpdir(), 'cyborg-package-try-'));
 try {
   const from = values.from === undefined ? join(folder, 'built') : resolve(values.from);
@@ -194,16 +221,6 @@ try {
   for (const root of ['debian', 'container']) mkdirSync(join(folder, root), { mode: 0o755 });
   execFileSync('chmod', ['755', folder]);
   const own = [process.execPath, import.meta.filename, '--from', from, '--in-root', folder];
-  const walls = [
-    '--mount',
-    '--propagation',
-    'private',
-    '--net',
-    '--pid',
-    '--fork',
-    '--kill-child',
-    '--mount-proc',
-  ];
   process.exitCode = spawnSync('unshare', [...walls, ...own], { stdio: 'inherit' }).status ?? 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
