@@ -89,6 +89,7 @@ describe('the page of a driver', () => {
     });
     await row('1.1.0').getByRole('button', { name: 'Approve' }).click();
     await confirm(page, 'Approve');
+    await row('1.1.0').getByText('approved', { exact: true }).waitFor();
     await act('Update');
     await dialog.getByRole('button', { name: /^How it comes to the hosts/ }).click();
     await dialog.getByLabel('Hosts at once').fill('1');

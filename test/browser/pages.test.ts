@@ -1,21 +1,16 @@
 /** Every page as every persona, in both themes and two widths: no error, nothing that axe calls serious. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import { launch, scene, sceneOr, Window } from './browser.ts';
 import { clientOf, noChromium, personas, type Persona } from './demo.ts';
+import { looks, takePicture } from './looks.ts';
 
 interface PageOfConsole {
   readonly name: string;
   readonly path: string;
   readonly heading: string | RegExp;
 }
-
-/** A folder for pictures: `npm run screenshots`. */
-const pictures = process.env['CYBORG_SCREENSHOTS'];
 
 async function everyPage(persona: Persona): Promise<PageOfConsole[]> {
   if (scene === undefined) return [];
@@ -46,6 +41,7 @@ async function everyPage(persona: Persona): Promise<PageOfConsole[]> {
       heading: name,
     })),
     { name: 'profiles', path: '/profiles', heading: 'Device profiles' },
+    ...(isOperator ? [{ name: 'grants', path: '/grants', heading: 'Grants' }] : []),
     { name: 'quotas', path: '/quotas', heading: 'Quotas' },
     { name: 'operations', path: '/operations', heading: 'Operations' },
     ...of(operations[0], ({ id }) => ({
@@ -78,14 +74,6 @@ function of<T>(thing: T | undefined, toPage: (thing: T) => PageOfConsole): PageO
   return thing === undefined ? [] : [toPage(thing)];
 }
 
-const looks = [
-  { theme: 'light', width: 1400 },
-  { theme: 'dark', width: 1400 },
-  { theme: 'light', width: 420 },
-  // Nothing depends on both: this one is for the pictures.
-  ...(pictures === undefined ? [] : [{ theme: 'dark', width: 420 } as const]),
-] as const;
-
 describe('every page', () => {
   let browser: Browser | undefined;
   beforeAll(async () => {
@@ -101,7 +89,7 @@ describe('every page', () => {
       await using window = await Window.open(browser, url, { theme, width, height: 1100 });
       await window.go('/');
       await window.heading('Sign in to Cyborg');
-      await look(window, { name: 'sign-in', theme, width });
+      await takePicture(window.page, { name: 'sign-in', theme, width });
       expect(await window.violations()).toEqual([]);
       await window.signIn(stateDir, 'admin');
       const found = new Map<string, string[]>();
@@ -109,7 +97,7 @@ describe('every page', () => {
         await window.go(path);
         await window.heading(heading);
         await window.settled();
-        await look(window, { name, theme, width });
+        await takePicture(window.page, { name, theme, width });
         const faults = await window.violations();
         if (faults.length > 0) found.set(name, faults);
         expect(window.complaints, name).toEqual([]);
@@ -140,12 +128,3 @@ describe('every page', () => {
     });
   }
 });
-
-async function look(
-  { page }: Window,
-  { name, theme, width }: { name: string; theme: string; width: number },
-): Promise<void> {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}-${width}-${theme}.png`) });
-}

@@ -5,7 +5,7 @@ import { useState, type ReactElement } from 'react';
 import { useRead } from '../../api/read.ts';
 import { EventTable } from '../../components/event-table.tsx';
 import { Filters, type Filter } from '../../components/filters.tsx';
-import { useFreshEvents } from '../../components/fresh-events.ts';
+import { useFreshEvents, withFresh } from '../../components/fresh-events.ts';
 import { pick, useListQuery } from '../../components/list-query.ts';
 import { Empty, Failure, Loading } from '../../components/outcomes.tsx';
 import { PageHead } from '../../components/page-head.tsx';
@@ -51,20 +51,15 @@ function Events({ isFollowing }: { isFollowing: boolean }): ReactElement {
   const { data, error, again } = useRead('listEvents', {
     query: { ...given, order: 'newest', limit: rowsPerPage },
   });
-  const fresh = useFreshEvents(freshMax);
+  const fresh = useFreshEvents({
+    most: freshMax,
+    kind: given.kind,
+    subjectId: given.subject_id,
+  });
   if (error !== null) return <Failure error={error} what="Events" again={again} />;
   if (data === undefined) return <Loading what="events" rows={10} />;
-  const known = new Set(data.items.map(({ number }) => number));
   const isShown = isFollowing && given.marker === undefined;
-  const added = isShown
-    ? fresh.filter(
-        ({ number, kind, subject_id: subject }) =>
-          !known.has(number) &&
-          (given.kind ?? kind) === kind &&
-          (given.subject_id ?? subject) === subject,
-      )
-    : [];
-  const events = [...added, ...data.items];
+  const events = isShown ? withFresh(fresh, data.items) : data.items;
   if (events.length === 0) {
     return <Empty title="No events">Nothing has happened that these filters let through.</Empty>;
   }
