@@ -14,6 +14,8 @@ import { Installations } from './driver-host/installations.ts';
 import { Packages, packagesFolder } from './driver-host/packages.ts';
 import type { Launched } from '@cyborg/driver-host/launch';
 import { driverLimits, type DriverLimits } from '@cyborg/driver-host/limits';
+import { hostCommands, type HostCommands } from './host-needs/commands.ts';
+import { HostPreparation } from './host-needs/host-preparation.ts';
 import type { Hypervisor } from './hypervisors/hypervisor.ts';
 import { WatchedHypervisor } from './instances/hypervisors.ts';
 import { Observer } from './instances/observer.ts';
@@ -49,6 +51,11 @@ export interface AgentSettings {
   readonly simulated: boolean;
   readonly roots: Roots;
   readonly driversDirs: readonly string[];
+  /** Kernel modules that host policy lets us load. */
+  readonly loadModules?: readonly string[];
+  /** The machine's own when absent. */
+  readonly hostCommands?: HostCommands;
+  readonly hostRoot?: string;
   readonly uid: number;
   readonly execPath: string;
   readonly inventoryIntervalMs: number;
@@ -208,7 +215,13 @@ function makeDrivers(
   const { launch, measures, packages, permits, runningDrivers } = parts;
   const { held, lease, publisher, reporter } = parts;
   const { privilegedActTimeoutMs: timeoutMs = agentDefaults.privilegedActTimeoutMs } = settings;
-  const privileged = new PrivilegedActs({ ...settings, permits, lease, timeoutMs });
+  const preparation = new HostPreparation({
+    ...settings,
+    hostRoot: settings.hostRoot ?? '/',
+    allowedModules: settings.loadModules ?? [],
+    commands: settings.hostCommands ?? hostCommands,
+  });
+  const privileged = new PrivilegedActs({ ...settings, permits, lease, preparation, timeoutMs });
   return new Installations({
     clock,
     rng,
@@ -217,6 +230,7 @@ function makeDrivers(
     launch,
     packages,
     runningDrivers,
+    preparation,
     heldKeys: (backendId) => (held.isLoaded ? heldKeysOf(held.values(), backendId) : undefined),
     publisher,
     simulated,

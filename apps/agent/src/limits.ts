@@ -26,6 +26,9 @@ export const agentDefaults = {
   /** Driver packages that are kept although no driver of them was started since the agent was. */
   packagesKeptMax: 8,
   heldRefreshMs: 300_000,
+  /** A version that is quarantined within this of its update is left for the one before. */
+  probationMs: 600_000,
+  hostNeeds: { lookMsMax: 20_000, commandMsMax: 30_000 },
   /** A first look at the hypervisor must come within this of a start before orders are taken. */
   hypervisorTimeoutMs: 30_000,
   /** The first word to the server waits so long for the first look. */

@@ -91,6 +91,16 @@ export const agentProgram = defineProgram({
       placeholder: 'DIR',
       help: 'folders with drivers that need no download, besides the built-in ones',
     },
+    loadModule: {
+      type: 'list',
+      default: [],
+      placeholder: 'MODULE',
+      help: 'kernel modules that the agent may load when a driver needs them, and takes out again when nobody uses them',
+      refuse: (value) =>
+        /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/.test(value)
+          ? undefined
+          : 'the name of a module, such as vfio-pci',
+    },
     driverKey: {
       type: 'list',
       default: [],

@@ -91,6 +91,7 @@ async function run(options: AgentOptions): Promise<number> {
     facts: factsOf(options),
     simulated: options.simulated,
     roots: { sysfs: options.sysfsRoot, proc: options.procRoot, dev: options.devRoot },
+    loadModules: options.loadModule,
     driversDirs: [builtInDrivers(), ...options.driversDir],
     uid: process.getuid?.() ?? 0,
     execPath: process.execPath,

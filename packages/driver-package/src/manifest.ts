@@ -2,6 +2,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 
+import { HostNeedsSchema } from './needs.ts';
 import { packageLimits } from './limits.ts';
 import { PackageError } from './package-error.ts';
 
@@ -46,6 +47,7 @@ const described = {
         delegable: Type.Array(Text, {
           description: 'Configuration keys that a project manager may set; an admin sets all.',
         }),
+        needs: Type.Optional(HostNeedsSchema),
       },
       closed,
     ),
@@ -55,6 +57,7 @@ const described = {
     maxItems: 64,
     description: 'What a bare `cyborg install-driver` installs.',
   }),
+  needs: Type.Optional(HostNeedsSchema),
 } as const;
 
 /** Of a driver that comes with the release. */

@@ -58,6 +58,7 @@ const acts = new PrivilegedActs({
   stateDir,
   permits,
   lease: { isHeld: () => true },
+  preparation: { loadModule: () => Promise.resolve('load it yourself') },
   ...(work.timeoutMs !== undefined && { timeoutMs: work.timeoutMs }),
 });
 const child = spawn(process.execPath, [driverMain], { stdio: ['pipe', 'pipe', 'pipe'] });

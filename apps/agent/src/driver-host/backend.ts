@@ -46,6 +46,10 @@ export class Backend {
     return this.#state;
   }
 
+  get reason(): string | null {
+    return this.#reason;
+  }
+
   /** What there is to do for it, if it were done now. */
   get isPending(): boolean {
     return (

@@ -12,17 +12,17 @@ import type { AgentMethod } from '@cyborg/driver-sdk/protocol';
 import { backoffMs } from '@cyborg/service/backoff';
 import { traced } from '@cyborg/service/tracing';
 import { messageOf } from '../hypervisors/node-error.ts';
-import { contentHash } from '../inventory/content-hash.ts';
 import type { InventoryPublisher } from '../inventory/publisher.ts';
 import { Waker } from '../server-link/waker.ts';
 import { agentSpans } from '../spans.ts';
 import { agentDefaults } from '../limits.ts';
 import { Backend } from './backend.ts';
+import { BackendWork, retryBounds, type BackendWorkDeps } from './backend-work.ts';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { InstallationVoice, type VoiceDeps } from './installation-voice.ts';
-import { toNeeded } from './needed.ts';
 import { isPackaged } from './packages.ts';
 import { Postponed } from './postponed.ts';
+import { isSameVersion, onDisk, Probation } from './probation.ts';
 import type { RunningDrivers } from '../state/running-drivers.ts';
 import { Restarts } from './restarts.ts';
 import { SupervisedDriver, type DriverDeps } from './supervised-driver.ts';
@@ -30,6 +30,7 @@ import { tryVersion, type HeldKeys } from './trial.ts';
 
 export interface InstallationDeps extends DriverDeps {
   readonly publisher: InventoryPublisher;
+  readonly preparation: BackendWorkDeps['preparation'];
   readonly reportInstallation: (report: InstallationReport) => void;
   readonly reportBackend: (report: BackendReport) => void;
   /** @throws Postponed */
@@ -48,9 +49,7 @@ export interface InstallationDeps extends DriverDeps {
   ) => Promise<object>;
 }
 
-const retryBounds = { firstMs: 1_000, maxMs: 60_000 } as const;
 const idleMs = 3_600_000;
-const backendsAtOnceMax = 4;
 
 export class Installation {
   readonly #deps: InstallationDeps;
@@ -67,6 +66,8 @@ export class Installation {
   #failedGeneration: number | undefined;
   readonly #voice: InstallationVoice;
   readonly #restarts = new Restarts();
+  readonly #work: BackendWork;
+  readonly #probation: Probation;
   #isRemoved = false;
   readonly #finished: Promise<void>;
 
@@ -78,6 +79,8 @@ export class Installation {
       report: deps.reportInstallation,
       facts: () => this.#facts(),
     });
+    this.#work = new BackendWork({ ...deps, redact: (text) => this.#voice.log.redact(text) });
+    this.#probation = new Probation(deps);
     this.want(wanted);
     this.#finished = this.#run();
   }
@@ -210,6 +213,7 @@ export class Installation {
     this.#failedGeneration = wanted.generation;
     const { begun } = this.#restarts;
     await this.#restarts.settled(signal);
+    await this.#goBack(wanted, signal);
     await this.#ensureDriver(wanted, signal);
     await this.#removeBackends(wanted, signal);
     await this.#ensureBackends(signal);
@@ -222,6 +226,11 @@ export class Installation {
   async #ensureDriver(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
     const current = this.#driver ?? (await this.#startLast(wanted, signal));
     if (current !== undefined && isSame(current.package, wanted)) return;
+    const refusal = this.#probation.refusalOf(wanted);
+    if (current !== undefined && refusal !== undefined) {
+      await this.#ensureBackends(signal);
+      throw new Error(refusal);
+    }
     this.#tell(current === undefined ? 'fetching' : 'updating');
     const pkg = await this.#deps.findPackage(wanted, signal);
     this.#postponed = 0;
@@ -232,10 +241,10 @@ export class Installation {
     try {
       await next.start();
       if (current !== undefined) {
-        const { heldKeys } = this.#deps;
-        given = await tryVersion(next, this.#wantedBackends(), { heldKeys, signal });
+        const { heldKeys, preparation } = this.#deps;
+        given = await tryVersion(next, this.#wantedBackends(), { heldKeys, preparation, signal });
       }
-      await this.#remember(wanted);
+      await this.#probation.begin(wanted, current && toVersion(current.package));
     } catch (error) {
       await next.stop();
       throw error;
@@ -248,12 +257,42 @@ export class Installation {
     await current?.stop();
   }
 
-  async #remember({
-    driver_id: id,
-    version,
-    package: ordered,
-  }: DesiredInstallation): Promise<void> {
-    await this.#deps.runningDrivers.put(id, { version, package: ordered ?? null });
+  /** From a version that kept dying soon after its update, to the one before: what is attached waits for a driver. */
+  async #goBack(wanted: DesiredInstallation, signal: AbortSignal): Promise<void> {
+    const found = this.#probation.find(wanted);
+    if (found === undefined) return;
+    const { previous, reason } = found;
+    const broken = this.#driver;
+    try {
+      const next = await this.#startVersion({ ...wanted, ...previous }, signal);
+      this.#driver = next;
+    } catch (error) {
+      if (error instanceof Postponed || signal.aborted) throw error;
+      this.#probation.giveUp();
+      throw new Error(
+        `${reason}. Version ${previous.version}, which ran before, could not be started again: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+    const why = `it kept dying after the update: ${reason}`;
+    await this.#probation.end(wanted, previous, why);
+    await broken?.stop();
+    this.#deps.log.warn(
+      { driver: wanted.driver_id, version: previous.version, reason },
+      'went back',
+    );
+    for (const backend of this.#backends.values()) {
+      backend.installedGeneration = undefined;
+      backend.retryAtMs = 0;
+    }
+  }
+
+  async #startVersion(wanted: DesiredInstallation, signal: AbortSignal): Promise<SupervisedDriver> {
+    const pkg = await this.#deps.findPackage(wanted, signal);
+    if (typeof pkg === 'string') throw new Error(pkg);
+    const driver = this.#makeDriver(pkg);
+    await driver.start();
+    return driver;
   }
 
   /**
@@ -265,17 +304,11 @@ export class Installation {
     signal: AbortSignal,
   ): Promise<SupervisedDriver | undefined> {
     const last = this.#deps.runningDrivers.find(wanted.driver_id);
-    if (last === undefined) return undefined;
-    if (last.version === wanted.version && last.package?.digest === wanted.package?.digest) {
-      return undefined;
-    }
-    const { log, findPackage } = this.#deps;
+    if (last === undefined || isSameVersion(last, onDisk(wanted))) return undefined;
+    const { log } = this.#deps;
+    const { version, package: ordered } = last;
     try {
-      const pkg = await findPackage({ ...wanted, ...last }, signal);
-      if (typeof pkg === 'string') throw new Error(pkg);
-      const driver = this.#makeDriver(pkg);
-      await driver.start();
-      this.#driver = driver;
+      this.#driver = await this.#startVersion({ ...wanted, version, package: ordered }, signal);
     } catch (error) {
       if (error instanceof Postponed || signal.aborted) throw error;
       const { driver_id: id } = wanted;
@@ -310,8 +343,7 @@ export class Installation {
     for (const { id } of wanted.removed_backends) {
       const backend = this.#backends.get(id);
       if (backend === undefined || backend.state === 'removed') continue;
-      await this.#uninstall(backend, signal);
-      backend.become('removed');
+      await this.#work.uninstall(this.#driver, backend, signal);
     }
     const keep = new Set([...wanted.backends, ...wanted.removed_backends].map(({ id }) => id));
     for (const [id, backend] of this.#backends) {
@@ -319,91 +351,13 @@ export class Installation {
     }
   }
 
-  async #uninstall(backend: Backend, signal: AbortSignal): Promise<void> {
-    const { id, name, generation } = backend.wanted;
-    this.#deps.publisher.forget(id);
-    const answer = await this.#driver?.call(
-      'uninstall',
-      { backend: name, dry_run: false },
-      { signal },
-    );
-    const needed = answer === undefined ? undefined : toNeeded(answer);
-    if (needed !== undefined)
-      throw new Error(`backend ${name} cannot be taken away yet: ${needed}`);
-    // What is reported as removed is this wish, not the one that was installed.
-    backend.installedGeneration = generation;
-  }
-
   async #ensureBackends(signal: AbortSignal): Promise<void> {
-    const nowMs = this.#deps.clock.monotonicMs();
-    const due = this.#wantedBackends().filter(
-      (backend) => backend.isPending && backend.retryAtMs <= nowMs,
-    );
-    const work = due.values();
-    const worker = async (): Promise<void> => {
-      for (const backend of work) await this.#ensureBackend(backend, signal);
-    };
-    await Promise.all(Array.from({ length: backendsAtOnceMax }, worker));
-  }
-
-  async #ensureBackend(backend: Backend, signal: AbortSignal): Promise<void> {
-    const driver = this.#driver;
-    if (driver?.isUp !== true) return;
-    const { discovery, generation } = backend.wanted;
-    try {
-      if (backend.installedGeneration !== generation) {
-        const answer = await driver.call(
-          'install',
-          { backend: backend.spec, dry_run: false },
-          { signal },
-        );
-        const needed = toNeeded(answer);
-        if (needed !== undefined) return this.#postpone(backend, 'blocked', needed);
-        backend.installedGeneration = generation;
-      }
-      backend.needsDiscovery = false;
-      const inventory = await driver.call('discover', { backend: backend.wanted.name }, { signal });
-      backend.setInventory(inventory);
-      backend.failures = 0;
-      this.#publish(backend, discovery);
-    } catch (error) {
-      if (signal.aborted) return;
-      backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
-      if (driver.isQuarantined) return this.#postpone(backend, 'failed', driver.downReason);
-      const state = backend.inventory === undefined ? 'failed' : 'stale';
-      this.#postpone(backend, state, messageOf(error));
-    }
-  }
-
-  #publish(backend: Backend, discovery: number): void {
-    const { inventory, wanted } = backend;
-    if (inventory === undefined) return;
-    this.#deps.publisher.offer({
-      backendId: wanted.id,
-      generation: backend.installedGeneration ?? wanted.generation,
-      hash: contentHash(inventory),
-      inventory,
-      onAccepted: () => {
-        backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
-        if (backend.state !== 'removed') backend.become('ready');
-      },
-    });
-  }
-
-  #postpone(backend: Backend, state: 'blocked' | 'failed' | 'stale', reason: string): void {
-    const { clock, rng } = this.#deps;
-    backend.failures += 1;
-    backend.needsDiscovery = true;
-    backend.retryAtMs = clock.monotonicMs() + backoffMs(backend.failures + 1, retryBounds, rng);
-    backend.become(state, this.#voice.log.redact(reason));
+    await this.#work.ensure(this.#driver, this.#wantedBackends(), signal);
   }
 
   #nextRetryMs(): number {
-    const nowMs = this.#deps.clock.monotonicMs();
     if (this.#driver?.isUp !== true) return idleMs; // its coming up wakes us
-    const pending = this.#wantedBackends().filter((backend) => backend.isPending);
-    const waits = pending.map((backend) => Math.max(50, backend.retryAtMs - nowMs));
-    return Math.min(idleMs, ...waits);
+    return this.#work.nextRetryMs(this.#wantedBackends()) ?? idleMs;
   }
 
   /** Undoes everything that the driver prepared, stops it, and says so. */
@@ -414,8 +368,7 @@ export class Installation {
     }
     for (const backend of this.#backends.values()) {
       if (backend.state === 'removed') continue;
-      await this.#uninstall(backend, signal);
-      backend.become('removed');
+      await this.#work.uninstall(this.#driver, backend, signal);
     }
     await this.#driver?.stop();
     this.#driver = undefined;
@@ -437,8 +390,9 @@ export class Installation {
       backend.discoveryDone = Math.max(backend.discoveryDone, backend.wanted.discovery);
       backend.become(state, reason);
     }
-    if (isQuarantined) this.#tell('failed', reason);
-    else this.#voice.tellLog();
+    if (!isQuarantined) return this.#voice.tellLog();
+    this.#tell('failed', reason);
+    if (this.#probation.fail(this.#wanted, reason)) this.#wake.wake();
   }
 
   #inventoryChanged(name: string): void {
@@ -462,7 +416,10 @@ export class Installation {
     const backends = this.#wantedBackends();
     const blocked = backends.filter(({ state }) => state === 'blocked');
     if (blocked.length > 0 && blocked.length === backends.length) {
-      return this.#tell('blocked', 'every backend waits for a person; see the backends');
+      return this.#tell(
+        'blocked',
+        blocked.map((one) => `${one.wanted.name}: ${one.reason}`).join(' | '),
+      );
     }
     this.#tell('ready');
   }
@@ -487,4 +444,11 @@ export class Installation {
 function isSame(pkg: DriverPackage, { version, package: ordered }: DesiredInstallation): boolean {
   const digest = isPackaged(pkg) ? pkg.wanted.digest : undefined;
   return pkg.version === version && digest === ordered?.digest;
+}
+
+function toVersion(pkg: DriverPackage): ReturnType<typeof onDisk> {
+  const { version } = pkg;
+  if (!isPackaged(pkg)) return { version, package: null };
+  const { digest, size_bytes, signature } = pkg.wanted;
+  return { version, package: { digest, size_bytes, signature } };
 }

@@ -3,6 +3,7 @@
  * It is not asked to prepare, release or clean anything meanwhile.
  */
 import type { Inventory } from '@cyborg/driver-sdk/protocol';
+import type { HostPreparation } from '../host-needs/host-preparation.ts';
 import type { Backend } from './backend.ts';
 import { toNeeded } from './needed.ts';
 import { Postponed } from './postponed.ts';
@@ -12,6 +13,7 @@ import type { SupervisedDriver } from './supervised-driver.ts';
 export type HeldKeys = (backendId: string) => ReadonlySet<string> | undefined;
 
 export interface TrialDeps {
+  readonly preparation: Pick<HostPreparation, 'prepare'>;
   readonly heldKeys: HeldKeys;
   readonly signal: AbortSignal;
 }
@@ -29,29 +31,31 @@ export async function tryVersion(
 ): Promise<Map<Backend, number>> {
   const given = new Map<Backend, number>();
   for (const backend of backends) {
-    given.set(backend, backend.wanted.generation);
-    await tryBackend(next, backend, deps);
+    const { generation } = backend.wanted;
+    if (await tryBackend(next, backend, deps)) given.set(backend, generation);
   }
   return given;
 }
 
+/** @returns whether it is ready with it. */
 async function tryBackend(
   next: SupervisedDriver,
   backend: Backend,
-  { heldKeys, signal }: TrialDeps,
-): Promise<void> {
-  const { id, name } = backend.wanted;
+  { heldKeys, signal, preparation }: TrialDeps,
+): Promise<boolean> {
+  const { id, name, kind } = backend.wanted;
   const before = backend.inventory;
-  const answer = await next.call('install', { backend: backend.spec, dry_run: false }, { signal });
+  const lacking = await preparation.prepare(next.package, { id, kind });
+  const wish = { backend: backend.spec, dry_run: false };
+  const needed = lacking ?? toNeeded(await next.call('install', wish, { signal }));
   // What works neither with one version nor with the other is no reason to stay.
-  if (before === undefined) return;
-  const needed = toNeeded(answer);
+  if (before === undefined) return needed === undefined;
   if (needed !== undefined) throw new Error(`backend ${name} is not ready with it: ${needed}`);
   const after = keysOf(await next.call('discover', { backend: name }, { signal }));
   const held = heldKeys(id);
   if (held === undefined) throw new Postponed('what is held on this host is not known yet');
   const lost = [...keysOf(before)].filter((key) => held.has(key) && !after.has(key));
-  if (lost.length === 0) return;
+  if (lost.length === 0) return true;
   const names = lost.slice(0, shownMax).join(', ');
   throw new Error(
     `it does not find ${lost.length} of the accelerators of backend ${name} that are held: ${names}`,

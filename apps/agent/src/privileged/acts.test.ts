@@ -11,6 +11,8 @@ import { makeLogger } from '@cyborg/service/logging';
 import { makeBackend } from '../../test/agent-under-test.ts';
 import { Backend } from '../driver-host/backend.ts';
 import { PrivilegedActs } from './acts.ts';
+import { hostCommands } from '../host-needs/commands.ts';
+import { HostPreparation } from '../host-needs/host-preparation.ts';
 import { Permits } from './permits.ts';
 
 const address = '0000:21:00.0';
@@ -111,15 +113,20 @@ async function makeHost({
   const permits = new Permits();
   const backend = new Backend(makeBackend({ id: randomUUID() }), () => undefined);
   backend.setInventory(inventory(hostUse));
-  const acts = new PrivilegedActs({
+  const world = {
     clock: systemClock,
     log: makeLogger({ name: 'test', level: 'silent', clock: systemClock }),
     simulated,
     roots: { sysfs, proc: join(root, 'proc'), dev: '/dev' },
     stateDir: join(root, 'state'),
+  };
+  const policy = { hostRoot: root, allowedModules: [], commands: hostCommands };
+  const acts = new PrivilegedActs({
+    ...world,
     timeoutMs,
     permits,
     lease: { isHeld: () => isHeld },
+    preparation: new HostPreparation({ ...world, ...policy }),
   });
   const remove = async (): Promise<void> => rm(root, { recursive: true, force: true });
   return { acts, backend, permits, root, folder, [Symbol.asyncDispose]: remove };
@@ -167,7 +174,10 @@ describe('privileged acts', () => {
     await expect(acts.do('setVfCount', wrong, backend)).rejects.toThrow(/no PCI address/);
     await expect(
       acts.do('loadModule', { backend: 'demo', module: 'vfio' }, backend),
-    ).rejects.toThrow(/modprobe/);
+    ).rejects.toThrow(/Host policy: load the kernel module vfio .*--load-module vfio/);
+    await expect(
+      acts.do('loadModule', { backend: 'demo', module: '--remove' }, backend),
+    ).rejects.toMatchObject({ failure: 'invalid' });
     await using leaseless = await makeHost({ isHeld: false });
     using _permit = leaseless.permits.grant(leaseless.backend.wanted.id, 'fn');
     await expect(leaseless.acts.do('reset', where, leaseless.backend)).rejects.toThrow(/lease/);

@@ -6,6 +6,7 @@ import type { AgentMethod, AgentResult, Roots } from '@cyborg/driver-sdk/protoco
 import type { Clock } from '@cyborg/service/clock';
 import type { Backend, KnownFunction } from '../driver-host/backend.ts';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
+import type { HostPreparation } from '../host-needs/host-preparation.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
@@ -25,12 +26,14 @@ export interface PrivilegedActsDeps {
   readonly stateDir: string;
   readonly permits: Permits;
   readonly lease: Pick<Lease, 'isHeld'>;
+  readonly preparation: Pick<HostPreparation, 'loadModule'>;
   /** How long one act may take; the agent's own limit when absent. */
   readonly timeoutMs?: number;
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
+const modulePattern = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const addressPattern = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 /** Acts that need no order: they take nothing from anybody, which the act itself makes sure of. */
 const withoutOrder: ReadonlySet<AgentMethod> = new Set<AgentMethod>(['restore', 'setVfCount']);
@@ -63,16 +66,27 @@ export class PrivilegedActs {
       return await this.#openNodes.find(backend.wanted.id, toNodes(params));
     }
     if (method === 'listBound') return await this.#listBound();
+    if (method === 'loadModule') return await this.#loadModule(params, backend);
     const functions = await this.#check(method, params, backend);
-    if (!lease.isHeld()) {
-      throw new DriverCallError('transient', 'The agent does not hold the lease of this host.');
-    }
+    if (!lease.isHeld()) throw noLease();
     if (simulated) return {};
     this.#openNodes.warm();
     using _turn = await this.#turns.take(turnsOf(String(params['address']), functions));
     const done = await this.#inProcess(method, params, backend);
     log.info({ method, params, result: done.result }, 'did a privileged act for a driver');
     return done.result;
+  }
+
+  /** By host policy alone: it takes nothing from anybody. */
+  async #loadModule(params: Params, { wanted }: Backend): Promise<object> {
+    if (!this.#deps.lease.isHeld()) throw noLease();
+    const module = String(params['module']);
+    if (!modulePattern.test(module)) {
+      throw new DriverCallError('invalid', `${JSON.stringify(module)} is no name of a module.`);
+    }
+    const step = await this.#deps.preparation.loadModule(module, wanted.id);
+    if (step === undefined) return {};
+    throw new DriverCallError('unsupported', `Host policy: ${step}.`);
   }
 
   async #listBound(): Promise<AgentResult<'listBound'>> {
@@ -83,12 +97,6 @@ export class PrivilegedActs {
   }
 
   async #check(method: AgentMethod, params: Params, backend: Backend): Promise<KnownFunction[]> {
-    if (method === 'loadModule') {
-      throw new DriverCallError(
-        'unsupported',
-        `Host policy allows no driver to load modules: load ${String(params['module'])} yourself (modprobe).`,
-      );
-    }
     const address = String(params['address']);
     if (!addressPattern.test(address)) {
       throw new DriverCallError('invalid', `${JSON.stringify(address)} is no PCI address.`);
@@ -162,6 +170,10 @@ export class PrivilegedActs {
     await this.#bindings.apply({ changed: question.keep });
     return undefined;
   }
+}
+
+function noLease(): DriverCallError {
+  return new DriverCallError('transient', 'The agent does not hold the lease of this host.');
 }
 
 /** One act at a time about a function, its IOMMU group, and its card. */

@@ -7,13 +7,23 @@ import { DesiredPackageSchema } from '@cyborg/api-spec/agent';
 import Type, { type Static } from 'typebox';
 import { readChecked, writeDurably } from './durable-file.ts';
 
-const RunningSchema = Type.Object({
+const version = {
   version: Type.String(),
   package: Type.Union([DesiredPackageSchema, Type.Null()]),
+};
+const RunningSchema = Type.Object({
+  ...version,
+  /** What ran before the update to it, to which it goes back when it keeps dying until then. */
+  previous: Type.Optional(Type.Object({ ...version, until: Type.String() })),
+  /** What it went back from: not tried again for the same wish. */
+  left: Type.Optional(
+    Type.Object({ ...version, generation: Type.Integer(), reason: Type.String() }),
+  ),
 });
 const FileSchema = Type.Record(Type.String(), RunningSchema);
 
 export type RunningVersion = Static<typeof RunningSchema>;
+export type VersionOnDisk = Pick<RunningVersion, 'version' | 'package'>;
 
 export class RunningDrivers {
   readonly #path: string;

@@ -1,5 +1,6 @@
 /** A driver for tests: well-behaved, until the configuration of a backend asks for one of the bad manners. */
-import { writeSync } from 'node:fs';
+import { existsSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import process from 'node:process';
 import { defineDriver, defineKind, type Driver } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
@@ -13,6 +14,7 @@ const config = {
       enum: [
         'good',
         'crash-on-discover',
+        'tell-and-crash',
         'hang-on-discover',
         'spin-on-discover',
         'hang-on-prepare',
@@ -26,21 +28,36 @@ const config = {
         'refuse-prepare',
         'setup',
         'refuse-install-2',
+        'crash-later-2',
       ],
       default: 'good',
     },
+    password: { type: 'string' },
   },
   additionalProperties: false,
 } as const;
 
+interface Manners {
+  readonly password: string | undefined;
+  readonly stateDir: string | null;
+  readonly notify: () => void;
+}
+
 const hang = (): Promise<never> => new Promise(() => setInterval(() => undefined, 1000));
 
-function misbehave(mode: string, notify: () => void): unknown {
+function misbehave(mode: string, { password, stateDir, notify }: Manners): unknown {
   switch (mode) {
     case 'crash-on-discover':
       console.error('about to crash, as asked');
       return process.exit(3);
+    case 'tell-and-crash':
+      for (let line = 0; line < 100; line += 1) console.error(`line ${line}`);
+      console.error(`logged in with ${password}`);
+      console.error('api_key=k-0815 refused');
+      console.error('about to crash, as asked');
+      return process.exit(3);
     case 'hang-on-discover':
+      if (stateDir !== null) writeFileSync(join(stateDir, 'hangs'), '');
       return hang();
     case 'spin-on-discover':
       for (;;);
@@ -139,8 +156,14 @@ export function openNaughtyDriver(version: string): Driver {
       return { status: 'ready' };
     },
     discover: async (context) => {
-      const { mode, count } = context.config;
-      const bad = await misbehave(mode, context.inventoryChanged);
+      const { mode, count, password } = context.config;
+      const { stateDir, inventoryChanged: notify } = context;
+      // Once it is well: while it is tried beside the version before.
+      if (mode === 'crash-later-2' && version === '2.0.0' && stateDir !== null) {
+        if (existsSync(join(stateDir, 'was-well'))) process.exit(3);
+        writeFileSync(join(stateDir, 'was-well'), '');
+      }
+      const bad = await misbehave(mode, { password, stateDir, notify });
       return (bad as Inventory | undefined) ?? inventoryOf(count, context.backend);
     },
     prepare: async ({ config: { mode } }) => {

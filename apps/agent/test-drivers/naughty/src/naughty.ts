@@ -1,5 +1,5 @@
 /** A driver for tests: well-behaved, until the configuration of a backend asks for one of the bad manners. */
-import { writeFileSync, writeSync } from 'node:fs';
+import { existsSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { defineDriver, defineKind, type Driver } from '@cyborg/driver-sdk/define-driver';
@@ -28,6 +28,7 @@ const config = {
         'refuse-prepare',
         'setup',
         'refuse-install-2',
+        'crash-later-2',
       ],
       default: 'good',
     },
@@ -157,6 +158,11 @@ export function openNaughtyDriver(version: string): Driver {
     discover: async (context) => {
       const { mode, count, password } = context.config;
       const { stateDir, inventoryChanged: notify } = context;
+      // Once it is well: while it is tried beside the version before.
+      if (mode === 'crash-later-2' && version === '2.0.0' && stateDir !== null) {
+        if (existsSync(join(stateDir, 'was-well'))) process.exit(3);
+        writeFileSync(join(stateDir, 'was-well'), '');
+      }
       const bad = await misbehave(mode, { password, stateDir, notify });
       return (bad as Inventory | undefined) ?? inventoryOf(count, context.backend);
     },
