@@ -27,6 +27,7 @@ export interface TextFieldProps extends FieldProps {
   /** Several lines, of code. */
   readonly isCode?: boolean;
   readonly isNumber?: boolean;
+  readonly isReadOnly?: boolean;
 }
 
 export function TextField(props: TextFieldProps): ReactElement {
@@ -53,6 +54,7 @@ export function TextField(props: TextFieldProps): ReactElement {
         <TextInput
           {...shared}
           {...(props.isNumber === true ? { inputMode: 'numeric' as const } : {})}
+          {...(props.isReadOnly === true ? { readOnlyVariant: 'default' as const } : {})}
           onChange={(_event, text) => onChange(text)}
         />
       )}
@@ -103,6 +105,7 @@ export function FileField(props: FileFieldProps): ReactElement {
       <input
         id={id}
         type="file"
+        className="console-file"
         accept={accept}
         aria-describedby={`${id}-help`}
         onChange={({ currentTarget }) => onChange(currentTarget.files?.[0])}

@@ -7,7 +7,7 @@ import {
   ModalFooter,
   ModalHeader,
 } from '@patternfly/react-core';
-import type { ReactElement } from 'react';
+import { useState, type ReactElement } from 'react';
 
 import type { CarriedOut } from '../../api/act.ts';
 import { TextField } from '../../components/fields.tsx';
@@ -32,6 +32,7 @@ export function JoinTokenShown({ token, close }: JoinTokenShownProps): ReactElem
             id="join-token"
             label="Join token"
             value={token.token}
+            isReadOnly
             onChange={() => {}}
             help={
               <>
@@ -44,11 +45,25 @@ export function JoinTokenShown({ token, close }: JoinTokenShownProps): ReactElem
         </Form>
       </ModalBody>
       <ModalFooter>
+        {isSecureContext && <Copy text={token.token} />}
         <Button variant="primary" onClick={close}>
           I have it
         </Button>
       </ModalFooter>
     </Modal>
+  );
+}
+
+/** Browsers let pages copy only over TLS, or on the machine itself. */
+function Copy({ text }: { text: string }): ReactElement {
+  const [isCopied, setIsCopied] = useState(false);
+  return (
+    <Button
+      variant="secondary"
+      onClick={() => void navigator.clipboard.writeText(text).then(() => setIsCopied(true))}
+    >
+      {isCopied ? 'Copied' : 'Copy'}
+    </Button>
   );
 }
 
