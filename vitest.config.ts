@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
+import { labNames } from './test/lab/names.ts';
 import { SummaryReporter } from './test/summary-reporter.ts';
 
 export default defineConfig({
@@ -78,8 +79,8 @@ export default defineConfig({
           // An emulated processor: an attach to a guest inside takes a minute on a busy machine.
           testTimeout: 1_200_000,
           hookTimeout: 900_000,
-          // One lab, one server behind its only line out.
-          fileParallelism: false,
+          // As many files at once as there are labs: one server is behind a lab's only line out.
+          maxWorkers: labNames().names.length,
         },
       },
     ],

@@ -79,7 +79,10 @@ export async function untilHolds(
   const params = { instance_id: guest.uuid };
   return await eventually(
     async () => {
-      const accelerators = await site.accelerators();
+      // A card that was in a port before is not asked about.
+      const accelerators = (await site.accelerators()).filter(
+        ({ presence, state }) => presence === 'present' || state === 'attached',
+      );
       const { items } = await site.v3.listAttachments({ params });
       const { items: operations } = await site.v3.listOperations({ query: { limit: 50 } });
       why =

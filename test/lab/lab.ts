@@ -17,8 +17,8 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** Why the lab does not run here; null when it does. */
     labMissing: string | null;
-    /** Its name, and its folder on this machine. */
-    lab: { readonly name: string; readonly folder: string };
+    /** Name of each, and its folder on this machine. */
+    labs: readonly { readonly name: string; readonly folder: string }[];
   }
 }
 
@@ -49,9 +49,12 @@ export class Lab {
     this.folder = folder;
   }
 
-  /** The one that the set-up brought up. */
+  /** The one that this file of tests has to itself. */
   static current(): Lab {
-    return new Lab(inject('lab'));
+    const labs = inject('labs');
+    const given = labs[(Number(process.env['VITEST_POOL_ID'] ?? '1') - 1) % labs.length];
+    if (given === undefined) throw new Error('The set-up brought up no lab.');
+    return new Lab(given);
   }
 
   /** A command of labs/pci. @throws with what it said when it fails. */

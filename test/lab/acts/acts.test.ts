@@ -75,14 +75,16 @@ describe('functions of the lab', () => {
     expect(bound).toEqual({ plan: { kind: 'pci', address: at } });
     expect(again).toEqual(bound);
     expect(listed).toEqual({ functions: [{ address: at, kernel_driver: 'nvme' }] });
-    expect(cleaned?.['evidence']).toEqual([
-      'reset by flr',
-      'what was written to it was not erased: accepted, the lab keeps nothing',
-      'answers',
-      'ids 0x1b36:0x0010 and class as before',
-      'configuration space as expected: no bus mastering, addresses as assigned',
-      'put back as it was found',
-    ]);
+    expect(cleaned).toEqual({
+      evidence: [
+        'reset by flr',
+        'what was written to it was not erased: accepted, the lab keeps nothing',
+        'answers',
+        'ids 0x1b36:0x0010 and class as before',
+        'configuration space as expected: no bus mastering, addresses as assigned',
+        'put back as it was found',
+      ],
+    });
     expect(await driverOf(lab, at)).toBe('nvme');
   });
 
