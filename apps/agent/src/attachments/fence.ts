@@ -24,6 +24,8 @@ export class Fence {
   readonly #acceleratorOf = new Map<string, string>();
   #file: FileHandle | undefined;
   #lines = 0;
+  /** The last writing failed. */
+  #isTorn = false;
   #unwritten: string[] = [];
   #writing: Promise<void> | undefined;
 
@@ -93,8 +95,19 @@ export class Fence {
     const lines = this.#unwritten;
     this.#unwritten = [];
     this.#lines += lines.length;
-    if (this.#lines > linesMax + 8 * this.#marks.size) return this.#rewrite();
-    await this.#file?.appendFile(lines.join(''));
+    try {
+      if (this.#isTorn || this.#lines > linesMax + 8 * this.#marks.size) await this.#rewrite();
+      else await this.#append(lines.join(''));
+    } catch (error) {
+      // Whoever raises it again must not find it done; half a line may be there.
+      this.#unwritten = [...lines, ...this.#unwritten];
+      this.#isTorn = true;
+      throw error;
+    }
+  }
+
+  async #append(lines: string): Promise<void> {
+    await this.#file?.appendFile(lines);
     await this.#file?.datasync();
   }
 
@@ -118,12 +131,16 @@ export class Fence {
         lines.push(`${acceleratorId} ${epoch} ${id}\n`);
       }
     }
-    await draft.writeFile(lines.join(''));
-    await draft.datasync();
-    await draft.close();
+    try {
+      await draft.writeFile(lines.join(''));
+      await draft.datasync();
+    } finally {
+      await draft.close();
+    }
     await rename(`${this.#path}.new`, this.#path);
     await this.#file?.close();
     this.#file = await open(this.#path, 'a');
     this.#lines = lines.length;
+    this.#isTorn = false;
   }
 }
