@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, inject, it } from 'vitest';
 
 import { attach, cards, detach } from './attach.ts';
 import { LabGuest } from './guests.ts';
-import { isUntriedSkipped, openSite, seenBy, untilHolds } from './holding.ts';
+import { openSite, seenBy, untilHolds } from './holding.ts';
 import { Lab, needsLab, patientMs } from './lab.ts';
 import type { Accelerator, Site } from './site.ts';
 
@@ -101,53 +101,49 @@ describe('a card that a guest holds', () => {
     expect(await comes(ports.hp0)).toMatchObject({ id: card.id });
   });
 
-  it.skipIf(isUntriedSkipped)(
-    'is followed to another port by its serial number',
-    async ({ expect }) => {
-      await lab.plug('nvme', 'hp0', { id: 'card', serial: 'SAME2' });
-      const card = await comes(ports.hp0);
-      await attach(site, guest, { ids: ['1b36:0010'], names: [card.id] });
-      const [holding] = await untilHolds(site, guest, [ports.hp0]);
-      await lab.unplug('card');
-      await goes(card);
-      await lab.plug('nvme', 'hp1', { id: 'card', serial: 'SAME2' });
-      await until('it is attached there', (all) =>
-        all.find(
-          ({ id, presence, attach_info: info }) =>
-            id === card.id && presence === 'present' && info?.['bus'] === '46',
-        ),
-      );
-      await untilGuestSees(['1b36:0010']);
-      const { items } = await site.v3.listAttachments({ params: { instance_id: guest.uuid } });
-      expect(items).toMatchObject([{ id: holding?.id, state: 'attached' }]);
-      await detach(site, guest);
-    },
-  );
+  it('is followed to another port by its serial number', async ({ expect }) => {
+    await lab.plug('nvme', 'hp0', { id: 'card', serial: 'SAME2' });
+    const card = await comes(ports.hp0);
+    await attach(site, guest, { ids: ['1b36:0010'], names: [card.id] });
+    const [holding] = await untilHolds(site, guest, [ports.hp0]);
+    await lab.unplug('card');
+    await goes(card);
+    await lab.plug('nvme', 'hp1', { id: 'card', serial: 'SAME2' });
+    await until('it is attached there', (all) =>
+      all.find(
+        ({ id, presence, attach_info: info }) =>
+          id === card.id && presence === 'present' && info?.['bus'] === '46',
+      ),
+    );
+    await untilGuestSees(['1b36:0010']);
+    const { items } = await site.v3.listAttachments({ params: { instance_id: guest.uuid } });
+    expect(items).toMatchObject([{ id: holding?.id, state: 'attached' }]);
+    await detach(site, guest);
+  });
 
-  it.skipIf(isUntriedSkipped)(
-    'is not taken for one without a serial number in another port: a person is asked',
-    async ({ expect }) => {
-      await lab.plug('edu', 'hp0', { id: 'card' });
-      const card = await comes(ports.hp0);
-      await attach(site, guest, { ids: ['1234:11e8'], names: [card.id] });
-      await lab.unplug('card');
-      await goes(card);
-      await untilGuestSees([]);
-      await lab.plug('edu', 'hp1', { id: 'card' });
-      const doubted = await until('the other is listed', (all) =>
-        all.find(({ name, presence }) => name.endsWith(ports.hp1) && presence === 'present'),
-      );
-      expect(doubted).toMatchObject({
-        state: 'withheld',
-        reason: expect.stringContaining('not sure which card it is'),
-      });
-      expect(seenBy(guest)).toEqual([]);
-      const refused = await site.cyborg('attach-instance', guest.uuid, '--accelerator', doubted.id);
-      expect(refused.status).toBe(1);
-      const reason = ['--reason', 'it is another card'];
-      await site.succeeds('accelerator-update', doubted.id, '--state', 'available', ...reason);
-      await site.succeeds('detach-instance', guest.uuid);
-      expect(seenBy(guest)).toEqual([]);
-    },
-  );
+  it('is not taken for one without a serial number in another port: a person is asked', async ({
+    expect,
+  }) => {
+    await lab.plug('edu', 'hp0', { id: 'card' });
+    const card = await comes(ports.hp0);
+    await attach(site, guest, { ids: ['1234:11e8'], names: [card.id] });
+    await lab.unplug('card');
+    await goes(card);
+    await untilGuestSees([]);
+    await lab.plug('edu', 'hp1', { id: 'card' });
+    const doubted = await until('the other is listed', (all) =>
+      all.find(({ name, presence }) => name.endsWith(ports.hp1) && presence === 'present'),
+    );
+    expect(doubted).toMatchObject({
+      state: 'withheld',
+      reason: expect.stringContaining('not sure which card it is'),
+    });
+    expect(seenBy(guest)).toEqual([]);
+    const refused = await site.cyborg('attach-instance', guest.uuid, '--accelerator', doubted.id);
+    expect(refused.status).toBe(1);
+    const reason = ['--reason', 'it is another card'];
+    await site.succeeds('accelerator-update', doubted.id, '--state', 'available', ...reason);
+    await site.succeeds('detach-instance', guest.uuid);
+    expect(seenBy(guest)).toEqual([]);
+  });
 });
