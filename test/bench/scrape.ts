@@ -45,6 +45,15 @@ export async function benchScrape(fleet: BenchFleet, report: BenchReport): Promi
     unit: '',
     bound: { kind: 'at-most', value: shareMax },
   });
+  const mib = await databaseMiB(fleet);
+  report.figure({ name: 'size of the database', value: mib, unit: 'MiB', bound: null });
+}
+
+async function databaseMiB({ pool }: BenchFleet): Promise<number> {
+  const { rows } = await pool.query<{ bytes: string }>(
+    'select pg_database_size(current_database()) as bytes',
+  );
+  return Number(rows[0]?.bytes) / 1024 / 1024;
 }
 
 async function scrape({ url }: BenchFleet): Promise<Reading> {

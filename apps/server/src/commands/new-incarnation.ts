@@ -40,7 +40,8 @@ export async function newIncarnation(argv: readonly string[]): Promise<number> {
   const running = database.isEmbedded ? [] : await listLiveReplicas(db, now);
   if (running.length > 0) {
     console.error(
-      `cyborg-server: servers run on this database (${running.join(', ')}): stop them first, then run this again.`,
+      `cyborg-server: servers run on this database (${running.join(', ')}): stop them first, then run this again. ` +
+        `One that was killed, or ran when a backup was made, counts for ${limits.leaseSeconds} s.`,
     );
     return 1;
   }
