@@ -19,10 +19,13 @@ export class LabGuest {
     this.uuid = uuid;
   }
 
-  /** A QEMU process of its own, with a QMP socket and a project file; resolves when it has booted. */
+  /**
+   * A QEMU process of its own, with a QMP socket and a project file; resolves when it has booted. (One of that name, of
+   * tests that failed before, is ended.)
+   */
   static async qemu(lab: Lab, name: string, more = ''): Promise<LabGuest> {
-    const command = `nested --name ${name} start --qmp-dir /run/cyborg/qmp --project demo ${more}`;
-    await lab.run(command, 2 * patientMs);
+    const start = `start --qmp-dir /run/cyborg/qmp --project demo ${more}`;
+    await lab.run(`nested --name ${name} stop; nested --name ${name} ${start}`, 2 * patientMs);
     return new LabGuest(lab, name, await uuidOf(lab, name));
   }
 

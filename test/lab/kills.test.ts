@@ -68,6 +68,11 @@ const rounds: readonly (readonly [Victim, Act, string])[] = [
   ),
 ];
 
+interface Watch {
+  /** The step was seen, and its victim killed. */
+  readonly ended: Promise<unknown>;
+}
+
 /** An attach, a detach, and so on. */
 function pairs(
   victim: Victim,
@@ -105,7 +110,7 @@ describe.skipIf(isUntriedSkipped)(
     });
 
     /** Kills as soon as the step's mark is there; resolves when the watch has begun. */
-    async function watchFor(act: Act, step: string, victim: Victim): Promise<Promise<unknown>> {
+    async function watchFor(act: Act, step: string, victim: Victim): Promise<Watch> {
       const mark = Object.entries(steps[act]).find(([name]) => name === step)?.[1] ?? 'false';
       const watch = lab.start(
         [
@@ -121,7 +126,7 @@ describe.skipIf(isUntriedSkipped)(
       );
       const ended = once(watch, 'exit');
       if (watch.stdout !== null) await Promise.race([once(watch.stdout, 'data'), ended]);
-      return ended;
+      return { ended };
     }
 
     async function request(act: Act): Promise<object> {
@@ -156,9 +161,9 @@ describe.skipIf(isUntriedSkipped)(
       }
       // What the guest said before is not of this act. (Of what it holds, its console is the record.)
       if (act === 'attach') await lab.run(`: > /lab/x/out/${guest.name}.console`);
-      const killed = await watchFor(act, step, victim);
+      const watch = await watchFor(act, step, victim);
       const asked = await request(act);
-      await killed;
+      await watch.ended;
       await startAgain(victim);
       expect(await settle(asked)).toMatch(act === 'detach' ? 'succeeded' : /^(succeeded|failed)$/);
     });
