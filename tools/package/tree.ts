@@ -56,10 +56,11 @@ function linkWorkspace(target: string, { place, name }: { place: string; name: s
 const notOurs = new Set(['node_modules', 'test', 'test-drivers', 'dist', 'all-in-one']);
 
 /** What driver-new copies has tests of its own. */
-const template = join('apps', 'cli', 'template');
+const isTemplate = (path: string): boolean => /\/apps\/cli\/template(-\w+)?\//.test(path);
 
 function isOurSource(path: string, top: string): boolean {
-  if (path === top || path.includes(`/${template}/`)) return true;
+  if (basename(path) === '__pycache__') return false;
+  if (path === top || isTemplate(path)) return true;
   return !notOurs.has(basename(path)) && !path.endsWith('.test.ts');
 }
 

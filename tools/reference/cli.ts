@@ -2,6 +2,7 @@
 import { catalogue, groups, type Entry } from '../../apps/cli/src/catalogue.ts';
 import type { Arg, Command, Flag } from '../../apps/cli/src/command.ts';
 import { toFlag } from '../../apps/cli/src/field-words.ts';
+import { programsMarkdown } from './programs.ts';
 import { inCell } from './type-text.ts';
 
 const head = `# The command line
@@ -30,7 +31,9 @@ prints progress; \`--no-wait\` prints the operation, and \`operation-show --wait
 
 export async function cliMarkdown(): Promise<string> {
   const index = groups.map((group) => `| ${group} | ${namesOf(group).map(link).join(', ')} |`);
-  const table = ['| group | commands |', '|---|---|', ...index].join('\n');
+  const others =
+    '| Other programs | [cyborg-server, cyborg-agent, cyborg-inspect](#other-programs) |';
+  const table = ['| group | commands |', '|---|---|', ...index, others].join('\n');
   const sections: string[] = [];
   for (const group of groups) {
     sections.push(`## ${group}`);
@@ -38,7 +41,7 @@ export async function cliMarkdown(): Promise<string> {
       sections.push(commandText(name, { entry, command: await entry.load() }));
     }
   }
-  return `${[head.trimEnd(), table, ...sections].join('\n\n')}\n`;
+  return `${[head.trimEnd(), table, ...sections, programsMarkdown()].join('\n\n')}\n`;
 }
 
 function entriesOf(group: Entry['group']): [string, Entry][] {
