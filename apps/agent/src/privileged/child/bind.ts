@@ -114,7 +114,9 @@ export async function restore(host: HostView): Promise<ActDone> {
   for (const fn of [target, ...group]) {
     const note = host.bindingOf(fn);
     if (note === undefined) continue;
-    const heldFor = note.heldFor.filter((address) => address !== target.address);
+    const heldFor = note.heldFor.filter(
+      (other) => other !== address && host.find(other) !== undefined,
+    );
     if (heldFor.length === 0) free.push({ fn, note });
     else changed.push({ ...note, heldFor });
   }
@@ -217,6 +219,13 @@ function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void 
   const enabled = fn.integer('sriov_numvfs') ?? 0;
   if (enabled > 0) {
     throw new RefusedAct('host-use', `${fn.address} is divided into ${enabled} virtual functions.`);
+  }
+  const mediated = host.mediatedOf(fn);
+  if (mediated.length > 0) {
+    throw new RefusedAct(
+      'host-use',
+      `${fn.address} has mediated devices: ${mediated.join(', ')}. Remove them, or give those.`,
+    );
   }
   const { driver, address } = fn;
   if (driver === undefined || (driver === wanted && host.isOurs(fn))) return;

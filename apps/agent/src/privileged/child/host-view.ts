@@ -129,6 +129,13 @@ export class HostView {
     );
   }
 
+  /** UUIDs of the mediated devices that its driver has made of it. */
+  mediatedOf({ path, entries }: PciFunction): string[] {
+    return [...entries].flatMap(([name, kind]) =>
+      kind === 'directory' && this.reader.exists(`${path}/${name}/mdev_type`) ? [name] : [],
+    );
+  }
+
   /** Its kernel driver now; a {@link PciFunction} keeps what it read first. */
   driverNow({ path }: PciFunction): string | null {
     return this.reader.linkName(`${path}/driver`) ?? null;

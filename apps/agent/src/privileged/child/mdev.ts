@@ -25,6 +25,7 @@ export async function makeMdev(host: HostView): Promise<ActDone> {
   if (free < 1) {
     throw new RefusedAct('transient', `${address} has no free instance of ${type} now.`);
   }
+  await host.refuseHostUse([host.target]);
   writeAttribute(`${folder}/create`, uuid);
   return done;
 }
@@ -43,8 +44,17 @@ export async function removeMdev(host: HostView): Promise<ActDone> {
 }
 
 async function findHolder(host: HostView, folder: string): Promise<string | undefined> {
-  const group = host.reader.linkName(`${folder}/iommu_group`);
-  return group === undefined ? undefined : await host.findHolderOf([`/dev/vfio/${group}`]);
+  const { reader } = host;
+  const group = reader.linkName(`${folder}/iommu_group`);
+  // Its own node, which newer kernels have beside the group's (iommufd).
+  const own = (reader.names(`${folder}/vfio-dev`) ?? []).flatMap(
+    (name) => reader.text(`${folder}/vfio-dev/${name}/dev`) ?? [],
+  );
+  const nodes = own.map((number) => `c${number}`);
+  return await host.findHolderOf([
+    ...(group === undefined ? [] : [`/dev/vfio/${group}`]),
+    ...nodes,
+  ]);
 }
 
 /** The kernel's names of types may have dots: `i915-GVTg_V5_4`, `nvidia-35`. */

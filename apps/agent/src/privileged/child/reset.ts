@@ -14,6 +14,7 @@ export async function reset(host: HostView): Promise<ActDone> {
   const affected = scope === 'bus' ? host.behindSameBridge(target) : [target];
   const endpoints = affected.filter(({ isBridge }) => !isBridge);
   if (scope === 'bus') requireAllOurs(host, endpoints);
+  requireWhole(target);
   await host.refuseHostUse(endpoints, { ours: [target.address] });
   const holder = await host.findVfioHolder(endpoints);
   if (holder !== undefined) {
@@ -78,6 +79,16 @@ function methodsOf(host: HostView, { path, address }: PciFunction): string[] {
   const has = (host.reader.text(`${path}/reset_method`) ?? '').split(/\s+/u);
   if (has.includes('bus')) return has;
   throw noReset(address, `its methods are ${has.join(', ') || 'none'}`);
+}
+
+/** A reset of a physical function takes its virtual functions with it, and those may be guests'. */
+function requireWhole(fn: PciFunction): void {
+  const enabled = Math.max(fn.integer('sriov_numvfs') ?? 0, fn.virtualFunctions.length);
+  if (enabled === 0) return;
+  throw new RefusedAct(
+    'host-use',
+    `${fn.address} is not reset: its ${enabled} virtual functions would be reset with it; disable them first.`,
+  );
 }
 
 function requireAllOurs(host: HostView, endpoints: readonly PciFunction[]): void {
