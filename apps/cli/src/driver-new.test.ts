@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,10 +13,16 @@ interface Ended {
   readonly stderr: string;
 }
 
+const hasPython = existsSync('/usr/bin/python3') || existsSync('/bin/python3');
+
 /** The program itself, in a folder that is no checkout. */
 async function cyborg(cwd: string, ...args: string[]): Promise<Ended> {
+  return await run(process.execPath, [program, ...args], cwd);
+}
+
+async function run(command: string, args: readonly string[], cwd: string): Promise<Ended> {
   return await new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], { cwd }, (error, stdout, stderr) => {
+    execFile(command, [...args], { cwd }, (error, stdout, stderr) => {
       const code = error === null ? 0 : Number(error.code ?? -1);
       resolve({ code, stdout, stderr });
     });
@@ -68,6 +75,39 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
     expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
     expect(tried.stdout).toContain('driver cavium 0.1.0 conforms');
   });
+
+  it.skipIf(!hasPython)(
+    'writes the same in Python, with the standard library alone',
+    async ({ expect }) => {
+      const folderOf = join(folder, 'nitrox');
+      const begun = await cyborg(folder, 'driver-new', 'nitrox', '--runtime', 'python3');
+      expect(begun, begun.stderr).toMatchObject({ code: 0 });
+      expect(await readdir(folderOf)).not.toContain('node_modules');
+      await edit(join(folderOf, 'manifest.json'), (text) => text.replace('8086:0b30', '177d:0010'));
+      const tests = ['-m', 'unittest', 'discover', 'test', '-k', 'Family'];
+      const own = await run('python3', tests, folderOf);
+      expect(own, own.stderr).toMatchObject({ code: 0 });
+      // Beside its own card two that the host uses.
+      const ids = ['177d:0010', '144d:a80a', '15b3:1021'];
+      const backends = join(folder, 'nitrox.json');
+      await writeFile(backends, JSON.stringify([{ name: 'n', kind: 'card', config: { ids } }]));
+      const some = [...clauses, '--clause', 'D-PREP-6', '--clause', 'D-EPOCH-1'];
+      const args = ['driver-test', 'nitrox', '--backends', backends, ...some];
+      const tried = await cyborg(folder, ...args);
+      expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
+      expect(tried.stdout).toMatch(/^ok +D-PREP-6/m);
+      const packed = await cyborg(folder, 'driver-pack', 'nitrox');
+      expect(packed, packed.stderr).toMatchObject({ code: 0 });
+      const unpacked = await cyborg(
+        folder,
+        'driver-test',
+        'nitrox-0.1.0.tgz',
+        '--clause',
+        'D-PREP-1',
+      );
+      expect(unpacked.stdout).toContain('driver nitrox 0.1.0 conforms');
+    },
+  );
 
   it('leaves what is there alone, and says what a name may be', async ({ expect }) => {
     const before = await readdir(folder);

@@ -1,30 +1,35 @@
-/** Writes the folder of a new driver: the template with its name in it, and the SDK that it imports. */
+/** Writes the folder of a new driver: the template with its name in it, and, for Node, the SDK that it imports. */
 import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 
 import { buildSdk, sdkPackage } from '@cyborg/driver-sdk/build';
 
-const template = join(import.meta.dirname, '..', 'template');
+type Runtime = 'node' | 'python3';
+
+const templates: Readonly<Record<Runtime, string>> = {
+  node: join(import.meta.dirname, '..', 'template'),
+  python3: join(import.meta.dirname, '..', 'template-python'),
+};
 
 /** Of the SDK's dependencies the one that it has at run time; typebox makes its types and schemas. */
 const neededAtRunTime = 'vscode-jsonrpc';
 
 /**
  * @param name  the driver's id, checked.
- * @param folder  must not exist; there is all of it or nothing.
+ * @param target  its folder must not exist; there is all of it or nothing.
  * @throws Error when a file cannot be written (with its `path`), or the SDK not be built.
  */
-export async function makeDriver(name: string, folder: string): Promise<void> {
-  buildSdk();
+export async function makeDriver(
+  name: string,
+  { folder, runtime }: { readonly folder: string; readonly runtime: Runtime },
+): Promise<void> {
   const fresh = join(dirname(folder), `.${basename(folder)}-${process.pid}`);
   try {
     await mkdir(dirname(folder), { recursive: true });
-    const words = await wordsOf(name);
-    await copyTemplate(template, fresh, (text) => replaceAll(text, words));
-    const modules = join(fresh, 'node_modules');
-    await cp(sdkPackage, join(modules, '@cyborg', 'driver-sdk'), { recursive: true });
-    await cp(jsonRpcFolder(), join(modules, neededAtRunTime), { recursive: true });
+    const words = runtime === 'node' ? await addSdk(join(fresh, 'node_modules')) : {};
+    const change = (text: string): string => replaceAll(text, { ...words, DRIVER_NAME: name });
+    await copyTemplate(templates[runtime], fresh, change);
     await rename(fresh, folder);
   } finally {
     await rm(fresh, { recursive: true, force: true });
@@ -37,9 +42,12 @@ function jsonRpcFolder(): string {
   return dirname(manifest);
 }
 
-async function wordsOf(name: string): Promise<Readonly<Record<string, string>>> {
+/** @returns what the template says of it. */
+async function addSdk(modules: string): Promise<Readonly<Record<string, string>>> {
+  buildSdk();
+  await cp(sdkPackage, join(modules, '@cyborg', 'driver-sdk'), { recursive: true });
+  await cp(jsonRpcFolder(), join(modules, neededAtRunTime), { recursive: true });
   return {
-    DRIVER_NAME: name,
     SDK_VERSION: await versionOf(sdkPackage),
     JSONRPC_VERSION: await versionOf(jsonRpcFolder()),
   };

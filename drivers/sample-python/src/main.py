@@ -146,6 +146,7 @@ class Driver:
         self.notify = notify
         self.host = None
         self.backends = {}
+        self.epochs = {}  # the highest seen, by backend and accelerator
 
     def log(self, level, message):
         self.notify("log", {"level": level, "message": message[:LOG_CHARACTERS_MAX]})
@@ -156,7 +157,18 @@ class Driver:
         check_params(method, params)
         if self.host is None and method not in ("initialize", "shutdown"):
             raise Refusal(INVALID, "initialize must come first")
+        if "epoch" in PARAMS[method]:
+            self.check_epoch(params)
         return getattr(self, method)(params)
+
+    def check_epoch(self, params):
+        """What a newer order has overtaken is not carried out."""
+        self.config_of(params)
+        target = (params["backend"], params["accelerator"])
+        highest = self.epochs.get(target, 0)
+        if params["epoch"] < highest:
+            raise Refusal(INVALID, f'epoch {params["epoch"]} of {target[1]} is older than {highest}')
+        self.epochs[target] = params["epoch"]
 
     def initialize(self, params):
         if PROTOCOL not in params["protocol_versions"]:
@@ -190,7 +202,9 @@ class Driver:
 
     def uninstall(self, params):
         if not params["dry_run"]:
-            self.backends.pop(params["backend"], None)
+            name = params["backend"]
+            self.backends.pop(name, None)
+            self.epochs = {key: epoch for key, epoch in self.epochs.items() if key[0] != name}
         return {"status": "ready"}
 
     def config_of(self, params):

@@ -91,8 +91,8 @@ export interface KindHandlers<Config> {
   /** Removes what the last holder left behind. The answer is the evidence: one sentence for each thing done. */
   readonly clean: (context: BackendContext<Config>, order: CleanOrder) => Answer<readonly string[]>;
   /**
-   * Writes firmware or a program image; `tell` says how far it is, in percent. Begun again after any crash, from the
-   * start. Leave it out when the kind cannot.
+   * Writes firmware or a program image, whose bytes the SDK has checked, into a card of which nothing is prepared; `tell`
+   * says how far it is, in percent. Begun again after any crash, from the start. Leave it out when the kind cannot.
    * @throws DriverError `unsupported`, `invalid` or `host-use` before the card was touched; `transient` to begin again.
    * Anything else leaves the card out until another image was written.
    */

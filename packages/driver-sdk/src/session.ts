@@ -8,6 +8,8 @@ import {
   type DriverContext,
 } from './define-driver.ts';
 import { DriverError } from './errors.ts';
+import { checkImage } from './image-file.ts';
+import { OrderGuard } from './order-guard.ts';
 import { protocolVersion } from './protocol-constants.ts';
 import type {
   AgentMethod,
@@ -40,6 +42,7 @@ export type SessionHandlers = {
 /** One conversation with an agent, from `initialize` on. */
 export function openSession(driver: Driver, port: SessionPort): SessionHandlers {
   const backends = new Backends(driver);
+  const guard = new OrderGuard();
   let context: DriverContext | undefined;
 
   function requireContext(): DriverContext {
@@ -87,12 +90,25 @@ export function openSession(driver: Driver, port: SessionPort): SessionHandlers 
       const backend = backends.find(name);
       if (backend === undefined) return { status: 'ready' }; // already done: the agent repeats itself
       const answer = await backend.kind.uninstall?.(contextFor(backend, signal), { dryRun });
-      if (!dryRun) backends.remove(name);
+      if (!dryRun) {
+        backends.remove(name);
+        guard.uninstalled(name);
+      }
       return answer ?? { status: 'ready' };
     },
-    ...backendHandlers(driver, enter, ({ backend, order: { accelerator }, percent }) => {
-      const whole = Math.round(Math.min(100, Math.max(0, percent)));
-      port.notify('updateProgress', { backend, accelerator, percent: whole });
+    discover: async ({ backend }, signal) => {
+      const [kind, call] = enter(backend, signal);
+      const inventory = await kind.discover(call);
+      guard.discovered(backend, inventory);
+      return inventory;
+    },
+    ...actHandlers(enter, guard),
+    ...optionalHandlers(driver, enter, {
+      guard,
+      tell: ({ backend, order: { accelerator }, percent }) => {
+        const whole = Math.round(Math.min(100, Math.max(0, percent)));
+        port.notify('updateProgress', { backend, accelerator, percent: whole });
+      },
     }),
   };
 }
@@ -108,33 +124,56 @@ type Enter = (
   signal: AbortSignal,
 ) => [kind: Backend['kind'], call: BackendContext<unknown>];
 
-function backendHandlers(
-  driver: Driver,
+function actHandlers(
   enter: Enter,
-  tell: (progress: Progress) => void,
-): Omit<SessionHandlers, 'initialize' | 'install' | 'uninstall'> {
+  guard: OrderGuard,
+): Pick<SessionHandlers, 'prepare' | 'release' | 'clean'> {
   return {
-    discover: async ({ backend }, signal) => {
-      const [kind, call] = enter(backend, signal);
-      return await kind.discover(call);
-    },
     prepare: async ({ backend, ...order }, signal) => {
       const [kind, call] = enter(backend, signal);
-      return { plan: await kind.prepare(call, order) };
+      const target = { ...order, backend };
+      guard.enter(target);
+      const plan = await kind.prepare(call, order);
+      guard.prepared(target, order.attachment);
+      return { plan };
     },
     release: async ({ backend, ...order }, signal) => {
       const [kind, call] = enter(backend, signal);
+      const target = { ...order, backend };
+      guard.enter(target);
       await kind.release(call, order);
+      guard.released(target, order.attachment);
       return {};
     },
     clean: async ({ backend, ...order }, signal) => {
       const [kind, call] = enter(backend, signal);
-      return { evidence: [...(await kind.clean(call, order))] };
+      const target = { ...order, backend };
+      guard.enter(target);
+      const evidence = [...(await kind.clean(call, order))];
+      guard.released(target);
+      return { evidence };
     },
+  };
+}
+
+function optionalHandlers(
+  driver: Driver,
+  enter: Enter,
+  { guard, tell }: { readonly guard: OrderGuard; readonly tell: (progress: Progress) => void },
+): Pick<SessionHandlers, 'update' | 'stats' | 'health'> {
+  return {
     update: async ({ backend, ...order }, signal) => {
       const [kind, call] = enter(backend, signal);
       if (kind.update === undefined) throw notOffered(driver, 'update', backend);
-      await kind.update(call, order, (percent) => tell({ backend, order, percent }));
+      const target = { ...order, backend };
+      guard.enter(target);
+      guard.checkUnheld(target);
+      await checkImage(order, signal);
+      let highest = 0;
+      await kind.update(call, order, (percent) => {
+        highest = Math.max(highest, percent);
+        tell({ backend, order, percent: highest });
+      });
       return {};
     },
     stats: async ({ backend }, signal) => {

@@ -48,6 +48,17 @@ export const clauses = {
   'D-REL-3': '`release` and `clean` work in another process than `prepare` did.',
   'D-CLEAN-1': '`clean` may be repeated and answers at least one sentence of evidence.',
   'D-CLEAN-2': 'A cleaned accelerator can be prepared again.',
+  'D-EPOCH-1':
+    'An order with a lower epoch than an earlier one about the same accelerator is refused with 4003; the same epoch again is not.',
+  'D-EPOCH-2': 'The epoch of one accelerator says nothing about another.',
+  'D-UPD-1':
+    'An announced `update` writes an image; it may be repeated, also by a new process after a kill in its middle.',
+  'D-UPD-2': '`updateProgress` names what is under `update`, in percent that never fall.',
+  'D-UPD-3':
+    'An image that cannot be read, or has other bytes than `sha256` says, is refused with 4003, and nothing changes.',
+  'D-UPD-4':
+    'While an accelerator of the card is prepared `update` is refused with 4005; after `release` it is not.',
+  'D-UPD-5': 'A cancelled `update` is answered within 5 s, and can be begun again.',
   'D-HIST-1': 'Any order of requests, cancellations and crashes leaves the driver working.',
   'D-HIST-2':
     'Use does not wear it out: many rounds of prepare, release and clean go like the first.',
@@ -75,7 +86,7 @@ export const clauseOfResult = {
   prepare: 'D-PREP-1',
   release: 'D-REL-1',
   clean: 'D-CLEAN-1',
-  update: 'D-OPT-1',
+  update: 'D-UPD-1',
   stats: 'D-OPT-1',
   health: 'D-OPT-1',
   shutdown: 'D-END-1',

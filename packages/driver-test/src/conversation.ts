@@ -10,7 +10,7 @@ import { messageOf } from '@cyborg/service/node-error';
 import { clauseOfResult, type ClauseId } from './clauses.ts';
 import { Broken, Ended } from './failures.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
-import { shorten, type Journal } from './journal.ts';
+import { isRecord, shorten, type Journal } from './journal.ts';
 import { kitLimits } from './limits.ts';
 import { judge, show, type Answer, type Heard, type Violation, type WireError } from './judge.ts';
 
@@ -55,6 +55,8 @@ export class Conversation {
   /** How often the driver asked something of its agent. */
   asks = 0;
   notifications = 0;
+  /** What it said of updates under way. */
+  readonly progress: Record<string, unknown>[] = [];
   readonly #options: ConversationOptions;
   readonly #guard: StreamGuard;
   readonly #stderr: StderrLog;
@@ -254,6 +256,9 @@ export class Conversation {
         return;
       case 'notification':
         this.notifications += 1;
+        if (heard.method === 'updateProgress' && isRecord(heard.params)) {
+          this.progress.push(heard.params);
+        }
         if (heard.violation !== undefined) this.#options.onViolation(heard.violation);
         return;
       case 'violation':

@@ -18,6 +18,8 @@ export interface DriverTestOptions {
   readonly workingDirectory: string;
   readonly backends?: string | undefined;
   readonly tree?: string | undefined;
+  /** A program image that its cards take. */
+  readonly image?: string | undefined;
   /** Ids of clauses; empty = all. */
   readonly clauses?: readonly string[] | undefined;
   readonly report?: string | undefined;
@@ -54,7 +56,7 @@ export async function driverTest(options: DriverTestOptions): Promise<DriverTest
 }
 
 async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<DriverTestResult> {
-  const { record, seed, callMs, tree } = options;
+  const { record, seed, callMs, tree, image } = options;
   const backends = readBackends(options.backends);
   const only = options.clauses?.map(toClauseId);
   const driver = { id: pkg.id, version: pkg.version };
@@ -69,6 +71,7 @@ async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<D
       seed,
       callMs,
       tree,
+      image,
       backends,
       only,
     });

@@ -27,7 +27,12 @@ export type Heard =
       readonly params: unknown;
       readonly violation: Violation | undefined;
     }
-  | { readonly kind: 'notification'; readonly method: string; readonly violation?: Violation }
+  | {
+      readonly kind: 'notification';
+      readonly method: string;
+      readonly params: unknown;
+      readonly violation?: Violation;
+    }
   | { readonly kind: 'violation'; readonly violation: Violation };
 
 export interface Known {
@@ -91,15 +96,16 @@ function judgeRequest(method: string, params: unknown): Violation | undefined {
 }
 
 function judgeNotification(method: string, params: unknown, { backends }: Known): Heard {
-  if (!isNotification(method)) return { kind: 'notification', method };
+  if (!isNotification(method)) return { kind: 'notification', method, params };
   const problem = checkNotification(method, params);
   const name = isRecord(params) ? params['backend'] : undefined;
   const isStrange = method !== 'log' && typeof name === 'string' && !backends.has(name);
   const detail = problem ?? (isStrange ? `there is no backend ${show(name)}` : undefined);
-  if (detail === undefined) return { kind: 'notification', method };
+  if (detail === undefined) return { kind: 'notification', method, params };
   return {
     kind: 'notification',
     method,
+    params,
     violation: { clause: 'D-NOTE-1', detail: `${method} ${show(params)}: ${detail}` },
   };
 }

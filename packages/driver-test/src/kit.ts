@@ -117,8 +117,12 @@ export class Kit {
 
   /** Of an act on a target: each act has a higher epoch than the last. */
   order({ backend, accelerator }: Target): { backend: string; accelerator: string; epoch: number } {
+    return { backend, accelerator: accelerator.key, epoch: this.nextEpoch() };
+  }
+
+  nextEpoch(): number {
     this.#lastEpoch += 1;
-    return { backend, accelerator: accelerator.key, epoch: this.#lastEpoch };
+    return this.#lastEpoch;
   }
 
   prepareOrder(target: Target): PrepareOrder {

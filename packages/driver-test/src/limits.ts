@@ -5,6 +5,9 @@ export const kitLimits = {
   callMsMin: 500,
   initializeMsMax: 15_000,
   cancelMsMax: 5_000,
+  /** An image that takes longer to write is for hardware, not for a kit. */
+  updateMsMax: 30_000,
+  imageBytes: 1024 * 1024,
   endMsMax: 5_000,
   /** How long a process that is not looked at any more may take to end. */
   farewellMs: 300,

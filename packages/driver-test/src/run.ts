@@ -45,6 +45,8 @@ export interface RunOptions {
   readonly runMs?: number;
   readonly backends?: readonly BackendSpec[] | undefined;
   readonly tree?: string | undefined;
+  /** A program image that its cards take. */
+  readonly image?: string | undefined;
   /** These alone, and what they need. */
   readonly only?: readonly ClauseId[] | undefined;
   /** Told as it becomes known; a later violation may still fail the clause. */

@@ -1,5 +1,14 @@
 /** The driver under test: how it is started here, with which backends and on which trees. Starts it as an agent does. */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
@@ -31,7 +40,16 @@ export interface SubjectOptions {
   readonly backends?: readonly BackendSpec[] | undefined;
   /** A recorded machine, in place of the kit's own. */
   readonly tree?: string | undefined;
+  /** A program image that its cards take, in place of bytes that mean nothing. */
+  readonly image?: string | undefined;
   readonly onViolation: (violation: Violation) => void;
+}
+
+const imageName = 'kit-image';
+
+/** The same in every run. */
+function madeImage(): Buffer {
+  return Buffer.alloc(kitLimits.imageBytes, 'an image that means nothing; ');
 }
 
 export interface StartOptions {
@@ -50,6 +68,10 @@ export class Subject {
   readonly folder: string;
   readonly roots: Roots;
   readonly options: SubjectOptions;
+  readonly imageSha256: string;
+  /** As drivers see it. */
+  imagesDir: string;
+  readonly #images: string;
   backends: readonly BackendSpec[] = [];
   /** Kinds that no backend could be made of. */
   readonly leftOut: string[] = [];
@@ -63,6 +85,12 @@ export class Subject {
     this.folder = folder;
     const { tree } = options;
     const machine = join(folder, 'machine');
+    this.#images = join(folder, 'images');
+    this.imagesDir = this.#images;
+    mkdirSync(this.#images, { mode: 0o755 });
+    const bytes = options.image === undefined ? madeImage() : readFileSync(options.image);
+    writeFileSync(join(this.#images, imageName), bytes, { mode: 0o644 });
+    this.imageSha256 = createHash('sha256').update(bytes).digest('hex');
     this.roots =
       tree === undefined ? buildTree(machine, kitMachine()) : layOutRecording(tree, machine);
   }
@@ -92,7 +120,9 @@ export class Subject {
       execPath: process.execPath,
       roots: roots ?? this.roots,
       stateDir: stateDir ?? join(this.folder, 'state'),
+      imagesDir: this.#images,
     });
+    this.imagesDir = launched.imagesDir ?? this.#images;
     this.#started += 1;
     const conversation = new Conversation({
       child: launched.child,
@@ -106,6 +136,11 @@ export class Subject {
     this.#conversations.add(conversation);
     void conversation.exited.then(() => this.#conversations.delete(conversation));
     return { conversation, launched };
+  }
+
+  /** The image that updates write, as drivers see it. */
+  get image(): string {
+    return join(this.imagesDir, imageName);
   }
 
   /** What an agent says first. */

@@ -2,6 +2,7 @@
 import type { Trial } from './kit.ts';
 import { discover } from './trials/discover.ts';
 import { ending } from './trials/ending.ts';
+import { epochs } from './trials/epochs.ts';
 import { framing } from './trials/framing.ts';
 import { history } from './trials/history.ts';
 import { initialize } from './trials/initialize.ts';
@@ -10,6 +11,7 @@ import { limits } from './trials/limits.ts';
 import { prepare } from './trials/prepare.ts';
 import { release } from './trials/release.ts';
 import { rpc } from './trials/rpc.ts';
+import { update } from './trials/update.ts';
 
 const all: readonly Trial[] = [
   ...initialize,
@@ -19,6 +21,8 @@ const all: readonly Trial[] = [
   ...discover,
   ...prepare,
   ...release,
+  ...epochs,
+  ...update,
   ...limits,
   ...ending,
   ...history,

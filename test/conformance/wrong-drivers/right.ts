@@ -2,8 +2,10 @@
  * A whole driver without the SDK, right in every clause: its neighbours each replace one part of it. Kind `rack` has the
  * NVIDIA cards of a PCI tree, one of which the host uses, and gives them out with plans `pci`.
  */
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -36,6 +38,7 @@ const forms: Record<string, Record<string, (value: unknown) => boolean>> = {
   prepare: { ...target, attachment: text, instance: text, plugs: list },
   release: { ...target, attachment: text },
   clean: target,
+  update: { ...target, image: text, sha256: text },
   shutdown: {},
 };
 
@@ -48,6 +51,8 @@ export class RightDriver {
   buffer: Buffer = Buffer.alloc(0);
   pci = '';
   isInitialized = false;
+  readonly epochs = new Map<unknown, number>();
+  readonly prepared = new Map<string, unknown>();
   #lastId = 0;
   readonly #asked = new Map<unknown, (answer: Json) => void>();
 
@@ -184,7 +189,7 @@ export class RightDriver {
     return {
       protocol_version: '1',
       driver: { id: 'wrong', version: '1.0.0' },
-      capabilities: ['health'],
+      capabilities: ['health', 'update'],
       kinds: [{ kind: 'rack', title: 'Cards', config_schema: this.schema, delegable: ['cards'] }],
     };
   }
@@ -220,12 +225,60 @@ export class RightDriver {
         return await this.discover(String(params['backend']));
       case 'health':
         return this.health();
+    }
+    this.fence(params);
+    switch (method) {
       case 'prepare':
-        return { plan: this.prepare(this.find(params), params) };
+        return { plan: this.plan(this.find(params), params) };
       case 'release':
+        this.prepared.delete(String(params['accelerator']));
         return this.release(params);
+      case 'update':
+        return await this.update(this.find(params), params);
       default:
         return { evidence: this.clean(params) };
+    }
+  }
+
+  fence({ accelerator, epoch }: Json): void {
+    const highest = this.epochs.get(accelerator) ?? 0;
+    if (Number(epoch) < highest) throw new Refusal(4003, `epoch ${String(epoch)} is overtaken`);
+    this.epochs.set(accelerator, Number(epoch));
+  }
+
+  plan(card: Card, params: Json): Json {
+    const plan = this.prepare(card, params);
+    this.prepared.set(card.key, params['attachment']);
+    return plan;
+  }
+
+  async update(card: Card, params: Json): Promise<Json> {
+    this.checkImage(params);
+    if (this.prepared.has(card.key)) throw new Refusal(4005, `${card.key} is prepared`);
+    for (const percent of this.steps()) {
+      const { backend, accelerator } = params;
+      this.notify('updateProgress', { backend, accelerator, percent });
+      await sleep(5);
+    }
+    return {};
+  }
+
+  steps(): number[] {
+    return [0, 50, 100];
+  }
+
+  checkImage({ image, sha256 }: Json): void {
+    const actual = createHash('sha256')
+      .update(this.imageBytes(String(image)))
+      .digest('hex');
+    if (actual !== sha256) throw new Refusal(4003, `the image has ${actual}`);
+  }
+
+  imageBytes(image: string): Buffer {
+    try {
+      return readFileSync(image);
+    } catch {
+      throw new Refusal(4003, `${image} cannot be read`);
     }
   }
 

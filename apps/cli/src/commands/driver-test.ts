@@ -29,6 +29,11 @@ export const driverTest = defineLocalCommand({
       placeholder: 'FILE',
       help: 'recorded machine to try it on, not the one that comes with the kit',
     },
+    image: {
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'program image that its cards take, for drivers that write any',
+    },
     report: { type: 'string', placeholder: 'FILE', help: 'write the report there as JSON' },
     record: {
       type: 'string',

@@ -97,8 +97,9 @@ class History {
       const order = this.#kit.prepareOrder(target);
       await conversation.call('release', releaseOrder(order));
       await conversation.call('clean', this.#kit.order(target));
-      await conversation.call('prepare', order);
-      await conversation.call('release', releaseOrder(order));
+      const next = this.#kit.prepareOrder(target);
+      await conversation.call('prepare', next);
+      await conversation.call('release', releaseOrder(next));
     }
   }
 

@@ -17,7 +17,7 @@ async function lookAround(kit: Kit): Promise<void> {
   await demandAlive(conversation);
 }
 
-async function capabilitiesOf(kit: Kit): Promise<InitializeResult['capabilities']> {
+export async function capabilitiesOf(kit: Kit): Promise<InitializeResult['capabilities']> {
   const { conversation, launched } = await kit.subject.start();
   const greeting = kit.subject.greeting(launched);
   const said = await conversation.call('initialize', greeting, kitLimits.initializeMsMax);

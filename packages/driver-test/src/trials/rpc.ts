@@ -130,7 +130,7 @@ async function rightParams(kit: Kit): Promise<[method: string, params: Record<st
   const conversation = await kit.calm();
   const { devices } = await conversation.call('discover', { backend: name });
   const accelerator = devices[0]?.deployables[0]?.accelerators[0]?.key ?? 'none';
-  const target = { backend: name, accelerator, epoch: 1 };
+  const target = { backend: name, accelerator, epoch: kit.nextEpoch() };
   return [
     ['discover', { backend: name }],
     ['install', { backend: { name, kind, config }, dry_run: true }],

@@ -1,0 +1,8 @@
+/** Writes whatever it is given. */
+import { RightDriver } from './right.ts';
+
+class Wrong extends RightDriver {
+  override checkImage(): void {}
+}
+
+new Wrong().start();
