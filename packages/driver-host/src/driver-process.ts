@@ -71,6 +71,8 @@ const agentMethods: readonly AgentMethod[] = [
   'loadModule',
   'openNodes',
 ];
+/** What only looks, and changes nothing. */
+const lookMethods: ReadonlySet<DriverMethod> = new Set(['stats', 'health']);
 const notifications: readonly DriverNotification[] = [
   'inventoryChanged',
   'healthChanged',
@@ -89,6 +91,8 @@ export class DriverProcess {
   #killReason: string | undefined;
   #hasExited = false;
   #pending = 0;
+  /** Looks that were given up and are not answered yet. */
+  readonly #late = new Set<string>();
 
   constructor(options: DriverProcessOptions) {
     const { child, clock, onStderr } = options;
@@ -122,6 +126,10 @@ export class DriverProcess {
     { signal, deadlineMs }: CallOptions = {},
   ): Promise<DriverResult<M>> {
     if (this.#hasExited || this.#killReason !== undefined) throw this.#downError();
+    const late = `${method} ${JSON.stringify(params)}`;
+    if (this.#late.has(late)) {
+      throw new DriverCallError('deadline', `it has not answered the last ${method} yet`);
+    }
     const timeoutMs = deadlineMs ?? this.#options.limits.deadlineMs[method];
     const cancel = new CancellationTokenSource();
     this.#pending += 1;
@@ -136,7 +144,7 @@ export class DriverProcess {
       });
       return checkResult(method, result, this.#options.label);
     } catch (error) {
-      throw await this.#toCallError(error, { method, answer, cancel, signal });
+      throw await this.#toCallError(error, { method, answer, cancel, signal, late });
     } finally {
       this.#pending -= 1;
     }
@@ -202,6 +210,7 @@ export class DriverProcess {
       readonly answer: Promise<unknown>;
       readonly cancel: CancellationTokenSource;
       readonly signal: AbortSignal | undefined;
+      readonly late: string;
     },
   ): Promise<unknown> {
     if (error instanceof DriverCallError) return error;
@@ -221,8 +230,10 @@ export class DriverProcess {
     readonly method: DriverMethod;
     readonly answer: Promise<unknown>;
     readonly cancel: CancellationTokenSource;
+    readonly late: string;
   }): Promise<void> {
     call.cancel.cancel();
+    if (lookMethods.has(call.method)) return this.#leaveUnanswered(call);
     const { clock, limits } = this.#options;
     using _timer = clock.setTimer(limits.cancelGraceMs, () =>
       this.kill(`it did not answer ${call.method} in time, nor its cancellation`),
@@ -232,6 +243,19 @@ export class DriverProcess {
       () => undefined,
     );
     await Promise.race([answered, this.exited]);
+  }
+
+  /** A sensor that hangs is no reason to end what works: it is not asked again before it has answered. */
+  #leaveUnanswered({
+    answer,
+    late,
+  }: {
+    readonly answer: Promise<unknown>;
+    readonly late: string;
+  }): void {
+    this.#late.add(late);
+    const answered = (): void => void this.#late.delete(late);
+    answer.then(answered, answered);
   }
 
   #listen(): void {

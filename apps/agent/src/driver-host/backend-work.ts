@@ -4,6 +4,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import type { HostPreparation } from '../host-needs/host-preparation.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
+import type { Log } from '../log.ts';
 import { contentHash } from '../inventory/content-hash.ts';
 import type { InventoryPublisher } from '../inventory/publisher.ts';
 import type { Backend } from './backend.ts';
@@ -16,6 +17,7 @@ export interface BackendWorkDeps {
   readonly publisher: InventoryPublisher;
   readonly preparation: Pick<HostPreparation, 'prepare' | 'undo'>;
   readonly redact: (text: string) => string;
+  readonly log: Log;
 }
 
 export const retryBounds = { firstMs: 1_000, maxMs: 60_000 } as const;
@@ -84,8 +86,10 @@ export class BackendWork {
       backend.needsDiscovery = false;
       const inventory = await driver.call('discover', { backend: name }, { signal });
       backend.setInventory(inventory);
+      backend.listedFor = discovery;
       backend.failures = 0;
-      this.#publish(backend, discovery);
+      this.#publish(backend);
+      this.lookAtHealth(driver, backend);
     } catch (error) {
       if (signal.aborted) return;
       backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
@@ -111,8 +115,36 @@ export class BackendWork {
     return needed;
   }
 
-  #publish(backend: Backend, discovery: number): void {
-    const { inventory, wanted } = backend;
+  /** Beside everything else: nothing waits for it, and what it finds is told when it is there. */
+  lookAtHealth(driver: SupervisedDriver, backend: Backend): void {
+    if (!driver.capabilities.has('health')) return;
+    if (backend.healthAsk !== 'none') {
+      backend.healthAsk = 'again';
+      return;
+    }
+    backend.healthAsk = 'asking';
+    void this.#askHealth(driver, backend).finally(() => {
+      const isAgain = backend.healthAsk === 'again';
+      backend.healthAsk = 'none';
+      if (isAgain) this.lookAtHealth(driver, backend);
+    });
+  }
+
+  async #askHealth(driver: SupervisedDriver, backend: Backend): Promise<void> {
+    const { name } = backend.wanted;
+    try {
+      const hasChanged = backend.setHealths(await driver.call('health', { backend: name }));
+      const isListed = backend.state === undefined || backend.state === 'ready';
+      if (hasChanged && isListed) this.#publish(backend);
+    } catch (error) {
+      // What was known stays: no answer says nothing of a card.
+      const fields = { driver: driver.package.id, backend: name, reason: messageOf(error) };
+      this.#deps.log.debug(fields, 'a driver did not tell its health');
+    }
+  }
+
+  #publish(backend: Backend): void {
+    const { inventory, listedFor: discovery, wanted } = backend;
     if (inventory === undefined) return;
     this.#deps.publisher.offer({
       backendId: wanted.id,

@@ -1,6 +1,7 @@
 /** One backend on this host: what is wanted of it, what its driver last said, and what the server was told. */
 import type { BackendReport, DesiredBackend } from '@cyborg/api-spec/agent';
 import type { BackendSpec, Inventory } from '@cyborg/driver-sdk/protocol';
+import { withHealths, type Healths } from './health.ts';
 
 type BackendState = BackendReport['state'];
 
@@ -19,7 +20,13 @@ export class Backend {
   discoveryDone = 0;
   /** Asked for by the driver, or needed after it came back. */
   needsDiscovery = true;
+  /** What the driver listed, with what it said of health since. */
   inventory: Inventory | undefined;
+  /** `discovery` that it was listed for. */
+  listedFor = 0;
+  healthAsk: 'none' | 'asking' | 'again' = 'none';
+  #listed: Inventory | undefined;
+  #healths: Healths = {};
   /** Monotonic ms after which a failed step is tried again. */
   retryAtMs = 0;
   failures = 0;
@@ -60,8 +67,18 @@ export class Backend {
   }
 
   setInventory(inventory: Inventory): void {
-    this.inventory = inventory;
+    this.#listed = inventory;
+    this.inventory = withHealths(inventory, this.#healths);
     this.#byAccelerator = undefined;
+  }
+
+  /** @returns whether the inventory says something else now. */
+  setHealths(healths: Healths): boolean {
+    this.#healths = healths;
+    if (this.#listed === undefined) return false;
+    const before = JSON.stringify(this.inventory);
+    this.setInventory(this.#listed);
+    return JSON.stringify(this.inventory) !== before;
   }
 
   /** Functions of the last inventory at this PCI address. */

@@ -333,6 +333,9 @@ export class Installation {
         if (driver === this.#driver) this.#wentDown(reason, isQuarantined);
       },
       onInventoryChanged: (name) => this.#inventoryChanged(name),
+      onHealthChanged: (name) => {
+        if (driver === this.#driver) this.#healthChanged(driver, name);
+      },
       log: this.#voice.log,
       onRequest: async (method, params) => this.#privileged(method, params),
     });
@@ -393,6 +396,12 @@ export class Installation {
     if (!isQuarantined) return this.#voice.tellLog();
     this.#tell('failed', reason);
     if (this.#probation.fail(this.#wanted, reason)) this.#wake.wake();
+  }
+
+  #healthChanged(driver: SupervisedDriver, name: string): void {
+    for (const backend of this.#backends.values()) {
+      if (backend.wanted.name === name) this.#work.lookAtHealth(driver, backend);
+    }
   }
 
   #inventoryChanged(name: string): void {

@@ -52,6 +52,7 @@ export interface DriverEvents {
   readonly onUp: () => void;
   readonly onDown: (reason: string, isQuarantined: boolean) => void;
   readonly onInventoryChanged: (backend: string) => void;
+  readonly onHealthChanged: (backend: string) => void;
   readonly log: DriverLog;
   readonly onRequest: (method: AgentMethod, params: Record<string, unknown>) => Promise<object>;
 }
@@ -348,6 +349,9 @@ export class SupervisedDriver {
     const { log } = this.#deps;
     if (name === 'inventoryChanged' && params.backend !== undefined) {
       this.#events.onInventoryChanged(params.backend);
+    }
+    if (name === 'healthChanged' && params.backend !== undefined) {
+      this.#events.onHealthChanged(params.backend);
     }
     if (name === 'updateProgress') {
       this.#followers.get(`${params.backend} ${params.accelerator}`)?.(params.percent ?? 0);

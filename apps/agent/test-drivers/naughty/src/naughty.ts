@@ -16,6 +16,8 @@ const config = {
         'crash-on-discover',
         'tell-and-crash',
         'hang-on-discover',
+        'hang-on-health',
+        'sick-until-told',
         'spin-on-discover',
         'hang-on-prepare',
         'flood-stdout',
@@ -175,10 +177,18 @@ export function openNaughtyDriver(version: string): Driver {
     release: () => undefined,
     clean: () => ['wiped'],
     stats: () => ({ temperature_celsius: 41, is_busy: true, note: 'hot', '9bad name': 1 }),
-    health: () => ({
-      'acc-0': { status: 'healthy', reason: null },
-      'acc-1': { status: 'failed', reason: 'x' },
-    }),
+    health: async ({ config: { mode }, stateDir }) => {
+      if (mode === 'hang-on-health') await hang();
+      const isSick = mode === 'sick-until-told' && !existsSync(join(stateDir ?? '/', 'well'));
+      return {
+        'acc-0': { status: 'healthy', reason: null },
+        'acc-1': isSick
+          ? { status: 'failed', reason: 'the fan stands still' }
+          : { status: 'healthy', reason: null },
+        // Of what it does not list.
+        'acc-9': { status: 'failed', reason: 'x' },
+      };
+    },
   });
   return defineDriver({ id: 'naughty', version, kinds: { demo: kind } });
 }
