@@ -29,7 +29,20 @@ describe('a page with a session', () => {
     ],
     [[''], '', true],
     [[''], 'something\n', false],
+    [['begun', 'a long line'], 'begun a\nlong line\n', true],
+    [
+      ['x'],
+      'attach-instance 8fe851a5-00ea-4465-80f4-e5f9002cd774: running, 0 of 1 done\nx\n',
+      true,
+    ],
+    [['at 2026-01-01T00:00:00.000Z'], 'at 2027-11-23T01:32:21.190Z', true],
   ] as const)('%j is what %j shows: %j', ([expected, output, isSame], { expect }) => {
     expect(differenceFrom(expected, output) === undefined).toBe(isSame);
+  });
+
+  it('may show a part of a table', ({ expect }) => {
+    const output = '+---+\n| a |\n| b |\n| c |\n+---+\n';
+    expect(differenceFrom(table, output, { hasMoreRows: true })).toBe(undefined);
+    expect(differenceFrom([...table, '| d |'], output, { hasMoreRows: true })).toBeDefined();
   });
 });

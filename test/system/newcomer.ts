@@ -1,0 +1,91 @@
+/** Somebody who types what a page says, in a checkout, with a home folder of their own. */
+import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import {
+  cleanEnvironment,
+  eventually,
+  freePort,
+  startProgram,
+  type RunningProgram,
+} from '@cyborg/testing/processes';
+
+const root = join(import.meta.dirname, '../..');
+const readyMs = 90_000;
+const commandMs = 120_000;
+
+export class Newcomer implements AsyncDisposable {
+  readonly #home: string;
+  readonly #address: string;
+  readonly #exports: string[] = [];
+  #installation: RunningProgram | undefined;
+
+  private constructor(folder: string, port: number) {
+    this.#home = join(folder, 'home');
+    this.#address = `127.0.0.1:${port}`;
+  }
+
+  /** @param folder  in which the home folder is made. */
+  static async come(folder: string): Promise<Newcomer> {
+    const newcomer = new Newcomer(folder, await freePort());
+    mkdirSync(newcomer.#home);
+    return newcomer;
+  }
+
+  get #environment(): NodeJS.ProcessEnv {
+    const [config, state] = [join(this.#home, '.config'), join(this.#home, '.local/state')];
+    return { HOME: this.#home, XDG_CONFIG_HOME: config, XDG_STATE_HOME: state };
+  }
+
+  /** @returns what a terminal would show. */
+  async do(command: string): Promise<string> {
+    if (command.startsWith('npm start')) return await this.#start(command);
+    if (/^(export|unset) /.test(command)) {
+      this.#exports.push(command);
+      return '';
+    }
+    return await this.#run([...this.#exports, command].join('\n'));
+  }
+
+  /** Again: after the one before was killed as it stood, with its database. */
+  async #start(command: string): Promise<string> {
+    await this.#kill();
+    const own = ['--listen', this.#address];
+    const given = (command.split(' -- ')[1] ?? '').split(' ').filter((word) => word !== '');
+    const args = [...given, ...own];
+    const program = startProgram('allInOne', { args, env: this.#environment, detached: true });
+    this.#installation = program;
+    await eventually(() => program.hasEnded() || program.output().includes('Ready.'), {
+      timeoutMs: readyMs,
+      what: `${command} is ready`,
+      context: () => program.output(),
+    });
+    return program.output();
+  }
+
+  #run(script: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn('bash', ['-c', `exec 2>&1\n${script}`], {
+        cwd: root,
+        env: { ...cleanEnvironment(), ...this.#environment },
+        stdio: ['ignore', 'pipe', 'inherit'],
+        timeout: commandMs,
+      });
+      let output = '';
+      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      child.once('error', reject);
+      child.once('close', () => resolve(output));
+    });
+  }
+
+  async #kill(): Promise<void> {
+    if (this.#installation === undefined) return;
+    process.kill(-this.#installation.pid, 'SIGKILL');
+    await this.#installation.ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#installation?.end('SIGTERM');
+  }
+}
