@@ -48,6 +48,14 @@ describe('hosts', () => {
     await dialog.waitFor({ state: 'detached' });
     expect(await page.getByText(token).count()).toBe(0);
 
+    // Another one is taken back before anybody uses it.
+    const spare = carriedOut(await v3.createJoinToken({ body: { host: 'spare' } }));
+    const open = page.getByRole('row', { name: /^spare/ });
+    await open.getByRole('button', { name: 'Take back' }).click();
+    await confirm(page, 'Take back');
+    await open.waitFor({ state: 'detached' });
+    await expect(enrol(scene, 'spare', spare.token)).rejects.toThrow(/token is unknown/);
+
     await page.getByRole('link', { name: 'ghost' }).click();
     await window.heading('ghost');
     await page.getByRole('button', { name: 'Revoke' }).click();

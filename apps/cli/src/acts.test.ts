@@ -34,6 +34,7 @@ const args: Readonly<Record<string, readonly string[]>> = {
   'host-revoke': ['h'],
   'host-reenroll': ['h'],
   'join-token-create': [],
+  'join-token-delete': [id],
   'backend-update': ['h@pci', '--disable'],
   'backend-restart': ['h@pci'],
   'profile-create': ['p', '--group', 'resources:PGPU=1'],

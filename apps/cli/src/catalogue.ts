@@ -196,7 +196,17 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   'join-token-create': {
     group: 'Fleet',
     summary: 'Make a join token for a new host',
-    load: async () => (await import('./commands/hosts.ts')).joinTokenCreate,
+    load: async () => (await import('./commands/join-tokens.ts')).joinTokenCreate,
+  },
+  'join-token-list': {
+    group: 'Fleet',
+    summary: 'List join tokens that a host may still use',
+    load: async () => (await import('./commands/join-tokens.ts')).joinTokenList,
+  },
+  'join-token-delete': {
+    group: 'Fleet',
+    summary: 'Take a join token back; a host that has joined stays',
+    load: async () => (await import('./commands/join-tokens.ts')).joinTokenDelete,
   },
   'backend-list': {
     group: 'Fleet',

@@ -95,6 +95,10 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
   revokeHost: ({ host }) => ({ params: { host: host.name } }),
   reenrollHost: ({ host }) => ({ params: { host: host.name } }),
   createJoinToken: () => ({ body: { host: 'new-host' }, otherBody: { host: 'another' } }),
+  deleteJoinToken: async ({ server }) => {
+    const { id, etag } = await post(server, '/v3/join-tokens', {});
+    return { params: { id }, etag };
+  },
   updateBackend: ({ host }) => ({
     params: { backend: `${host.name}@virtual` },
     body: { status: 'disabled' },

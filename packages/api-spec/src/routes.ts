@@ -21,6 +21,8 @@ export const v3Routes = {
   revokeHost: { method: 'POST', url: '/v3/hosts/:host/revoke' },
   reenrollHost: { method: 'POST', url: '/v3/hosts/:host/reenroll' },
   createJoinToken: { method: 'POST', url: '/v3/join-tokens' },
+  listJoinTokens: { method: 'GET', url: '/v3/join-tokens' },
+  deleteJoinToken: { method: 'DELETE', url: '/v3/join-tokens/:id' },
   listBackends: { method: 'GET', url: '/v3/backends' },
   showBackend: { method: 'GET', url: '/v3/backends/:backend' },
   updateBackend: { method: 'PATCH', url: '/v3/backends/:backend' },

@@ -43,6 +43,7 @@ export const errorCodes = {
   'instance-not-found': { kind: 'not-found', title: 'No such instance' },
   'attachment-not-found': { kind: 'not-found', title: 'No such attachment' },
   'profile-not-found': { kind: 'not-found', title: 'No such device profile' },
+  'join-token-not-found': { kind: 'not-found', title: 'No such join token' },
   'grant-not-found': { kind: 'not-found', title: 'No such grant' },
   'operation-not-found': { kind: 'not-found', title: 'No such operation' },
   'event-number-unknown': { kind: 'gone', title: 'No event has had this number yet' },

@@ -88,6 +88,7 @@ const others = [
   'instance.updated',
   'instance.vanished',
   'join-token.created',
+  'join-token.deleted',
   'operation.progressed',
   'profile.created',
   'profile.deleted',

@@ -130,22 +130,3 @@ export const hostReenroll = defineCommand({
     await showChanged(answer, context);
   },
 });
-
-export const joinTokenCreate = defineCommand({
-  changes: true,
-  args: {},
-  flags: {
-    host: { type: 'string', placeholder: 'NAME', help: 'only a host of this name may use it' },
-    simulated: { type: 'boolean', help: 'for a host of a demo fleet' },
-    dryRun: dryRunFlag,
-  },
-  examples: [{ command: 'cyborg join-token-create', help: 'for a new host; single use, one hour' }],
-  async run({ flags }, context) {
-    const body = { host: flags.host, simulated: flags.simulated ? true : undefined };
-    const answer = await context.api.createJoinToken({
-      body,
-      ...actArgs(context, flags.dryRun),
-    });
-    await showChanged(answer, context);
-  },
-});

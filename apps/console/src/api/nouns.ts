@@ -11,6 +11,7 @@ export type Noun =
   | 'grants'
   | 'hosts'
   | 'instances'
+  | 'join-tokens'
   | 'operations'
   | 'profiles'
   | 'quotas'
@@ -35,6 +36,7 @@ export const nounOf = {
   listHosts: 'hosts',
   showHost: 'hosts',
   listInstances: 'instances',
+  listJoinTokens: 'join-tokens',
   showInstance: 'instances',
   listOperations: 'operations',
   showOperation: 'operations',
@@ -59,9 +61,10 @@ export const nounsOfEvent: Readonly<Record<string, readonly Noun[]>> = {
   device: ['devices', 'accelerators'],
   driver: ['drivers', 'backends'],
   grant: ['grants'],
-  host: ['hosts', 'services', 'summary'],
+  host: ['hosts', 'join-tokens', 'services', 'summary'],
   installation: ['drivers', 'backends'],
   instance: ['instances', 'attachments'],
+  'join-token': ['join-tokens'],
   operation: ['operations'],
   profile: ['profiles'],
   program: ['devices', 'accelerators'],

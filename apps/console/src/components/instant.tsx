@@ -48,3 +48,8 @@ export function Ago({ at }: { at: string }): ReactElement {
     </time>
   );
 }
+
+/** A moment that is to come, by the clock. */
+export function Instant({ at }: { at: string }): ReactElement {
+  return <time dateTime={at}>{new Date(at).toLocaleTimeString()}</time>;
+}

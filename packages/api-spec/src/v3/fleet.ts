@@ -141,12 +141,27 @@ export const DeviceSchema = Type.Object({
 export type Device = Static<typeof DeviceSchema>;
 
 export const JoinTokenSchema = Type.Object({
+  id: UuidSchema,
   /** Shown once; the ledger keeps a hash. */
   token: Type.String(),
   host: Nullable(Type.String()),
   expires_at: InstantSchema,
+  created_at: InstantSchema,
 });
 export type JoinToken = Static<typeof JoinTokenSchema>;
+
+export const OpenJoinTokenSchema = Type.Object({
+  id: UuidSchema,
+  /** Null: the first new host that uses it. */
+  host: Nullable(Type.String()),
+  /** Made by `host-reenroll`. */
+  reenrol: Type.Boolean(),
+  simulated: Type.Boolean(),
+  created_by: Type.String(),
+  expires_at: InstantSchema,
+  created_at: InstantSchema,
+});
+export type OpenJoinToken = Static<typeof OpenJoinTokenSchema>;
 
 const hostParams = Type.Object({ host: HostNameOrId }, closed);
 const idParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 255 }) }, closed);
@@ -250,6 +265,26 @@ export const fleetOperations = {
         closed,
       ),
       response: { 200: DryRunSchema, 201: JoinTokenSchema, ...problems },
+    },
+  },
+  listJoinTokens: {
+    ...v3Routes.listJoinTokens,
+    action: 'host:enroll',
+    schema: {
+      summary: 'List join tokens that a host may still use; the tokens themselves are not kept',
+      querystring: Type.Object(pageQuery, closed),
+      response: { 200: PageOf(OpenJoinTokenSchema), ...problems },
+    },
+  },
+  deleteJoinToken: {
+    ...v3Routes.deleteJoinToken,
+    action: 'host:enroll',
+    schema: {
+      summary: 'Take a join token back: no host joins with it any more; one that has joined stays',
+      params: Type.Object({ id: UuidSchema }, closed),
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
+      response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
     },
   },
   listBackends: {

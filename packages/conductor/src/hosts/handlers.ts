@@ -20,6 +20,13 @@ import {
   type JoinTokenInput,
   type JoinTokenView,
 } from './join-tokens.ts';
+import {
+  deleteJoinToken,
+  listJoinTokens,
+  type DeleteJoinTokenInput,
+  type ListJoinTokensInput,
+  type OpenJoinTokenView,
+} from './open-join-tokens.ts';
 import { revokeHost } from './revoke-host.ts';
 import { toHostView, type HostView } from './view.ts';
 
@@ -39,6 +46,8 @@ export interface HostHandlers {
   readonly revokeHost: Handler<Input<HostParams, DryRunQuery>, HostView | DryRunView>;
   readonly reenrollHost: Handler<Input<HostParams, DryRunQuery>, JoinTokenView | DryRunView>;
   readonly createJoinToken: Handler<JoinTokenInput, JoinTokenView | DryRunView>;
+  readonly listJoinTokens: Handler<ListJoinTokensInput, Page<OpenJoinTokenView>>;
+  readonly deleteJoinToken: Handler<DeleteJoinTokenInput, null | DryRunView>;
 }
 
 /** `forgetCredentials` empties the memory of this process after a revocation. */
@@ -69,6 +78,10 @@ export function makeHostHandlers(
     },
 
     createJoinToken: (caller, input) => createJoinToken(deps, caller, input),
+
+    listJoinTokens: (_caller, input) => listJoinTokens(deps, input),
+
+    deleteJoinToken: (caller, input) => deleteJoinToken(deps, caller, input),
   };
 }
 

@@ -13,10 +13,12 @@ import { findHost } from './find-host.ts';
 import { revoke } from './revoke-host.ts';
 
 export interface JoinTokenView {
+  readonly id: string;
   /** Told to who asked, also when the request is repeated with its key; the ledger keeps its hash. */
   readonly token: string;
   readonly host: string | null;
   readonly expires_at: Date;
+  readonly created_at: Date;
 }
 
 export type JoinTokenInput = Input<
@@ -117,7 +119,7 @@ export async function makeJoinToken(
       data: { host: hostName, reenrol: isReenrol, simulated: isSimulated },
     },
   ]);
-  return { token: secret, host: hostName, expires_at: expiresAt };
+  return { id, token: secret, host: hostName, expires_at: expiresAt, created_at: now };
 }
 
 async function refuseKnown({ tx }: Act, name: string): Promise<void> {

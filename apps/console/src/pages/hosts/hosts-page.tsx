@@ -8,6 +8,7 @@ import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
 import { State } from '../../components/states.tsx';
 import { JoinTokenDialog } from './join-token-dialog.tsx';
+import { JoinTokens } from './join-tokens.tsx';
 import { JoinTokenShown, type JoinToken } from './join-token-shown.tsx';
 
 export type Host = Result<'showHost'>;
@@ -53,6 +54,7 @@ export function HostsPage(): ReactElement {
           </ActButton>
         }
       />
+      <JoinTokens />
       {isMaking && <JoinTokenDialog close={() => setIsMaking(false)} onDone={setToken} />}
       {token !== undefined && <JoinTokenShown token={token} close={() => setToken(undefined)} />}
     </>

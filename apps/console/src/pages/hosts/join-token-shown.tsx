@@ -11,6 +11,7 @@ import { useState, type ReactElement } from 'react';
 
 import type { CarriedOut } from '../../api/act.ts';
 import { TextField } from '../../components/fields.tsx';
+import { Instant } from '../../components/instant.tsx';
 
 export type JoinToken = CarriedOut<'createJoinToken'>;
 
@@ -36,9 +37,8 @@ export function JoinTokenShown({ token, close }: JoinTokenShownProps): ReactElem
             onChange={() => {}}
             help={
               <>
-                Good once, until{' '}
-                <time dateTime={token.expires_at}>{clockOf(token.expires_at)}</time>. Put it in a
-                file that only root reads, and start the agent with <code>--join-token-file</code>.
+                Good once, until <Instant at={token.expires_at} />. Put it in a file that only root
+                reads, and start the agent with <code>--join-token-file</code>.
               </>
             }
           />
@@ -65,8 +65,4 @@ function Copy({ text }: { text: string }): ReactElement {
       {isCopied ? 'Copied' : 'Copy'}
     </Button>
   );
-}
-
-function clockOf(at: string): string {
-  return new Date(at).toLocaleTimeString();
 }
