@@ -15,7 +15,11 @@ export interface Handling {
   readonly vfCount?: number;
   /** It is a virtual function: parts of its configuration space are the physical one's. */
   readonly isVirtual: boolean;
+  /** Of the kernel's folder for the function: another one for what comes in its place. */
+  readonly inode?: number;
 }
+
+export type Handlings = Readonly<Record<string, Handling>>;
 
 export function handlingOf({ fn, match }: Listed, config: PciConfig): Handling {
   const { rule, definition } = match;

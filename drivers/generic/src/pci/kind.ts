@@ -11,12 +11,13 @@ import type { AttachPlan, DriverAccelerator, Health, Inventory } from '@cyborg/d
 import { Definitions } from '../definitions/load.ts';
 import { HealthWatch, healthByAccelerator, type HealthReader } from '../health/watch.ts';
 import { pciConfig, type PciConfig } from './config.ts';
+import type { Handlings } from './handling.ts';
 import type { KnownIdentities } from './identity.ts';
 import { readKnown, writeKnown } from './known-file.ts';
 import { findIn, gone, planOf, toPlan, type Found } from './plan.ts';
 import type { PciScanner } from './scanner.ts';
 import { divide, findDivisions } from './vfs.ts';
-import { giveAllBack, makeReady, takeBack, type Cleaner, type Handlings } from './vfio.ts';
+import { giveAllBack, makeReady, takeBack, type Cleaner } from './vfio.ts';
 
 /** What the protocol takes as a text. */
 const textLengthMax = 1024;

@@ -121,7 +121,10 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     return device;
   });
   const handling = Object.fromEntries(
-    [...listed].map(([address, one]) => [address, handlingOf(one, input.config)]),
+    [...listed].map(([address, one]) => {
+      const inode = reader.inode(one.fn.path);
+      return [address, { ...handlingOf(one, input.config), ...(inode !== undefined && { inode }) }];
+    }),
   );
   return { inventory: { devices, services: services.list() }, handling, known };
 }

@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'vitest';
 import type { BackendContext, Kind } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AgentMethod, DriverAccelerator, DriverDevice } from '@cyborg/driver-sdk/protocol';
-import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
+import { buildTree, pathOf, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { HealthReader } from '../health/watch.ts';
 import { openPciKind } from './kind.ts';
 import { PciScanner } from './scanner.ts';
@@ -173,6 +173,49 @@ describe('a function of a real host', () => {
     const [found] = await acceleratorsOf(open([given], { config, answers: { listBound: bound } }));
     expect(found).toMatchObject({ offered: true, host_use: null });
     expect(await acceleratorsOf(open([given], { config }))).toEqual([]);
+  });
+});
+
+/** As the kernel does when a card goes and one comes in its place: its folder is another one. */
+function swap(fn: FunctionDescription, device: number): void {
+  const path = join(folder, pathOf(fn));
+  cpSync(path, `${path}.new`, { recursive: true, verbatimSymlinks: true });
+  renameSync(path, `${path}.old`);
+  renameSync(`${path}.new`, path);
+  writeFileSync(join(path, 'device'), `0x${device.toString(16)}\n`);
+}
+
+describe('a card that was swapped since the last look', () => {
+  it('is looked at again before anything is done to it, and is not what was ordered', async ({
+    expect,
+  }) => {
+    const bench = open([gpu]);
+    const [accelerator] = await acceleratorsOf(bench);
+    const order = orderOf(accelerator);
+    swap(gpu, 0x2331);
+    for (const act of [bench.kind.prepare, bench.kind.clean]) {
+      const told = bench.changes;
+      await expect(act(bench.context, order)).rejects.toMatchObject({
+        code: 'transient',
+        message: expect.stringContaining(`What is at ${address} is not what was there`),
+      });
+      expect(bench.changes).toBe(told + 1);
+    }
+    await acceleratorsOf(bench);
+    for (const act of [bench.kind.prepare, bench.kind.clean]) {
+      await expect(act(bench.context, order)).rejects.toMatchObject({ code: 'gone' });
+    }
+    expect(bench.asked).toEqual([]);
+  });
+
+  it('is given when it is the same again', async ({ expect }) => {
+    const bench = open([gpu]);
+    const [accelerator] = await acceleratorsOf(bench);
+    swap(gpu, gpu.device);
+    const order = orderOf(accelerator);
+    await expect(bench.kind.prepare(bench.context, order)).rejects.toThrow(/looked at again/u);
+    await acceleratorsOf(bench);
+    expect(await bench.kind.prepare(bench.context, order)).toEqual({ kind: 'pci', address });
   });
 });
 

@@ -3,11 +3,11 @@ import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator } from '@cyborg/driver-sdk/protocol';
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
-import type { Handling } from './handling.ts';
+import type { Handling, Handlings } from './handling.ts';
+import { requireSameFunction } from './same-function.ts';
 import type { VerifyInput, VerifyOutput } from './verify.ts';
 
 type Context = Omit<BackendContext<unknown>, 'config'>;
-export type Handlings = Readonly<Record<string, Handling>>;
 
 const vfioDriver = 'vfio-pci';
 const plain: Handling = { mayUnbind: false, isVirtual: false, keepsData: false };
@@ -24,6 +24,7 @@ export async function makeReady(
   }
   if (plan.kind !== 'pci') return;
   const { address } = plan;
+  await requireSameFunction(context, address, handlings);
   const group = [address, ...(accelerator.group_members ?? [])];
   const unbind = group.filter((member) => handlings[member]?.mayUnbind === true);
   const parameters = { address, kernel_driver: vfioDriver };
@@ -57,6 +58,7 @@ export class Cleaner {
     }
     if (plan.kind !== 'pci') return [];
     const { address } = plan;
+    await requireSameFunction(context, address, handlings);
     const handling = handlings[address] ?? plain;
     const reset = await resetOrReason(context, { address, handling, operatorReason });
     const kept = keptData({ address, handling, operatorReason });

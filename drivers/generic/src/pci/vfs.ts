@@ -2,7 +2,7 @@
 import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { Inventory } from '@cyborg/driver-sdk/protocol';
-import type { Handlings } from './vfio.ts';
+import type { Handlings } from './handling.ts';
 
 type Context = Omit<BackendContext<unknown>, 'config'>;
 
