@@ -29,6 +29,8 @@ started with it once, by \`--join-token-file\` rather than \`--join-token\`, whi
     cyborg join-token-create --host node-1 -f value -c token > token
     cyborg-agent --server https://control:6680 --ca-file ca.pem --join-token-file token
 
+\`cyborg join-token-list\` tells which ones can still be used; \`join-token-delete\` takes back one that fell into wrong hands.
+
 The credential that it is given stays in the state directory (\`credential.json\`, mode 0600). Everything else there is
 remembered for speed and safety only; what is plugged is read from the world.
 
