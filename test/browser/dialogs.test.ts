@@ -31,6 +31,7 @@ async function everyDialog(): Promise<DialogOfConsole[]> {
   const query = { host: 'demo-gpu', type: 'GPU', state: 'available' };
   const [gpu] = (await v3.listAccelerators({ query })).items;
   const accelerator = `/accelerators/${gpu?.id}`;
+  const [withheld] = (await v3.listAccelerators({ query: { state: 'withheld' } })).items;
   const backend = '/backends/demo-gpu@demo-virtual';
   return [
     { name: 'upload', path: '/drivers', press: ['Upload a package'] },
@@ -77,6 +78,11 @@ async function everyDialog(): Promise<DialogOfConsole[]> {
     },
     { name: 'delete-accelerator', path: accelerator, press: ['Delete'] },
     { name: 'withhold', path: accelerator, press: ['Withhold'] },
+    {
+      name: 'identify',
+      path: `/accelerators/${withheld?.id}`,
+      press: ['Say which card it is'],
+    },
     { name: 'edit', path: accelerator, press: ['Edit'] },
     { name: 'attach', path: accelerator, press: ['Attach'] },
     { name: 'create-profile', path: '/profiles', press: ['Create'] },

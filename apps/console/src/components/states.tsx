@@ -27,6 +27,7 @@ const otherColors: Readonly<Record<string, Color>> = {
   failed: 'red',
   blocked: 'orange',
   removing: 'orange',
+  draining: 'orange',
   present: 'green',
   absent: 'red',
   missing: 'orange',

@@ -8,8 +8,16 @@ import { useToasts } from '../../components/toasts.tsx';
 import type { Accelerator } from './accelerators-page.tsx';
 import { AttachDialog } from './attach-dialog.tsx';
 import { EditDialog } from './edit-dialog.tsx';
+import { IdentifyDialog } from './identify-dialog.tsx';
 
-export type DialogKind = 'approve' | 'withhold' | 'edit' | 'attach' | 'detach' | 'delete';
+export type DialogKind =
+  | 'approve'
+  | 'withhold'
+  | 'edit'
+  | 'attach'
+  | 'detach'
+  | 'identify'
+  | 'delete';
 
 export interface DialogProps {
   readonly accelerator: Accelerator;
@@ -23,6 +31,7 @@ const dialogs: Readonly<Record<DialogKind, (props: DialogProps) => ReactElement>
   edit: EditDialog,
   attach: AttachDialog,
   detach: DetachDialog,
+  identify: IdentifyDialog,
   delete: DeleteDialog,
 };
 

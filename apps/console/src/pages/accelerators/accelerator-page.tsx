@@ -96,6 +96,11 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
       <ActButton action="accelerator:update" obstacle={notOurs} onClick={() => open('edit')}>
         Edit
       </ActButton>
+      {state === 'withheld' && (
+        <ActButton action="accelerator:identify" onClick={() => open('identify')}>
+          Say which card it is
+        </ActButton>
+      )}
       <ActButton
         action="accelerator:delete"
         variant="danger"

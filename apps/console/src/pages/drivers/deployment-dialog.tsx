@@ -143,12 +143,13 @@ export function UninstallDialog(props: DeploymentDialogProps): ReactElement {
   const { follow } = useToasts();
   const [hosts, setHosts] = useState('');
   const [backend, setBackend] = useState('');
-  const [force, setForce] = useState(false);
+  const isAdmin = useIsAdmin();
+  const [uses, setUses] = useState('');
   const from = toNames(hosts);
   const query = {
     ...(from.length === 0 ? {} : { host: from }),
     ...(backend === '' ? {} : { backend }),
-    ...(force ? { force } : {}),
+    ...(uses === '' ? {} : { [uses]: true }),
   };
   return (
     <ActDialog
@@ -179,7 +180,19 @@ export function UninstallDialog(props: DeploymentDialogProps): ReactElement {
         onChange={setHosts}
         help="Names, with commas between them; empty: from every host."
       />
-      <Force isChecked={force} onChange={setForce} />
+      {isAdmin && (
+        <ChoiceField
+          id="uninstall-uses"
+          label="What is in use"
+          value={uses}
+          onChange={setUses}
+          nothing="Keeps it from being uninstalled"
+          choices={[
+            { value: 'force', label: 'Is detached and cleaned first' },
+            { value: 'keep_attached', label: 'Stays attached, without its driver' },
+          ]}
+        />
+      )}
     </ActDialog>
   );
 }
