@@ -84,7 +84,7 @@ function onlyUnwell(healths: Readonly<Record<string, Health>>): Record<string, H
 }
 
 /** Without an agent, or with one of before, nothing was bound. */
-async function askBound({ ask }: ScanContext): Promise<readonly BoundFunction[]> {
+export async function askBound({ ask }: ScanContext): Promise<readonly BoundFunction[]> {
   try {
     return (await ask('listBound', {})).functions;
   } catch (error) {

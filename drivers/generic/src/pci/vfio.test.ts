@@ -176,6 +176,15 @@ describe('a function of a real host', () => {
   });
 });
 
+describe('a backend that goes', () => {
+  it('gives back what was bound before its driver was restarted', async ({ expect }) => {
+    const bound = { functions: [{ address, kernel_driver: 'nouveau' }] };
+    const bench = open([{ ...gpu, driver: 'vfio-pci' }], { answers: { listBound: bound } });
+    await bench.kind.uninstall?.(bench.context, { dryRun: false });
+    expect(bench.asked).toEqual([['restore', { address }]]);
+  });
+});
+
 /** As the kernel does when a card goes and one comes in its place: its folder is another one. */
 function swap(fn: FunctionDescription, device: number): void {
   const path = join(folder, pathOf(fn));

@@ -5,6 +5,7 @@ import type { AttachPlan, DriverAccelerator } from '@cyborg/driver-sdk/protocol'
 import { ScanProcess } from '@cyborg/driver-sdk/scan-process';
 import type { Handling, Handlings } from './handling.ts';
 import { requireSameFunction } from './same-function.ts';
+import { askBound } from './scanner.ts';
 import type { VerifyInput, VerifyOutput } from './verify.ts';
 
 type Context = Omit<BackendContext<unknown>, 'config'>;
@@ -126,12 +127,17 @@ function keptData({ address, handling, operatorReason }: ResetWish): string[] {
   );
 }
 
-/** Before a backend goes: nothing of the host stays taken. What a guest still has, stays its own. */
-export async function giveAllBack(context: Context, addresses: Iterable<string>): Promise<void> {
-  for (const address of addresses) {
+/**
+ * Before a backend goes: nothing of the host stays taken, also what only the agent remembers, as after a restart of this
+ * driver. What a guest still has, stays its own.
+ */
+export async function giveAllBack(context: Context, known: Iterable<string>): Promise<void> {
+  const bound = await askBound(context);
+  for (const address of new Set([...known, ...bound.map((one) => one.address)])) {
     try {
       await context.ask('restore', { address });
     } catch (error) {
+      if (error instanceof DriverError && error.code === 'invalid') continue; // another backend's
       const why = error instanceof Error ? error.message : String(error);
       context.log('warn', `${address} stays as it is: ${why}`);
     }
