@@ -4,15 +4,7 @@ import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 
 import { cards, detach, untilAvailable } from './attach.ts';
 import { LabGuest } from './guests.ts';
-import {
-  both,
-  giveBoth,
-  isUntriedSkipped,
-  listenTo,
-  openSite,
-  untilHolds,
-  type Lasting,
-} from './holding.ts';
+import { both, giveBoth, listenTo, openSite, untilHolds, type Lasting } from './holding.ts';
 import { Lab, needsLab, patientMs } from './lab.ts';
 import { hostName, type Site } from './site.ts';
 
@@ -21,7 +13,7 @@ needsLab();
 /** What libvirtd reads when it starts: the machines that run, and those that are defined. */
 const memory = ['/run/libvirt/qemu/domain.xml', '/etc/libvirt/qemu/domain.xml'] as const;
 
-describe.skipIf(isUntriedSkipped)('a libvirt domain that holds real functions', () => {
+describe('a libvirt domain that holds real functions', () => {
   let lab: Lab;
   let site: Site;
   let domain: LabGuest;
