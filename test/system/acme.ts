@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { digestOf } from '@cyborg/driver-package/digest';
 import { packFolder } from '@cyborg/driver-package/pack';
 import { signDigest } from '@cyborg/driver-package/signature';
+import type { HostNeeds } from '@cyborg/driver-package/needs';
 import { makeTestKey, type TestKey } from '@cyborg/driver-package/test-package';
 
 import type { Fleet } from './fleet.ts';
@@ -16,6 +17,8 @@ export interface AcmeVersion {
   readonly version: string;
   /** What its publisher changed in the program. */
   readonly edit?: (program: string) => string;
+  /** What its manifest says that a host must have. */
+  readonly needs?: HostNeeds;
   /** Besides the program, of bytes that cannot be compressed. */
   readonly ballastBytes?: number;
 }
@@ -52,7 +55,7 @@ const kinds = [
 /** @returns its folder. */
 export function writeAcme(
   fleet: Pick<Fleet, 'folder'>,
-  { version, edit = (program) => program, ballastBytes = 0 }: AcmeVersion,
+  { version, edit = (program) => program, needs, ballastBytes = 0 }: AcmeVersion,
 ): string {
   const folder = join(fleet.folder, `acme-source-${version}`);
   mkdirSync(join(folder, 'src'), { recursive: true });
@@ -72,6 +75,7 @@ export function writeAcme(
     runtime: 'python3',
     kinds,
     default_backends: [{ name: 'acme', kind: 'entropy', config: {} }],
+    ...(needs && { needs }),
   };
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
   return folder;

@@ -24,6 +24,8 @@ export interface DriverPackage {
   readonly runtime: DriverRuntime;
   /** For Node the folder above it that has `node_modules`: what a driver's imports resolve in. Else the package's own. */
   readonly codeRoot: string;
+  /** Of one whose folder is made anew with each start; else manifest.json is in the folder, if there is one. */
+  readonly manifest?: unknown;
   /** It asked for it, and an admin approved it. */
   readonly mayUseNetwork?: boolean;
 }

@@ -14,7 +14,11 @@ export interface DriverManifestKind {
   readonly title: string;
   readonly config_schema: Readonly<Record<string, unknown>>;
   readonly delegable: readonly string[];
+  readonly needs?: HostNeeds;
 }
+
+/** What a host must have; its schema is the driver package's. */
+export type HostNeeds = Readonly<Record<string, unknown>>;
 
 export interface DriverManifest {
   readonly kinds: readonly DriverManifestKind[];
@@ -24,6 +28,7 @@ export interface DriverManifest {
     readonly kind: string;
     readonly config: Readonly<Record<string, unknown>>;
   }[];
+  readonly needs?: HostNeeds;
   /** Of uploaded ones. */
   readonly protocol?: { readonly min: number; readonly max: number };
   readonly entry?: string;

@@ -1,6 +1,7 @@
 /** The fleet at a glance. Its cost grows with the fleet: for a page that somebody looks at, not for loops. */
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
+import { setupRequired } from './setup-required.ts';
 import type { Database } from './schema.ts';
 
 type Condition = RawBuilder<SqlBool>;
@@ -83,8 +84,13 @@ export async function listAttention(
       from backend join host on host.id = backend.host_id
       where backend.state in ('failed', 'blocked', 'stale') and ${scope.backends}
       order by backend.id limit ${limit}`,
-    sql`select 'host-condition', 'host', host.name, host.name, host.name, host.conditions->0->>'message'
-      from host where ${scope.hosts} and host.conditions <> '[]' order by host.name limit ${limit}`,
+    // What blocks a backend is said of the backend.
+    sql`select 'host-condition', 'host', host.name, host.name, host.name, first.message
+      from host cross join lateral (
+        select condition ->> 'message' as message
+        from jsonb_array_elements(host.conditions) with ordinality as all_of_it(condition, at)
+        where condition ->> 'kind' <> ${sql.lit(setupRequired)} order by at limit 1) as first
+      where ${scope.hosts} order by host.name limit ${limit}`,
     sql`select 'unclaimed', 'unclaimed', unclaimed.id::text, unclaimed.device_name, host.name, null
       from unclaimed join host on host.id = unclaimed.host_id
       where ${sql.lit(scope.seesUnclaimed)} order by unclaimed.id limit ${limit}`,

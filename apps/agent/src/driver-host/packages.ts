@@ -183,6 +183,7 @@ async function toDriver(wanted: WantedPackage, folder: string): Promise<Packaged
     main: join(folder, manifest.entry),
     runtime,
     codeRoot: folder,
+    manifest,
     mayUseNetwork: manifest.permissions?.network === true,
     wanted,
   };

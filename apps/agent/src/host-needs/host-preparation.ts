@@ -59,7 +59,7 @@ export class HostPreparation {
    * @throws Error when the manifest or the host cannot be read.
    */
   async prepare(pkg: DriverPackage, backend: NeedyBackend): Promise<string | undefined> {
-    const needs = needsOfKind(await readManifest(pkg.folder), backend.kind);
+    const needs = needsOfKind(pkg.manifest ?? (await readManifest(pkg.folder)), backend.kind);
     if (isNothing(needs)) return undefined;
     return await this.#inTurn(() => this.#prepare(needs, backend.id));
   }

@@ -26,8 +26,24 @@ const versions: Column<Driver> = {
 };
 const kinds: Column<Driver> = {
   key: 'kinds',
-  text: (driver) => driver.kinds.map(({ kind, title }) => `${kind}: ${title}`).join('\n'),
+  text: (driver) =>
+    driver.kinds.map(({ kind, title, needs }) => `${kind}: ${title}${needsOf(needs)}`).join('\n'),
 };
+const needs: Column<Driver> = {
+  key: 'needs',
+  text: (driver) => (Object.keys(driver.needs).length === 0 ? '-' : JSON.stringify(driver.needs)),
+};
+const blocked: Column<Driver> = {
+  key: 'blocked',
+  text: (driver) =>
+    driver.blocked
+      .map(({ host, backend, reason }) => `${host}@${backend}: ${reason ?? 'no reason given'}`)
+      .join('\n') || '-',
+};
+
+function needsOf(needs: Driver['needs'] | undefined): string {
+  return needs === undefined ? '' : ` (needs ${JSON.stringify(needs)})`;
+}
 
 export const driverList = defineCommand({
   args: {},
@@ -46,6 +62,7 @@ export const driverList = defineCommand({
         { key: 'hosts_ready', text: (it) => `${it.hosts_ready} of ${it.hosts_total}` },
         { key: 'hosts_total', hidden: true },
         signatures,
+        blocked,
       ],
       'No drivers.',
     );
@@ -61,7 +78,7 @@ export const driverShow = defineCommand({
   ],
   async run({ args }, { api, out }) {
     const driver = await api.showDriver({ params: { driver_id: args.driver_id } });
-    await out.show(driver, [versions, kinds]);
+    await out.show(driver, [versions, kinds, needs, blocked]);
   },
 });
 

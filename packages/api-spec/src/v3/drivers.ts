@@ -61,6 +61,13 @@ export const DriverVersionSchema = Type.Object({
 });
 export type DriverVersion = Static<typeof DriverVersionSchema>;
 
+const NeedsSchema = Type.Record(Type.String(), Type.Unknown(), {
+  description:
+    'What a host must have: `modules`, `packages`, `hugepages`, `kernel_arguments`, as in the manifest.',
+});
+/** Of a driver; `backend-list` has them all. */
+export const blockedShownMax = 16;
+
 export const DriverSchema = Type.Object({
   id: Type.String(),
   title: Type.String(),
@@ -78,7 +85,17 @@ export const DriverSchema = Type.Object({
       title: Type.String(),
       config_schema: Type.Record(Type.String(), Type.Unknown()),
       delegable: Type.Array(Type.String()),
+      needs: Type.Optional(NeedsSchema),
     }),
+  ),
+  /** Of every backend of it, besides those of its kind. */
+  needs: NeedsSchema,
+  blocked: Type.Array(
+    Type.Object({ host: Type.String(), backend: Type.String(), reason: Nullable(Type.String()) }),
+    {
+      maxItems: blockedShownMax,
+      description: 'Backends that wait for a person, with what is to be done there.',
+    },
   ),
   created_at: InstantSchema,
 });

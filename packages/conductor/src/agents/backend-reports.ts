@@ -8,6 +8,7 @@ import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import type { AgentHost } from './credentials.ts';
 import { finishRemovals } from './removals.ts';
+import { noteSetupRequired } from './setup-condition.ts';
 
 export interface BackendReport {
   readonly backend_id: string;
@@ -62,6 +63,7 @@ export async function applyBackendReports(
   });
   await tellChanges(act, changed);
   await finishRemovals(act, { backendIds: removed });
+  if (changed.length > 0) await noteSetupRequired(act, [host.id]);
 }
 
 function isEqual(a: unknown, b: unknown): boolean {

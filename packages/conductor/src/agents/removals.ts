@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 
 import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
+import { noteSetupRequired } from './setup-condition.ts';
 
 export interface Removals {
   readonly backendIds?: readonly string[];
@@ -42,6 +43,7 @@ export async function finishRemovals(act: Act, removals: Removals): Promise<void
       data: { name: row.name, driver_id: row.driver_id },
     })),
   );
+  await noteSetupRequired(act, [...new Set(rows.map((row) => row.host_id))]);
   act.wakeUps.add('deployments');
 }
 

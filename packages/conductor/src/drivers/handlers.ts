@@ -1,11 +1,11 @@
 import type { SignaturePolicy } from '@cyborg/driver-package/signature';
-import type { DriverManifestKind } from '@cyborg/store/schema-drivers';
+import type { DriverManifestKind, HostNeeds } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
-import { hostsInScope, scopeOf, type Scope } from '../scope.ts';
+import { backendsInScope, hostsInScope, scopeOf, type Scope } from '../scope.ts';
 import {
   findDriver,
   listVersions,
@@ -26,8 +26,13 @@ export interface DriverView {
   readonly versions: readonly DriverVersionView[];
   readonly signature_policy: SignaturePolicy;
   readonly kinds: readonly DriverManifestKind[];
+  readonly needs: HostNeeds;
+  readonly blocked: readonly BlockedBackend[];
   readonly created_at: Date;
 }
+
+/** By the API: blockedShownMax. */
+const blockedShownMax = 16;
 
 type Params = { readonly driver_id: string };
 
@@ -36,11 +41,18 @@ export interface DriverHandlers {
   readonly showDriver: Handler<Input<Params>, DriverView>;
 }
 
+interface BlockedBackend {
+  readonly host: string;
+  readonly backend: string;
+  readonly reason: string | null;
+}
+
 interface Installed {
   readonly driver_id: string;
   readonly version: string | null;
   readonly ready: number;
   readonly total: number;
+  readonly blocked: readonly BlockedBackend[];
 }
 
 export function makeDriverHandlers(
@@ -88,7 +100,12 @@ async function readInstalled(
         where i.driver_id = d.id and i.state <> 'removed' and ${hostsInScope(scope)}) as total,
       (select count(*) from installation i join host on host.id = i.host_id
         where i.driver_id = d.id and i.state = 'ready' and i.running_version = i.wanted_version
-          and ${hostsInScope(scope)}) as ready
+          and ${hostsInScope(scope)}) as ready,
+      coalesce((select jsonb_agg(one) from (
+        select host.name as host, backend.name as backend, backend.reason
+        from backend join host on host.id = backend.host_id
+        where backend.driver_id = d.id and backend.state = 'blocked' and ${backendsInScope(scope)}
+        order by host.name, backend.name limit ${blockedShownMax}) as one), '[]') as blocked
     from driver d left join deployment p on p.driver_id = d.id
     where d.id = any(${driverIds}::text[])`.execute(db);
   return rows;
@@ -104,6 +121,7 @@ function toDriverView(
 ): DriverView {
   const { versions, installed } = known;
   const newest = newestApproved(versions);
+  const manifest = (newest ?? versions[0])?.manifest;
   return {
     id: driver.id,
     title: driver.title,
@@ -113,7 +131,9 @@ function toDriverView(
     hosts_total: installed?.total ?? 0,
     versions: versions.map(toVersionView),
     signature_policy: known.policy,
-    kinds: (newest ?? versions[0])?.manifest.kinds ?? [],
+    kinds: manifest?.kinds ?? [],
+    needs: manifest?.needs ?? {},
+    blocked: installed?.blocked ?? [],
     created_at: driver.created_at,
   };
 }

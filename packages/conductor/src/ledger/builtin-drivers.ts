@@ -25,13 +25,13 @@ export function registerBuiltinDrivers(
 
 async function register(running: Act, manifest: BuiltinManifest): Promise<void> {
   const { tx, now } = running;
-  const { id, version, title, kinds, default_backends } = manifest;
+  const { id, version, title, kinds, default_backends, needs } = manifest;
   await tx
     .insertInto('driver')
     .values({ id, title, created_at: now })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ title }))
     .execute();
-  const text = toJson({ kinds, default_backends });
+  const text = toJson({ kinds, default_backends, ...(needs && { needs }) });
   const known = await tx
     .selectFrom('driver_version')
     .select('version')
