@@ -9,6 +9,8 @@ import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { makeBackend } from '../../test/agent-under-test.ts';
 import { Backend } from '../driver-host/backend.ts';
+import { hostCommands } from '../host-needs/commands.ts';
+import { HostPreparation } from '../host-needs/host-preparation.ts';
 import { PrivilegedActs } from './acts.ts';
 import type { Binding } from './bindings.ts';
 import { Permits } from './permits.ts';
@@ -58,15 +60,20 @@ async function makeHost({
   backend.setInventory(inventoryOf(functions[0]?.address ?? address));
   const permits = new Permits();
   permits.grant(id, 'fn');
-  const acts = new PrivilegedActs({
+  const world = {
     clock: systemClock,
     log: makeLogger({ name: 'test', level: 'silent', clock: systemClock }),
     simulated: false,
     roots: { sysfs, proc: join(root, 'proc'), dev: '/dev' },
     stateDir: join(root, 'state'),
+  };
+  const policy = { hostRoot: root, allowedModules: [], commands: hostCommands };
+  const acts = new PrivilegedActs({
+    ...world,
     timeoutMs: 30_000,
     permits,
     lease: { isHeld: () => true },
+    preparation: new HostPreparation({ ...world, ...policy }),
   });
   return {
     act: async (method, params = {}) =>

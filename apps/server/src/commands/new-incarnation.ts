@@ -8,6 +8,7 @@ import { helpText } from '@cyborg/service/option-help';
 import { defineProgram } from '@cyborg/service/option-schema';
 import { parseOptions } from '@cyborg/service/options';
 import { systemRng } from '@cyborg/service/rng';
+import { defaultLimits } from '@cyborg/conductor/limits';
 import { listLiveReplicas } from '@cyborg/store/takeover';
 
 import { serverProgram } from '../options.ts';
@@ -41,7 +42,7 @@ export async function newIncarnation(argv: readonly string[]): Promise<number> {
   if (running.length > 0) {
     console.error(
       `cyborg-server: servers run on this database (${running.join(', ')}): stop them first, then run this again. ` +
-        `One that was killed, or ran when a backup was made, counts for ${limits.leaseSeconds} s.`,
+        `One that was killed, or ran when a backup was made, counts for ${defaultLimits.leaseSeconds} s.`,
     );
     return 1;
   }
