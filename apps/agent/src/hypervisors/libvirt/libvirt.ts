@@ -113,7 +113,11 @@ class LibvirtHypervisor implements Hypervisor {
     checkNames(instanceId, deviceName);
     deviceXml(plan, deviceName, null); // refuse what we cannot do before looking for the instance
     if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
-    const places = await this.#placesOf(instanceId, deviceName, signal);
+    const places = await this.#placesIfThere(instanceId, deviceName, signal);
+    if (places === 'gone') {
+      const message = `There is no instance ${instanceId} on this host.`;
+      throw new HypervisorError('instance-gone', message);
+    }
     const wanted = await this.#placesToFill(instanceId, places, signal);
     const xml = deviceXml(plan, deviceName, await this.#choosePort(plan, places));
     try {
