@@ -14,7 +14,7 @@ import {
   closed,
   problems,
 } from './common.ts';
-import { DriverLogLineSchema, driverLogLimits } from './driver-log.ts';
+import { BackendStatsSchema, DriverLogLineSchema, driverLogLimits } from './driver-log.ts';
 import { agentRoutes, type AgentOperationName } from './routes.ts';
 
 export const agentLimits = {
@@ -24,6 +24,8 @@ export const agentLimits = {
   ordersPerAnswerMax: 512,
   reportItemsMax: 1024,
   numaNodesMax: 64,
+  /** Of one driver on one host. */
+  backendsMax: 256,
   inventoryBytesMax: 32 * 1024 * 1024,
 } as const;
 
@@ -239,6 +241,10 @@ export const InstallationReportSchema = Type.Object(
     restart: Type.Optional(Type.Integer({ minimum: 0 })),
     /** The last lines, oldest first. */
     log: Type.Optional(Type.Array(DriverLogLineSchema, { maxItems: driverLogLimits.linesMax })),
+    /** Of backends whose driver measures something, by their names. */
+    stats: Type.Optional(
+      Type.Record(Key, BackendStatsSchema, { maxProperties: agentLimits.backendsMax }),
+    ),
   },
   closed,
 );

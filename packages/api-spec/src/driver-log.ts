@@ -1,4 +1,4 @@
-/** What a driver said last on a host, for people. */
+/** What a driver said and measured last on a host. */
 import Type, { type Static } from 'typebox';
 
 import { InstantSchema, closed } from './common.ts';
@@ -6,6 +6,8 @@ import { InstantSchema, closed } from './common.ts';
 export const driverLogLimits = {
   linesMax: 50,
   lineCharactersMax: 500,
+  /** Of a backend. */
+  figuresMax: 32,
 } as const;
 
 /** A line of a driver's log, without secrets: what it wrote to stderr, its notifications, what the agent did to it. */
@@ -29,4 +31,21 @@ export const DriverLogLineSchema = Type.Object(
   },
   closed,
 );
+/** What a driver measured last for one backend: its figures by name, truth values as 0 and 1. */
+export const BackendStatsSchema = Type.Object(
+  {
+    /** By the host's clock. */
+    at: InstantSchema,
+    figures: Type.Record(
+      Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_.:-]{0,63}$' }),
+      Type.Number(),
+      {
+        maxProperties: driverLogLimits.figuresMax,
+      },
+    ),
+  },
+  closed,
+);
+export type BackendStats = Static<typeof BackendStatsSchema>;
+
 export type DriverLogLine = Static<typeof DriverLogLineSchema>;

@@ -160,9 +160,17 @@ export interface InstallationTable extends Timestamps, WorkItem {
   quarantined_at: Instant | null;
   /** The last lines of its driver, oldest first. */
   log: JsonWithDefault<readonly DriverLogLine[]>;
+  /** What its driver measured last, by the backend's name. */
+  stats: JsonWithDefault<Readonly<Record<string, BackendStats>>>;
   restart_requested: Generated<number>;
   restart_done: Generated<number>;
   generation: Generated<number>;
+}
+
+export interface BackendStats {
+  /** By the host's clock. */
+  readonly at: string;
+  readonly figures: Readonly<Record<string, number>>;
 }
 
 export interface DriverLogLine {

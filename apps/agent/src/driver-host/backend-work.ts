@@ -3,6 +3,7 @@ import { backoffMs } from '@cyborg/service/backoff';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import type { HostPreparation } from '../host-needs/host-preparation.ts';
+import { toFigures } from '../metrics/figures.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
 import { contentHash } from '../inventory/content-hash.ts';
@@ -18,6 +19,8 @@ export interface BackendWorkDeps {
   readonly preparation: Pick<HostPreparation, 'prepare' | 'undo'>;
   readonly redact: (text: string) => string;
   readonly log: Log;
+  /** There are new figures. */
+  readonly onStats: () => void;
 }
 
 export const retryBounds = { firstMs: 1_000, maxMs: 60_000 } as const;
@@ -117,30 +120,54 @@ export class BackendWork {
 
   /** Beside everything else: nothing waits for it, and what it finds is told when it is there. */
   lookAtHealth(driver: SupervisedDriver, backend: Backend): void {
-    if (!driver.capabilities.has('health')) return;
+    if (!driver.capabilities.has('health') && !driver.capabilities.has('stats')) return;
     if (backend.healthAsk !== 'none') {
       backend.healthAsk = 'again';
       return;
     }
     backend.healthAsk = 'asking';
-    void this.#askHealth(driver, backend).finally(() => {
+    const looks = [this.#askHealth(driver, backend), this.#askStats(driver, backend)];
+    void Promise.all(looks).finally(() => {
       const isAgain = backend.healthAsk === 'again';
       backend.healthAsk = 'none';
       if (isAgain) this.lookAtHealth(driver, backend);
     });
   }
 
+  async #askStats(driver: SupervisedDriver, backend: Backend): Promise<void> {
+    if (!driver.capabilities.has('stats')) return;
+    const { clock, onStats } = this.#deps;
+    const { name } = backend.wanted;
+    try {
+      const { shown } = toFigures(await driver.call('stats', { backend: name }));
+      backend.stats = { at: clock.now().toISOString(), figures: Object.fromEntries(shown) };
+      onStats();
+    } catch (error) {
+      this.#noAnswer('stats', { driver, backend }, error);
+    }
+  }
+
   async #askHealth(driver: SupervisedDriver, backend: Backend): Promise<void> {
+    if (!driver.capabilities.has('health')) return;
     const { name } = backend.wanted;
     try {
       const hasChanged = backend.setHealths(await driver.call('health', { backend: name }));
       const isListed = backend.state === undefined || backend.state === 'ready';
       if (hasChanged && isListed) this.#publish(backend);
     } catch (error) {
-      // What was known stays: no answer says nothing of a card.
-      const fields = { driver: driver.package.id, backend: name, reason: messageOf(error) };
-      this.#deps.log.debug(fields, 'a driver did not tell its health');
+      this.#noAnswer('health', { driver, backend }, error);
     }
+  }
+
+  /** What was known stays: no answer says nothing of a card. */
+  #noAnswer(
+    what: 'stats' | 'health',
+    { driver, backend }: { readonly driver: SupervisedDriver; readonly backend: Backend },
+    error: unknown,
+  ): void {
+    const { name } = backend.wanted;
+    const fields = { driver: driver.package.id, backend: name, reason: messageOf(error) };
+    this.#deps.log.debug(fields, `a driver did not tell its ${what}`);
   }
 
   #publish(backend: Backend): void {

@@ -1,5 +1,6 @@
 /** One backend on this host: what is wanted of it, what its driver last said, and what the server was told. */
 import type { BackendReport, DesiredBackend } from '@cyborg/api-spec/agent';
+import type { BackendStats } from '@cyborg/api-spec/driver-log';
 import type { BackendSpec, Inventory } from '@cyborg/driver-sdk/protocol';
 import { withHealths, type Healths } from './health.ts';
 
@@ -25,6 +26,8 @@ export class Backend {
   /** `discovery` that it was listed for. */
   listedFor = 0;
   healthAsk: 'none' | 'asking' | 'again' = 'none';
+  /** What its driver measured last. */
+  stats: BackendStats | undefined;
   #listed: Inventory | undefined;
   #healths: Healths = {};
   /** Monotonic ms after which a failed step is tried again. */

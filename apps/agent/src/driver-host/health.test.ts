@@ -76,6 +76,17 @@ async function startWith(mode: string) {
           .some((one) => one.discovery === wanted && one.state === 'ready'),
       );
     },
+    async restart() {
+      server.installations = [
+        { ...installation, restart: 1, backends: [{ ...backend, discovery }] },
+      ];
+      server.changed();
+      await server.until('restarted', () =>
+        server.reports
+          .flatMap(({ installations }) => installations)
+          .some((one) => one.restart === 1),
+      );
+    },
     [Symbol.asyncDispose]: async () => {
       await host[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
@@ -92,6 +103,20 @@ describe('what a driver says of health', () => {
     writeFileSync(join(host.folder, 'driver-state', 'naughty', 'well'), '');
     await running.discover();
     await server.until('well', () => running.health().includes('"healthy"'));
+    expect(server.violations).toEqual([]);
+  });
+
+  it('is told with its figures', async ({ expect }) => {
+    await using running = await startWith('good');
+    const { server } = running;
+    await running.discover();
+    const stats = (): unknown =>
+      server.reports.flatMap(({ installations }) => installations).at(-1)?.stats;
+    // Figures travel with the next report: the end of the driver is one.
+    await running.restart();
+    await server.until('figures', () => JSON.stringify(stats()).includes('figures'));
+    const figures = { is_busy: 1, temperature_celsius: 41 };
+    expect(stats()).toEqual({ demo: { at: expect.any(String), figures } });
     expect(server.violations).toEqual([]);
   });
 

@@ -25,7 +25,7 @@ export class InstallationVoice {
 
   constructor(deps: VoiceDeps) {
     this.#deps = deps;
-    this.log = new DriverLog({ clock: deps.clock, onLine: () => this.#tellLogSoon() });
+    this.log = new DriverLog({ clock: deps.clock, onLine: () => this.tellSoon() });
   }
 
   tell(state: InstallationReport['state'], reason: string | null = null): void {
@@ -50,7 +50,8 @@ export class InstallationVoice {
     this.#timer?.[Symbol.dispose]();
   }
 
-  #tellLogSoon(): void {
+  /** What changed beside the state, before long. */
+  tellSoon(): void {
     if (this.#hasStopped) return;
     const { clock } = this.#deps;
     this.#timer ??= clock.setTimer(agentDefaults.driverLogReportMs, () => this.tellLog());

@@ -79,7 +79,11 @@ export class Installation {
       report: deps.reportInstallation,
       facts: () => this.#facts(),
     });
-    this.#work = new BackendWork({ ...deps, redact: (text) => this.#voice.log.redact(text) });
+    this.#work = new BackendWork({
+      ...deps,
+      redact: (text) => this.#voice.log.redact(text),
+      onStats: () => this.#voice.tellSoon(),
+    });
     this.#probation = new Probation(deps);
     this.want(wanted);
     this.#finished = this.#run();
@@ -445,6 +449,11 @@ export class Installation {
       running_version: this.#driver?.package.version ?? null,
       quarantined: this.#driver?.isQuarantined ?? hasGivenUp,
       restart: this.#restarts.done,
+      stats: Object.fromEntries(
+        this.#wantedBackends().flatMap(({ wanted, stats }) =>
+          stats ? [[wanted.name, stats]] : [],
+        ),
+      ),
     };
   }
 }

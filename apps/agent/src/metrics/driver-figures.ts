@@ -5,28 +5,10 @@ import type { Log } from '../log.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Installations } from '../driver-host/installations.ts';
 import type { AgentMetrics } from './agent-metrics.ts';
+import { toFigures } from './figures.ts';
 
-const figuresMax = 32;
-const namePattern = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 /** Looking is not free for a driver. */
 const askEveryMs = 15_000;
-
-export interface Figures {
-  readonly shown: ReadonlyMap<string, number>;
-  readonly leftOut: number;
-}
-
-/** Finite numbers and truth values, in the order of their names. */
-export function toFigures(stats: Readonly<Record<string, unknown>>): Figures {
-  const entries = Object.entries(stats);
-  const numbers = entries.flatMap(([name, value]): [string, number][] => {
-    if (!namePattern.test(name)) return [];
-    if (typeof value === 'boolean') return [[name, value ? 1 : 0]];
-    return typeof value === 'number' && Number.isFinite(value) ? [[name, value]] : [];
-  });
-  const shown = numbers.toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, figuresMax);
-  return { shown: new Map(shown), leftOut: entries.length - shown.length };
-}
 
 interface DriverFiguresDeps {
   readonly metrics: AgentMetrics;

@@ -3,7 +3,7 @@ import { eventually, freePort } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 import { TestHost, makeBackend, makeInstallation, makeOrder } from '../../test/agent-under-test.ts';
 import { FakeServer } from '../../test/fake-server.ts';
-import { toFigures } from './driver-figures.ts';
+import { toFigures } from './figures.ts';
 import { parseListen } from './listener.ts';
 
 async function openHost(mode = 'good') {

@@ -58,10 +58,20 @@ export const backendShow = defineCommand({
     },
   ],
   async run({ args }, { api, out }) {
-    await out.show(await api.showBackend({ params: { backend: args.backend } }), [logColumn]);
+    await out.show(await api.showBackend({ params: { backend: args.backend } }), [
+      statsColumn,
+      logColumn,
+    ]);
   },
 });
 
+const statsColumn: Column<V3Result<'showBackend'>> = {
+  key: 'stats',
+  text: ({ stats }) =>
+    Object.entries(stats?.figures ?? {})
+      .map(([name, value]) => `${name}=${value}`)
+      .join('\n') || '-',
+};
 const logColumn: Column<V3Result<'showBackend'>> = {
   key: 'log',
   text: ({ log }) => log.map(({ at, level, message }) => `${at} ${level} ${message}`).join('\n'),

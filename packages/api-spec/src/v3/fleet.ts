@@ -22,7 +22,7 @@ import {
   pageQuery,
   problems,
 } from '../common.ts';
-import { DriverLogLineSchema } from '../driver-log.ts';
+import { BackendStatsSchema, DriverLogLineSchema } from '../driver-log.ts';
 import { v3Routes } from '../routes.ts';
 import { OperationSchema } from './operations.ts';
 
@@ -86,6 +86,8 @@ export type Backend = Static<typeof BackendSchema>;
 /** One backend, with what its driver said last on its host. */
 export const BackendDetailSchema = Type.Object({
   ...BackendSchema.properties,
+  /** What its driver measured last; null when it measures nothing. */
+  stats: Nullable(BackendStatsSchema),
   log: Type.Array(DriverLogLineSchema, {
     description:
       'The last lines of its driver on this host, oldest first, without secrets: `stderr`, its notifications by level, and what the `agent` did to it. Up to 30 s old.',

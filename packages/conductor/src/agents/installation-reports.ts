@@ -8,7 +8,7 @@ import {
 } from '@cyborg/model/installation-lifecycle';
 import { nextState } from '@cyborg/model/lifecycle';
 import { updateMany } from '@cyborg/store/bulk';
-import type { DriverLogLine, InstallationTable } from '@cyborg/store/schema';
+import type { BackendStats, DriverLogLine, InstallationTable } from '@cyborg/store/schema';
 import { sql, type Selectable } from 'kysely';
 
 import { recordEvents } from '../record-event.ts';
@@ -25,6 +25,7 @@ export interface InstallationReport {
   readonly quarantined?: boolean | undefined;
   readonly restart?: number | undefined;
   readonly log?: readonly DriverLogLine[] | undefined;
+  readonly stats?: Readonly<Record<string, BackendStats>> | undefined;
 }
 
 type Row = Selectable<InstallationTable>;
@@ -81,7 +82,7 @@ export async function applyInstallationReports(
   });
 }
 
-const processColumns = ['quarantined_at', 'restart_done', 'log'] as const;
+const processColumns = ['quarantined_at', 'restart_done', 'log', 'stats'] as const;
 
 /** How its process fares and what it says: no change of the installation, so no event, but restarts wait for it. */
 async function noteProcesses(
@@ -93,10 +94,12 @@ async function noteProcesses(
     const report = reports.get(row.id);
     if (report === undefined) return [];
     const { quarantined = false, restart = row.restart_done, log = row.log } = report;
+    const { stats = row.stats } = report;
     const after = {
       quarantined_at: quarantined ? (row.quarantined_at ?? act.now) : null,
       restart_done: Math.max(row.restart_done, restart),
       log,
+      stats,
     };
     return processColumns.every((name) => isDeepStrictEqual(row[name], after[name]))
       ? []

@@ -1,6 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import { pageLimit } from '@cyborg/store/page-of-ids';
-import type { DriverLogLine } from '@cyborg/store/schema';
+import type { BackendStats, DriverLogLine } from '@cyborg/store/schema';
 import { sql, type SqlBool } from 'kysely';
 
 import { checkFilters } from './check-filters.ts';
@@ -46,6 +46,7 @@ export interface BackendView {
 }
 
 export interface BackendDetailView extends BackendView {
+  readonly stats: BackendStats | null;
   readonly log: readonly DriverLogLine[];
 }
 
@@ -99,12 +100,13 @@ export function makeBackendHandlers(deps: ConductorDeps): BackendHandlers {
       const scope = scopeOf(caller);
       const row = await findBackend(db, scope, params);
       const countOf = await countAccelerators(db, scope, { by: 'backend_id', ids: [row.id] });
-      const { log } = await db
+      const { log, stats } = await db
         .selectFrom('installation')
-        .select('log')
+        .select(['log', 'stats'])
         .where('id', '=', row.installation_id)
         .executeTakeFirstOrThrow();
-      return { ...toBackendView(row, countOf(row.id)), log };
+      const own = Object.hasOwn(stats, row.name) ? stats[row.name] : undefined;
+      return { ...toBackendView(row, countOf(row.id)), stats: own ?? null, log };
     },
 
     updateBackend: (caller, input) => updateBackend(deps, caller, input),

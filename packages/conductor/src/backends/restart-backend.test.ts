@@ -12,6 +12,7 @@ import { makeBackendHandlers } from './handlers.ts';
 const admin = callerOf('admin', 'ops');
 const params = { backend: 'h@virtual' };
 const never = new AbortController().signal;
+const measured = { at: '2030-01-01T00:00:00.000Z', figures: { load: 3 } };
 const line = { at: '2030-01-01T00:00:00.000Z', level: 'stderr', message: 'no such card' } as const;
 
 interface Said {
@@ -64,6 +65,7 @@ async function openBench() {
               reason,
               ...said,
               log: [line],
+              stats: { virtual: measured },
             },
           ],
           backends: [{ backend_id: backend.id, generation, discovery, state: made, reason }],
@@ -92,10 +94,10 @@ async function openBench() {
 describe('a backend whose driver is in quarantine', () => {
   it('shows since when, and what the driver said last', async ({ expect }) => {
     await using bench = await openBench();
-    expect(await bench.show()).toMatchObject({ quarantined_since: null, log: [] });
+    expect(await bench.show()).toMatchObject({ quarantined_since: null, log: [], stats: null });
     await bench.report({ state: 'failed', backend: 'failed', quarantined: true });
     const first = await bench.show();
-    expect(first).toMatchObject({ reason: 'ended with status 3', log: [line] });
+    expect(first).toMatchObject({ reason: 'ended with status 3', log: [line], stats: measured });
     expect(first.quarantined_since).toEqual(bench.clock.now());
     bench.clock.jumpWallClock(5_000);
     await bench.report({ state: 'failed', backend: 'failed', quarantined: true });

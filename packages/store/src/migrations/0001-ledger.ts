@@ -106,6 +106,7 @@ const statements = [
     reason text,
     quarantined_at timestamptz,
     log jsonb not null default '[]',
+    stats jsonb not null default '{}',
     restart_requested integer not null default 0,
     restart_done integer not null default 0,
     generation integer not null default 1,
