@@ -1,6 +1,7 @@
 /** Somebody who types what a page says, in a checkout, with a home folder of their own. */
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import {
@@ -13,7 +14,7 @@ import {
 
 const root = join(import.meta.dirname, '../..');
 const readyMs = 90_000;
-const commandMs = 120_000;
+const commandMs = 180_000;
 
 export class Newcomer implements AsyncDisposable {
   readonly #home: string;
@@ -35,7 +36,10 @@ export class Newcomer implements AsyncDisposable {
 
   get #environment(): NodeJS.ProcessEnv {
     const [config, state] = [join(this.#home, '.config'), join(this.#home, '.local/state')];
-    return { HOME: this.#home, XDG_CONFIG_HOME: config, XDG_STATE_HOME: state };
+    // What was downloaded and built for guests is everybody's.
+    const cache = process.env['CYBORG_CACHE'] ?? join(homedir(), '.cache/cyborg');
+    const folders = { XDG_CONFIG_HOME: config, XDG_STATE_HOME: state, CYBORG_CACHE: cache };
+    return { HOME: this.#home, ...folders };
   }
 
   /** @returns what a terminal would show. */
