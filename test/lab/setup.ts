@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const scripts = join(checkout, 'labs/pci');
 const upMinutes = 15;
 /** The machine ends itself after so long, whatever became of us. */
-const lifetimeSeconds = process.env['CYBORG_TEST_LAB_FULL'] === 'yes' ? 6 * 3600 : 3600;
+const lifetimeSeconds = process.env['CYBORG_TEST_LAB_FULL'] === 'yes' ? 6 * 3600 : 2 * 3600;
 
 export async function setup({ provide }: TestProject): Promise<(() => Promise<void>) | undefined> {
   const missing = whyNot();
