@@ -67,6 +67,13 @@ describe('a driver whose manifest needs a kernel argument', { timeout: 240_000 }
     await fleet.untilAttachable(longMs);
     await fleet.attach(await fleet.instance('host-1'), { driver: 'acme', count: 1 });
 
+    // A version that needs more is not switched to.
+    const more = { kernel_arguments: ['acme_cards=on', 'acme_turbo'] };
+    await publishAcme(fleet, publisher, { version: '2.0.0', needs: more });
+    const updated = await fleet.cli('update-driver', 'acme');
+    expect(updated.status).toBe(1);
+    expect(updated.stderr).toMatch(/went back to version 1\.0\.0.*kernel argument acme_turbo/s);
+
     // Started without it once more: nothing is detached, nothing new is given out.
     await host.kill();
     writeFileSync(cmdline, 'quiet\n');
