@@ -201,6 +201,22 @@ export class Site implements AsyncDisposable {
     await this.done(this.v3.installDriver({ params, body: { backends } }));
   }
 
+  async untilBackendsAre(wanted: string): Promise<void> {
+    let seen: readonly string[] = [];
+    await eventually(
+      async () => {
+        const { items } = await this.v3.listBackends({ query: {} });
+        seen = items.map(({ name, state, reason }) => `${name} is ${state}: ${reason}`);
+        return items.every(({ state }) => state === wanted);
+      },
+      {
+        timeoutMs: patientMs,
+        what: `the backends are ${wanted}`,
+        context: () => `${seen.join('\n')}\n${this.logs()}`,
+      },
+    );
+  }
+
   async accelerators(): Promise<Accelerator[]> {
     const found: Accelerator[] = [];
     for await (const item of all(this.v3.listAccelerators, { query: {} })) found.push(item);
