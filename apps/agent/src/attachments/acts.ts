@@ -66,9 +66,10 @@ export class Acts {
     const { clock, hypervisor } = this.#deps;
     const { attachment_id: attachment, instance_id: instance } = order;
     if (attachment === null || instance === null) return refused('An attach names both ends.');
-    const other = this.#otherDevice(order, attachment);
-    if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
     try {
+      const other = await this.#otherDeviceStill(order, attachment);
+      if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
+      mayGoOn();
       const plan = await this.#prepare(attempt, { attachment, instance });
       mayGoOn();
       if (order.plugged_by === 'agent') {
@@ -109,6 +110,13 @@ export class Acts {
       { signal, deadlineMs: Math.max(1_000, Math.min(60_000, deadlineMs - clock.monotonicMs())) },
     );
     return plan;
+  }
+
+  /** By a new look where the last one says so: what stood in the way may have gone since, as with a card that was pulled. */
+  async #otherDeviceStill(order: Order, attachment: string): Promise<string | undefined> {
+    if (this.#otherDevice(order, attachment) === undefined) return undefined;
+    await this.#deps.hypervisor.lookedAgain();
+    return this.#otherDevice(order, attachment);
   }
 
   /** A device of the accelerator that is not the one to be plugged: it would be attached twice. */

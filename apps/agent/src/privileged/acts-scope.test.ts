@@ -149,6 +149,113 @@ describe('a reset', () => {
     });
     expect(await host.read(`sys/bus/pci/devices/${address}/reset`)).toBe('');
   });
+
+  it('waits while a program has the function open through VFIO, which is named', async ({
+    expect,
+  }) => {
+    // The number of /dev/null, which the process of the tree has open.
+    const below = { 'vfio-dev/vfio0/dev': '1:3\n' };
+    const attributes = { reset: '' };
+    await using host = await makeHost({
+      functions: [{ ...gpu, driver: 'vfio-pci', resetMethods: 'flr', below, attributes }],
+      bindings: [boundFor([address], address)],
+    });
+    await expect(host.act('reset')).rejects.toMatchObject({
+      failure: 'transient',
+      message: `${address} is not reset: sh (pid 77) has c1:3 open.`,
+    });
+    expect(await host.read(`sys/bus/pci/devices/${address}/reset`)).toBe('');
+  });
+});
+
+describe('a reset of a bus', () => {
+  const port = '0000:20:00.0';
+  const behind = [port];
+  const given = { ...gpu, behind, driver: 'vfio-pci', resetMethods: 'bus' };
+  const bridge = { ...gpu, address: port, class: 0x060400, driver: 'pcieport' };
+  const subordinate = `sys/bus/pci/devices/${port}/reset_subordinate`;
+  const withReset = { ...bridge, attributes: { reset_subordinate: '' } };
+  const bus = { scope: 'bus' };
+
+  it('is done when all behind the bridge was bound for the one that asks', async ({ expect }) => {
+    await using host = await makeHost({
+      functions: [given, { ...given, address: other }, withReset],
+      bindings: [boundFor([address], address), boundFor([address], other)],
+    });
+    expect(await host.act('reset', bus)).toEqual({ method: 'bus' });
+    expect(await host.read(subordinate)).toBe('1');
+  });
+
+  it.for([
+    ['another attachment', 'vfio-pci', [boundFor([other], other)]],
+    ['the host', 'nouveau', []],
+  ] as const)(
+    'is refused with the name of what belongs to %s',
+    async ([, driver, bindings], { expect }) => {
+      await using host = await makeHost({
+        functions: [given, { ...given, address: other, iommuGroup: 8, driver }, withReset],
+        bindings: [boundFor([address], address), ...bindings],
+      });
+      await expect(host.act('reset', bus)).rejects.toMatchObject({
+        failure: 'host-use',
+        message: `A bus reset of ${address} would reset what was not bound for it alone: ${other} (${driver}).`,
+      });
+      expect(await host.read(subordinate)).toBe('');
+    },
+  );
+
+  it('is not what a function is reset by while others are behind its bridge', async ({
+    expect,
+  }) => {
+    await using host = await makeHost({
+      functions: [{ ...given, attributes: { reset: '' } }, { ...given, address: other }, bridge],
+      bindings: [boundFor([address], address), boundFor([address], other)],
+    });
+    await expect(host.act('reset')).rejects.toMatchObject({
+      failure: 'unsupported',
+      message: `${address} cannot be reset by itself: its methods are bus, and a bus reset would reset others.`,
+    });
+    expect(await host.read(`sys/bus/pci/devices/${address}/reset`)).toBe('');
+  });
+});
+
+describe('virtual functions', () => {
+  const virtual = '0000:21:00.4';
+  const card = { ...gpu, attributes: { sriov_drivers_autoprobe: '1\n' } };
+  const numvfs = `sys/bus/pci/devices/${address}/sriov_numvfs`;
+
+  it('are made without a driver, and those that the host makes later get theirs', async ({
+    expect,
+  }) => {
+    await using host = await makeHost({ functions: [{ ...card, totalVfs: 4 }] });
+    await host.act('setVfCount', { count: 2 });
+    expect(await host.read(numvfs)).toMatch(/^2/u);
+    expect(await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`)).toMatch(
+      /^1/u,
+    );
+  });
+
+  it('keep their number while one of them is in use, which is named', async ({ expect }) => {
+    const vfs = { device: 0x1eb8, addresses: [virtual], driver: 'vfio-pci', iommuGroup: 8 };
+    await using host = await makeHost({
+      functions: [{ ...card, totalVfs: 4, vfs }],
+      bindings: [boundFor([virtual], virtual)],
+    });
+    await expect(host.act('setVfCount', { count: 0 })).rejects.toMatchObject({
+      failure: 'host-use',
+      message: `Virtual function 0 (${virtual}) is bound to vfio-pci.`,
+    });
+    expect(await host.read(numvfs)).toBe('1\n');
+  });
+
+  it('are not made of a card that is given whole', async ({ expect }) => {
+    await using host = await makeHost({
+      functions: [{ ...card, totalVfs: 4, driver: 'vfio-pci' }],
+      bindings: [boundFor([address], address)],
+    });
+    await expect(host.act('setVfCount', { count: 2 })).rejects.toThrow(/is given whole/u);
+    expect(await host.read(numvfs)).toBe('0\n');
+  });
 });
 
 describe('what is given back', () => {
