@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { digestOf } from '@cyborg/driver-package/digest';
 import { signDigest } from '@cyborg/driver-package/signature';
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
@@ -138,6 +139,36 @@ describe('the page of a driver', () => {
     await page.getByRole('link', { name: 'generic' }).waitFor();
     expect(await page.getByRole('link', { name: 'acme' }).count()).toBe(0);
     expect(window.complaints).toEqual([]);
+  });
+
+  it('lets a manager install on the host that an admin has granted, and only there', async (context) => {
+    const { expect } = context;
+    const v3 = clientOf(sceneOr(context), 'admin');
+    await using manager = await openAs(context, 'manager', '/hosts');
+    await manager.page.getByText('none is granted to your project').waitFor();
+    const grant = carriedOut(
+      await v3.createGrant({ body: { project_id: 'demo', host: 'demo-recorded' } }),
+    );
+    // The grant is an event of the project: the list is read again.
+    await manager.page.getByRole('link', { name: 'demo-recorded' }).waitFor();
+    await manager.go('/drivers/fake');
+    const { page } = manager;
+    const dialog = page.getByRole('dialog');
+    await page.getByRole('button', { name: 'Install', exact: true }).click();
+    await dialog.getByText('backend card is installed').waitFor();
+    await confirm(page, 'Install');
+    await page.getByText('Install driver: succeeded').waitFor({ timeout: settleMs });
+    const installed = page.getByRole('table', { name: 'Installations' });
+    await installed.getByRole('link', { name: 'demo-recorded' }).waitFor();
+    const params = { driver_id: 'fake' };
+    const { installations } = await v3.showDeployment({ params });
+    expect(installations.map(({ host }) => host)).toEqual(['demo-recorded']);
+    await page.getByRole('button', { name: 'Uninstall', exact: true }).click();
+    expect(await dialog.getByText('What is in use').count()).toBe(0);
+    await confirm(page, 'Uninstall');
+    await page.getByText('Uninstall driver: succeeded').waitFor({ timeout: settleMs });
+    await v3.deleteGrant({ params: { id: grant.id } });
+    expect(manager.complaints).toEqual([]);
   });
 
   it('offers a manager no catalogue, and a reader nothing, and says why', async (context) => {

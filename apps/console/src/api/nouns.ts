@@ -60,7 +60,8 @@ export const nounsOfEvent: Readonly<Record<string, readonly Noun[]>> = {
   deployable: ['devices', 'accelerators'],
   device: ['devices', 'accelerators'],
   driver: ['drivers', 'backends'],
-  grant: ['grants'],
+  // What is granted is seen from then on, and what is taken back no more.
+  grant: ['backends', 'drivers', 'grants', 'hosts', 'services', 'summary'],
   host: ['hosts', 'join-tokens', 'services', 'summary'],
   installation: ['drivers', 'backends'],
   instance: ['instances', 'attachments'],
