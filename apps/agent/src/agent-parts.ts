@@ -31,6 +31,7 @@ import { HeldList } from './server-link/held-list.ts';
 import { Lease, type LeaseDeps } from './server-link/lease.ts';
 import { Reporter } from './server-link/reporter.ts';
 import { ServerLink } from './server-link/server-link.ts';
+import type { Boots } from './state/boots.ts';
 import type { LedgerMemory } from './state/ledger-memory.ts';
 import type { Predecessors } from './state/predecessors.ts';
 import type { RunningDrivers } from './state/running-drivers.ts';
@@ -73,6 +74,7 @@ export interface AgentSettings {
 
 /** What is read or probed before the parts can be made. */
 export interface Opened {
+  readonly boots: Boots;
   readonly ledger: LedgerMemory;
   readonly fence: Fence;
   readonly launch: (pkg: DriverPackage) => Promise<Launched>;
@@ -139,7 +141,7 @@ export function makeHostParts(
   hooks: HostHooks,
 ): HostParts {
   const { clock, rng, log } = settings;
-  const { fence, measures } = opened;
+  const { boots, fence, measures } = opened;
   const { lease, reporter, held, refreshHeld, isOutdated, onSettled } = hooks;
   const permits = new Permits();
   const packages = new Packages({
@@ -168,6 +170,7 @@ export function makeHostParts(
     refreshHeld,
     world: hypervisor.world,
     isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
+    isUnprepared: (attachmentId) => boots.isUnprepared(attachmentId),
   });
   const untraceable = (): string | undefined => observer.untraceable;
   const images = new Images({

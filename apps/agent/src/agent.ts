@@ -30,6 +30,7 @@ import type { HeldList } from './server-link/held-list.ts';
 import type { Lease, LeaseDeps } from './server-link/lease.ts';
 import type { Reporter } from './server-link/reporter.ts';
 import type { ServerLink } from './server-link/server-link.ts';
+import { Boots } from './state/boots.ts';
 import { LedgerMemory } from './state/ledger-memory.ts';
 import { Predecessors } from './state/predecessors.ts';
 import { RunningDrivers } from './state/running-drivers.ts';
@@ -47,6 +48,7 @@ export async function startAgent(settings: AgentSettings): Promise<RunningAgent>
 class Agent {
   readonly #settings: AgentSettings;
   readonly #ledger: LedgerMemory;
+  readonly #boots: Boots;
   readonly #fence: Fence;
   readonly #link: ServerLink;
   readonly #lease: Lease;
@@ -70,7 +72,9 @@ class Agent {
     const ledger = await LedgerMemory.open(settings.stateDir);
     const instance = settings.rng.uuid();
     const predecessors = await Predecessors.open(settings.stateDir, instance);
-    const fence = await Fence.open(settings.stateDir);
+    const { stateDir, log } = settings;
+    const boots = await Boots.open({ stateDir, procRoot: settings.roots.proc, log });
+    const fence = await Fence.open(stateDir);
     const imagesDir = await openImagesFolder(settings.stateDir);
     await openPackagesFolder(settings.stateDir);
     const launch = async (pkg: DriverPackage): ReturnType<typeof launchDriver> =>
@@ -78,6 +82,7 @@ class Agent {
     const runningDrivers = await RunningDrivers.open(settings.stateDir);
     const metrics = makeAgentMetrics();
     const agent = new Agent(settings, {
+      boots,
       ledger,
       fence,
       launch,
@@ -97,6 +102,7 @@ class Agent {
   ) {
     this.#settings = settings;
     this.#ledger = opened.ledger;
+    this.#boots = opened.boots;
     this.#fence = opened.fence;
     const server = makeServerParts(settings, opened, {
       describe: () => this.#describe(),
@@ -281,9 +287,12 @@ class Agent {
   }
 
   #noteHeld(held: Iterable<Held>): void {
+    const ids = new Set<string>();
     for (const { accelerator_id: accelerator, epoch, attachment_id: attachment } of held) {
       this.#fence.note(accelerator, epoch, attachment);
+      ids.add(attachment);
     }
+    this.#boots.held(ids);
     if (this.#hypervisor.isHealthy) this.#observer.heldLoaded();
   }
 
@@ -310,6 +319,7 @@ class Agent {
     if (attachment_id === null) return;
     if (outcome === 'released') this.#held.remove(attachment_id);
     if (outcome !== 'attached' || instance_id === null) return;
+    this.#boots.prepared(attachment_id);
     const { accelerator_id, accelerator_key, backend_id, epoch, device_epoch, plugged_by } = order;
     const what = { accelerator_id, accelerator_key, backend_id, epoch, device_epoch, plugged_by };
     this.#held.put({ attachment_id, instance_id, ...what });

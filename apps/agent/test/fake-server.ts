@@ -322,8 +322,17 @@ export class FakeServer implements AsyncDisposable {
 }
 
 function toHeld(order: Order): Held {
-  const { kind: _kind, attachment_id, instance_id, ...rest } = order;
-  return { ...rest, attachment_id: attachment_id ?? '', instance_id: instance_id ?? '' };
+  const { accelerator_id, accelerator_key, backend_id, epoch, device_epoch, plugged_by } = order;
+  return {
+    attachment_id: order.attachment_id ?? '',
+    instance_id: order.instance_id ?? '',
+    accelerator_id,
+    accelerator_key,
+    backend_id,
+    epoch,
+    device_epoch,
+    plugged_by,
+  };
 }
 
 function keyOf(order: Pick<Order, 'kind' | 'attachment_id' | 'accelerator_id' | 'epoch'>): string {

@@ -14,6 +14,7 @@ it('a listing is told when it changes, every half minute, and as soon as a missi
     world: new World(),
     isOrdered: () => false,
     isTraceable: () => true,
+    isUnprepared: () => false,
     refreshHeld: () => undefined,
     reporter: {
       listing: () => told.push(nowMs / 1000),

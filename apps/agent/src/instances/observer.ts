@@ -17,6 +17,8 @@ export interface ObserverDeps {
   readonly isOrdered: (attachmentId: string) => boolean;
   /** Whether it is known which accelerator the attachment is about. */
   readonly isTraceable: (attachmentId: string) => boolean;
+  /** The host was started anew since it was prepared. */
+  readonly isUnprepared: (attachmentId: string) => boolean;
   /** The held list must be read again before a device is called unclaimed. */
   readonly refreshHeld: () => void;
 }
@@ -95,7 +97,7 @@ export class Observer {
   }
 
   #observeHeld(beganAtMs: number): void {
-    const { held, world, reporter, isOrdered } = this.#deps;
+    const { held, world, reporter, isOrdered, isUnprepared } = this.#deps;
     if (!held.isLoaded) return;
     const observed = new Map<string, string>();
     for (const {
@@ -112,7 +114,10 @@ export class Observer {
         continue;
       }
       const name = deviceName(id, device_epoch);
-      const what = observe(world, { attachmentId: id, instanceId: instance_id, name });
+      const seen = observe(world, { attachmentId: id, instanceId: instance_id, name });
+      // Its configuration has the device, which the machine cannot be started with as it is.
+      const isOff = world.instance(instance_id)?.state === 'SHUTOFF';
+      const what = isOff && seen === 'plugged' && isUnprepared(id) ? 'missing' : seen;
       const key = `${epoch}/${what}`;
       observed.set(id, key);
       if (key !== before) reporter.observation({ attachment_id: id, epoch, observed: what });
