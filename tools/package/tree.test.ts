@@ -1,5 +1,5 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -35,5 +35,14 @@ describe('the tree of the command line', { timeout: 180_000 }, () => {
     expect(tried.status, tried.stdout + tried.stderr).toBe(0);
     const packed = cyborg('driver-pack', 'acme');
     expect({ status: packed.status, stderr: packed.stderr }).toMatchObject({ status: 0 });
+  });
+
+  it('has the template of drivers in Python, its tests included', ({ expect }) => {
+    const made = cyborg('driver-new', 'snake', '--runtime', 'python3');
+    expect({ status: made.status, stderr: made.stderr }).toMatchObject({ status: 0 });
+    const template = join(root, 'apps/cli/template-python');
+    const names = globSync('**/*.{py,json,md}', { cwd: template });
+    expect(names.length).toBeGreaterThan(5);
+    expect(names.filter((name) => !existsSync(join(folder, 'snake', name)))).toEqual([]);
   });
 });
