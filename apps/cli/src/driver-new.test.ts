@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 const program = join(import.meta.dirname, 'main.ts');
@@ -84,7 +85,7 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
       expect(begun, begun.stderr).toMatchObject({ code: 0 });
       expect(await readdir(folderOf)).not.toContain('node_modules');
       await edit(join(folderOf, 'manifest.json'), (text) => text.replace('8086:0b30', '177d:0010'));
-      const tests = ['-m', 'unittest', 'discover', 'test', '-k', 'Family'];
+      const tests = ['-m', 'unittest', 'discover', 'test', '-k', 'Family', '-k', 'Use'];
       const own = await run('python3', tests, folderOf);
       expect(own, own.stderr).toMatchObject({ code: 0 });
       // Beside its own card two that the host uses.
@@ -96,6 +97,27 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
       const tried = await cyborg(folder, ...args);
       expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
       expect(tried.stdout).toMatch(/^ok +D-PREP-6/m);
+      // A machine of its own, as a folder that others cannot read.
+      const function_ = {
+        address: '0000:5e:00.0',
+        vendor: 0x177d,
+        device: 0x0010,
+        class: 0x100000,
+      };
+      buildTree(join(folder, 'machine'), { functions: [{ ...function_, iommuGroup: 30 }] });
+      await chmod(join(folder, 'machine'), 0o700);
+      const onTree = ['--tree', join(folder, 'machine'), '--clause', 'D-PREP-1'];
+      const there = await cyborg(folder, 'driver-test', 'nitrox', ...onTree);
+      expect(there, there.stdout + there.stderr).toMatchObject({ code: 0 });
+      expect(there.stdout).toMatch(/^ok +D-PREP-1/m);
+      const nowhere = await cyborg(
+        folder,
+        'driver-test',
+        'nitrox',
+        '--tree',
+        join(folder, 'nitrox'),
+      );
+      expect(nowhere.stderr).toContain('it has no folder sys');
       const packed = await cyborg(folder, 'driver-pack', 'nitrox');
       expect(packed, packed.stderr).toMatchObject({ code: 0 });
       const unpacked = await cyborg(

@@ -1,5 +1,14 @@
 /** Lays a recorded tree out as a folder, for drivers that read it as if it were the machine's own. */
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Roots } from './protocol.ts';
@@ -34,6 +43,46 @@ export function layOutRecording(file: string, folder: string): Roots {
     else writeFileSync(target, entry.content);
   }
   return rootsBelow(folder);
+}
+
+/**
+ * Copies a folder with `sys` in it, and `proc` and `dev` where it has them, so that everybody can read the copy. Links are
+ * kept as they are; what is no file, folder or link, or cannot be read, is left out.
+ * @throws Error when it has no `sys`
+ */
+export function layOutCopy(source: string, folder: string): Roots {
+  if (!existsSync(join(source, 'sys'))) {
+    throw new Error(`${source} is no copy of a machine: it has no folder sys`);
+  }
+  let entries = 0;
+  for (const name of ['sys', 'proc', 'dev']) {
+    if (existsSync(join(source, name))) copy(join(source, name), join(folder, name));
+  }
+  return rootsBelow(folder);
+
+  function copy(from: string, to: string): void {
+    mkdirSync(to, { recursive: true });
+    for (const entry of readdirSync(from, { withFileTypes: true })) {
+      entries += 1;
+      if (entries > recordingLimits.entriesMax) {
+        throw new Error(`${source} has more than ${recordingLimits.entriesMax} entries`);
+      }
+      const [path, target] = [join(from, entry.name), join(to, entry.name)];
+      if (entry.isDirectory()) copy(path, target);
+      else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(path), target);
+      else if (entry.isFile()) copyReadable(path, target);
+    }
+  }
+}
+
+function copyReadable(path: string, target: string): void {
+  let content: Buffer;
+  try {
+    content = readFileSync(path);
+  } catch {
+    return; // as on the machine: it cannot be read
+  }
+  writeFileSync(target, content, { mode: 0o644 });
 }
 
 function readRecording(file: string): Map<string, Entry> {

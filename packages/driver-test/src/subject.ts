@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,7 +23,7 @@ import type {
   InitializeParams,
   Roots,
 } from '@cyborg/driver-sdk/protocol';
-import { layOutRecording } from '@cyborg/driver-sdk/recording';
+import { layOutCopy, layOutRecording } from '@cyborg/driver-sdk/recording';
 import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import type { Clock } from '@cyborg/service/clock';
 import { Conversation, type ConversationOptions } from './conversation.ts';
@@ -91,8 +92,7 @@ export class Subject {
     const bytes = options.image === undefined ? madeImage() : readFileSync(options.image);
     writeFileSync(join(this.#images, imageName), bytes, { mode: 0o644 });
     this.imageSha256 = createHash('sha256').update(bytes).digest('hex');
-    this.roots =
-      tree === undefined ? buildTree(machine, kitMachine()) : layOutRecording(tree, machine);
+    this.roots = layOut(tree, machine);
   }
 
   /** @throws when the recording cannot be laid out, or no driver can be started on this machine. */
@@ -181,6 +181,12 @@ export class Subject {
     await conversation.leave();
     return kinds;
   }
+}
+
+/** @throws when it is neither a recording nor a copy of a machine. */
+function layOut(tree: string | undefined, machine: string): Roots {
+  if (tree === undefined) return buildTree(machine, kitMachine());
+  return statSync(tree).isDirectory() ? layOutCopy(tree, machine) : layOutRecording(tree, machine);
 }
 
 /** A driver's own schema: what of it this checker does not know it does not check. */

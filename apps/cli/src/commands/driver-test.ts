@@ -26,8 +26,8 @@ export const driverTest = defineLocalCommand({
     clause: { type: 'strings', placeholder: 'ID', help: 'this clause alone, and what it needs' },
     tree: {
       type: 'string',
-      placeholder: 'FILE',
-      help: 'recorded machine to try it on, not the one that comes with the kit',
+      placeholder: 'PATH',
+      help: 'machine to try it on, not the one that comes with the kit: a recording, or a folder with a copy of /sys (and /proc)',
     },
     image: {
       type: 'string',

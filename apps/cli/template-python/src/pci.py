@@ -12,6 +12,8 @@ DEPTH_MAX = 8
 NODES_MAX = 1024
 SERIAL_CAPABILITY = 3
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+USER_DRIVER = re.compile(r".*vfio.*|uio.*|igb_uio|pci-stub|(?:xen-)?pciback")
+CRYPTO_CLASSES = (0x0B, 0x10)  # coprocessors and encryption
 STORAGE = re.compile(r"block|nvme\d*|scsi_host|ata\d+")
 
 
@@ -158,7 +160,7 @@ def uses_of(context, functions):
     for address, one in functions.items():
         given = address in bound and "vfio" in (one.driver or "")
         # A guest that got it from this agent is no use by the host.
-        uses[address], nodes[address] = (None, []) if given else look_at(one)
+        uses[address], nodes[address] = (None, []) if given else look_at(context, one)
     if not context.simulated and functions:
         ask_for_holders(context, uses, nodes)
     return uses
@@ -173,14 +175,14 @@ def ask_or(context, method, otherwise, **params):
         raise
 
 
-def look_at(function):
+def look_at(context, function):
     """(use, device nodes) from the function's own folder."""
     if function.text("boot_vga") == "1":
         return "the boot display", []
     kinds, nodes, is_whole = walk(function.path)
     driver = function.driver
-    if "vfio" in (driver or ""):
-        return None, [f"/dev/vfio/{function.iommu_group}"]
+    if USER_DRIVER.fullmatch(driver or ""):
+        return f"bound to {driver}, and not by this agent", []
     if not is_whole:
         return "unknown: its folder in sysfs is too large", []
     for interface in kinds["net"]:
@@ -191,9 +193,24 @@ def look_at(function):
         return f"{os.path.basename(kinds['storage'][0])}: this driver does not know who uses storage", []
     if any(name.startswith("virtfn") for name in names_in(function.path)):
         return "it is divided into virtual functions", []
-    if driver is not None and (function.class_code or 0) >> 16 in (0x0B, 0x10):
-        return f"kernel driver {driver} may work for the kernel itself", []
+    if driver is not None and (function.class_code or 0) >> 16 in CRYPTO_CLASSES:
+        return crypto_use(context, function), nodes
     return None, nodes
+
+
+def crypto_use(context, function):
+    """Algorithms of its driver that somebody (dm-crypt, IPsec) uses: more references than being registered gives."""
+    try:
+        with open(os.path.join(context.roots["proc"], "crypto"), encoding="utf-8") as file:
+            entries = file.read().split("\n\n")
+    except (OSError, UnicodeDecodeError):
+        return None if context.simulated else "unknown: the kernel's table of crypto algorithms cannot be read"
+    module = (function.link_name("driver/module") or function.driver).replace("-", "_")
+    for entry in entries:
+        fields = dict((part.strip() for part in line.split(":", 1)) for line in entry.split("\n") if ":" in line)
+        if fields.get("module", "").replace("-", "_") == module and (as_integer(fields.get("refcnt")) or 0) > 1:
+            return f'kernel crypto uses {fields.get("name")} of {module}'
+    return None
 
 
 def walk(path):

@@ -22,6 +22,16 @@ function acceleratorsOf({ devices }: Inventory): Placed[] {
   );
 }
 
+const reasonsShownMax = 3;
+
+/** Why what is listed is not offered: the driver may be right, and the machine the wrong one. */
+function reasonsOf(all: readonly Placed[]): string {
+  const reasons = all.map(({ accelerator: { key, reason } }) => `${key}: ${reason ?? 'no reason'}`);
+  if (reasons.length === 0) return ': none is listed';
+  const more = reasons.length > reasonsShownMax ? '; …' : '';
+  return ` (${reasons.slice(0, reasonsShownMax).join('; ')}${more})`;
+}
+
 export const discover: readonly Trial[] = [
   {
     clause: 'D-DISC-1',
@@ -33,7 +43,7 @@ export const discover: readonly Trial[] = [
       demand(
         all.some(({ accelerator }) => accelerator.offered),
         () =>
-          `no backend (${kinds}) offers an accelerator; give --backends FILE, or --tree FILE with hardware that it knows`,
+          `no backend (${kinds}) offers an accelerator${reasonsOf(all)}; give --backends FILE, or --tree PATH of a machine with hardware that it knows`,
       );
     },
   },
