@@ -62,6 +62,8 @@ export class OrderGuard {
 
   /** What is not listed any more is forgotten: if it comes back, it may be another ledger's, with epochs of its own. */
   discovered(backend: string, { devices }: Inventory): void {
+    // A driver in plain JavaScript may answer anything: the agent checks it, and says where it is wrong.
+    if (!Array.isArray(devices)) return;
     const cards = new Map(
       devices.flatMap((device) =>
         device.deployables.flatMap(({ accelerators }) =>
