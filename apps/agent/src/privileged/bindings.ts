@@ -3,6 +3,7 @@
  * the file `restore` still clears the override and lets the kernel choose.
  */
 import { join } from 'node:path';
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import Type, { type Static } from 'typebox';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { Log } from '../log.ts';
@@ -65,10 +66,21 @@ export class Bindings {
       const file = await readChecked(this.#path, FileSchema);
       for (const binding of file?.functions ?? []) this.#byAddress.set(binding.address, binding);
     } catch (error) {
+      if (isOfTheSystem(error)) {
+        // It may be readable the next time: what it says must not be written over.
+        this.#reading = undefined;
+        throw new DriverCallError('transient', `What was bound cannot be read: ${error.message}`, {
+          cause: error,
+        });
+      }
       this.#log.error(
         { reason: messageOf(error) },
         'what was bound for guests is not known any more: it is restored by what the kernel chooses',
       );
     }
   }
+}
+
+function isOfTheSystem(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error && 'syscall' in error;
 }
