@@ -29,7 +29,7 @@ describe('notes of what was bound', () => {
     const notes = new Bindings(folder, log);
     const other = { ...binding, address: '0000:22:00.0' };
     await expect(notes.apply({ changed: [other] })).rejects.toMatchObject({
-      code: 'transient',
+      failure: 'transient',
       message: expect.stringContaining('EISDIR'),
     });
     await rmdir(path);
