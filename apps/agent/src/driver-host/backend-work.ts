@@ -2,6 +2,7 @@
 import { backoffMs } from '@cyborg/service/backoff';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
+import { untraced } from '@cyborg/service/tracing';
 import type { HostPreparation } from '../host-needs/host-preparation.ts';
 import { toFigures } from '../metrics/figures.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
@@ -118,7 +119,7 @@ export class BackendWork {
     return needed;
   }
 
-  /** Beside everything else: nothing waits for it, and what it finds is told when it is there. */
+  /** Beside everything else: nobody asked for it, nothing waits for it, and what it finds is told when it is there. */
   lookAtHealth(driver: SupervisedDriver, backend: Backend): void {
     if (!driver.capabilities.has('health') && !driver.capabilities.has('stats')) return;
     if (backend.healthAsk !== 'none') {
@@ -126,8 +127,8 @@ export class BackendWork {
       return;
     }
     backend.healthAsk = 'asking';
-    const looks = [this.#askHealth(driver, backend), this.#askStats(driver, backend)];
-    void Promise.all(looks).finally(() => {
+    void untraced(async () => {
+      await Promise.all([this.#askHealth(driver, backend), this.#askStats(driver, backend)]);
       const isAgain = backend.healthAsk === 'again';
       backend.healthAsk = 'none';
       if (isAgain) this.lookAtHealth(driver, backend);
