@@ -113,5 +113,9 @@ export async function confirm(page: Page, verb: string): Promise<void> {
   await dialog.getByText('What will happen').waitFor();
   const name = (await dialog.getAttribute('aria-label')) ?? '';
   await dialog.getByRole('button', { name: verb, exact: true }).click();
-  await page.getByRole('dialog', { name, exact: true }).waitFor({ state: 'detached' });
+  const done = page.getByRole('dialog', { name, exact: true });
+  await done.waitFor({ state: 'detached' }).catch(async (error: unknown) => {
+    const said = await done.allInnerTexts();
+    throw new Error(`The dialog is still there: ${said.join(' ')}`, { cause: error });
+  });
 }

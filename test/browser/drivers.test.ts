@@ -126,6 +126,15 @@ describe('the page of a driver', () => {
       { timeoutMs: settleMs, what: 'three accelerators of each host' },
     );
 
+    // Whoever acts on a page that has not heard of the last change yet is told so, and looks again.
+    await eventually(
+      async () => {
+        const { items } = await v3.listOperations({ query: { limit: 50 } });
+        return items.every(({ state }) => ['succeeded', 'failed', 'cancelled'].includes(state));
+      },
+      { timeoutMs: settleMs, what: 'the change of the configuration is through' },
+    );
+    await page.reload();
     await act('Uninstall');
     await confirm(page, 'Uninstall');
     await page.getByText('Uninstall driver: succeeded').waitFor({ timeout: settleMs });
