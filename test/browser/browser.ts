@@ -85,8 +85,9 @@ export class Window implements AsyncDisposable {
     await this.page.locator('[data-connection="live"]').first().waitFor({ state: 'attached' });
   }
 
-  /** What axe calls serious or critical. */
+  /** What axe calls serious or critical, when nothing fades in any more: half faded in is half the contrast. */
   async violations(): Promise<string[]> {
+    await atRest(this.page);
     await this.page.evaluate(axeSource);
     const found: unknown = await this.page.evaluate(runAxe);
     return Array.isArray(found) ? found.map(String) : [`axe said ${JSON.stringify(found)}`];
@@ -95,6 +96,14 @@ export class Window implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.page.context().close();
   }
+}
+
+/** Until the transitions and animations under way are through, but for those that never end. */
+async function atRest(page: Page): Promise<void> {
+  await page.evaluate(`Promise.allSettled(document.getAnimations()
+    .filter(({ playState, effect }) =>
+      playState === 'running' && effect.getComputedTiming().endTime !== Infinity)
+    .map(({ finished }) => finished))`);
 }
 
 const axeSource = readFileSync(

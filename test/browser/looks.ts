@@ -25,5 +25,6 @@ export interface Picture {
 export async function takePicture(page: Page, { name, theme, width }: Picture): Promise<void> {
   if (pictures === undefined) return;
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}-${width}-${theme}.png`) });
+  const path = join(pictures, `${name}-${width}-${theme}.png`);
+  await page.screenshot({ path, animations: 'disabled' });
 }
