@@ -1,15 +1,20 @@
 /** The lab of labs/pci, driven from outside: commands inside, cards that come and go, the consoles of its guests. */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 
+import { systemClock } from '@cyborg/service/clock';
+import { hasCode } from '@cyborg/service/node-error';
 import { eventually } from '@cyborg/testing/processes';
 import { beforeEach, inject } from 'vitest';
 
 import { checkout } from './bundle.ts';
 
 const scripts = join(checkout, 'labs/pci');
-const outputBytesMax = 32 * 1024 * 1024;
+/** From SIGTERM to SIGKILL. */
+const graceMs = 10_000;
 /** An emulated processor that shares two cores with everything else. */
 export const patientMs = 300_000;
 
@@ -68,19 +73,27 @@ export class Lab {
     throw new Error(`labs/pci/${script} ${args.join(' ')}: exit ${status}\n${stdout}\n${stderr}`);
   }
 
+  /** Past its time it is ended with all that it started: its exit status is 125 then, and it says so. */
   async try(
     script: string,
     args: readonly string[],
     { timeoutMs = patientMs, env = {} }: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {},
   ): Promise<Outcome> {
-    return await new Promise((resolve) => {
-      const all = { ...this.#environment(), ...env };
-      const options = { env: all, timeout: timeoutMs, maxBuffer: outputBytesMax };
-      execFile(join(scripts, script), args, options, (error, stdout, stderr) => {
-        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 125;
-        resolve({ status, stdout, stderr });
-      });
+    const child = spawn(join(scripts, script), args, {
+      env: { ...this.#environment(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
+    const ended = once(child, 'close').then(([code]: unknown[]) => code);
+    const output = Promise.all([text(child.stdout), text(child.stderr)]);
+    using _asked = systemClock.setTimer(timeoutMs, () => endGroup(child, 'SIGTERM'));
+    using _forced = systemClock.setTimer(timeoutMs + graceMs, () => endGroup(child, 'SIGKILL'));
+    const startedMs = systemClock.monotonicMs();
+    const [code, [stdout, stderr]] = await Promise.all([ended, output]);
+    if (systemClock.monotonicMs() - startedMs < timeoutMs && typeof code === 'number') {
+      return { status: code, stdout, stderr };
+    }
+    return { status: 125, stdout, stderr: `${stderr}\nnot done within ${timeoutMs} ms` };
   }
 
   /** A line of bash inside, as root. @returns what it printed. @throws when it fails. */
@@ -165,4 +178,14 @@ interface Card {
 function runArguments(line: string, timeoutMs: number): string[] {
   const limits = ['--timeout', String(Math.ceil(timeoutMs / 1000)), '--cwd', '/', '--warm'];
   return [...limits, '--', 'bash', '-o', 'pipefail', '-c', line];
+}
+
+/** A process that leads its own group, and all that it started there; it may have ended before them. */
+function endGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if (!hasCode(error, 'ESRCH')) throw error;
+  }
 }

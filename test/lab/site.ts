@@ -177,7 +177,7 @@ export class Site implements AsyncDisposable {
   async stopAgent(signal: 'KILL' | 'TERM' = 'TERM'): Promise<void> {
     const agent = this.#agent;
     if (agent === undefined || agent.exitCode !== null) return;
-    const ended = once(agent, 'exit');
+    const ended = once(agent, 'exit', { signal: AbortSignal.timeout(2 * patientMs) });
     await this.lab.tryRun(`kill -${signal} $(cat /run/cyborg-agent.pid)`);
     await ended;
   }
