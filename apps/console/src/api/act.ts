@@ -1,10 +1,13 @@
 /** Changing things: one idempotency key an act, however often it has to be sent. */
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { useRef } from 'react';
+import { useEffect, useRef } from 'react';
 
+import { ApiError } from '@cyborg/api-client/errors';
 import { v3Routes } from '@cyborg/api-client/routes';
 
+import { useRefresh } from '../live/live.tsx';
 import { useCall, type Args, type OperationName, type Result } from './call.ts';
+import { nounsOfAct, type ActName } from './nouns.ts';
 import { retryPauseMs, shouldRetry } from './read.ts';
 
 export type Rehearsal = Extract<Result<'deleteAttachments'>, { readonly dry_run: true }>;
@@ -14,10 +17,7 @@ export type CarriedOut<Name extends OperationName> = Exclude<
 >;
 
 export interface Acting<Name extends OperationName> {
-  readonly run: (
-    args: Args<Name>,
-    options?: { readonly ifMatch?: string | undefined },
-  ) => Promise<CarriedOut<Name>>;
+  readonly run: (args: Args<Name>) => Promise<CarriedOut<Name>>;
   readonly isRunning: boolean;
   readonly error: Error | null;
   readonly reset: () => void;
@@ -28,28 +28,37 @@ interface Attempt {
   readonly key: string;
 }
 
-export function useAct<Name extends OperationName>(name: Name): Acting<Name> {
+/** @param ifMatch  the ETag of what is shown: it is sent as it is then, not as it was when the button was pressed. */
+export function useAct<Name extends ActName>(name: Name, ifMatch?: string): Acting<Name> {
   const call = useCall();
+  const refresh = useRefresh();
+  const etag = useLatest(ifMatch);
   // The same wish again after a failure is the same act: perhaps it was carried out and its answer lost.
   const last = useRef<Attempt | undefined>(undefined);
   const takesKey = v3Routes[name].method === 'POST' || v3Routes[name].method === 'PUT';
   const mutation = useMutation({
-    mutationFn: async ({ args, ifMatch }: { args: Args<Name>; ifMatch: string | undefined }) => {
+    mutationFn: async (args: Args<Name>) => {
+      // What the last act made old is not what this one is about to change: the page shows it anew first.
+      await refresh.whenRead();
       const wish = JSON.stringify(args);
       const attempt =
         last.current?.wish === wish ? last.current : { wish, key: crypto.randomUUID() };
       last.current = attempt;
       const idempotencyKey = takesKey ? attempt.key : undefined;
-      const { body } = await call(name, args, { idempotencyKey, ifMatch });
+      const { body } = await call(name, args, { idempotencyKey, ifMatch: etag.current });
       last.current = undefined;
       return body;
     },
     retry: shouldRetry,
     retryDelay: retryPauseMs,
+    onSuccess: () => refresh.ofAct(nounsOfAct(name)),
+    onError: (error) => {
+      if (isStaleEdit(error)) refresh.ofAct(nounsOfAct(name));
+    },
   });
   return {
-    run: async (args, { ifMatch } = {}) => {
-      const body = await mutation.mutateAsync({ args, ifMatch });
+    run: async (args) => {
+      const body = await mutation.mutateAsync(args);
       if (isRehearsal(body)) throw new TypeError('An act was answered as a rehearsal.');
       return body as CarriedOut<Name>;
     },
@@ -57,6 +66,18 @@ export function useAct<Name extends OperationName>(name: Name): Acting<Name> {
     error: mutation.error,
     reset: mutation.reset,
   };
+}
+
+function useLatest<T>(value: T): { readonly current: T } {
+  const latest = useRef(value);
+  useEffect(() => {
+    latest.current = value;
+  }, [value]);
+  return latest;
+}
+
+export function isStaleEdit(error: Error): boolean {
+  return error instanceof ApiError && error.code === 'stale-edit';
 }
 
 export function isRehearsal(body: unknown): body is Rehearsal {

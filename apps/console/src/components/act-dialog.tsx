@@ -14,10 +14,11 @@ import {
 import { useEffect, useState, type ReactElement, type ReactNode } from 'react';
 
 import { useAct, useRehearsal, type CarriedOut, type Rehearsal } from '../api/act.ts';
-import type { Args, OperationName } from '../api/call.ts';
+import type { Args } from '../api/call.ts';
+import type { ActName } from '../api/nouns.ts';
 import { Refused } from './outcomes.tsx';
 
-export interface ActDialogProps<Name extends OperationName> {
+export interface ActDialogProps<Name extends ActName> {
   readonly name: Name;
   readonly title: string;
   /** What the button says. */
@@ -31,15 +32,15 @@ export interface ActDialogProps<Name extends OperationName> {
   readonly onDone: (result: CarriedOut<Name>) => void;
 }
 
-export function ActDialog<Name extends OperationName>(props: ActDialogProps<Name>): ReactElement {
+export function ActDialog<Name extends ActName>(props: ActDialogProps<Name>): ReactElement {
   const { name, title, verb, args, ifMatch, isDangerous = false, children, close, onDone } = props;
-  const act = useAct(name);
+  const act = useAct(name, ifMatch);
   const preview = useRehearsal(name, useSettled(args));
   const canRun = args !== undefined && preview.rehearsal?.would_succeed !== false;
   const run = async (): Promise<void> => {
     if (args === undefined) return;
     try {
-      onDone(await act.run(args, { ifMatch }));
+      onDone(await act.run(args));
       close();
     } catch {
       // Shown from act.error.

@@ -11,6 +11,8 @@ import {
 import { ApiError } from '@cyborg/api-client/errors';
 import type { ReactElement, ReactNode } from 'react';
 
+import { isStaleEdit } from '../api/act.ts';
+
 export function Loading({ what, rows = 5 }: { what: string; rows?: number }): ReactElement {
   return (
     <div role="status" aria-label={`Reading ${what}`}>
@@ -56,10 +58,9 @@ function capital(text: string): string {
 /** A refusal within a dialog. */
 export function Refused({ error }: { error: Error }): ReactElement {
   const title = error instanceof ApiError ? error.title : 'The server cannot be reached';
-  const isStale = error instanceof ApiError && error.code === 'stale-edit';
   return (
     <Alert isInline variant="danger" title={title} role="alert">
-      {isStale
+      {isStaleEdit(error)
         ? 'Somebody changed it since this dialog was opened. Close it, look again, and repeat the change.'
         : error.message}
     </Alert>

@@ -12,13 +12,14 @@ import {
 } from 'react';
 
 import { followEvents, type Connection, type LedgerEvent } from './event-stream.ts';
-import { makeRefresh } from './refresh.ts';
+import { makeRefresh, type Refresh } from './refresh.ts';
 
 type Listener = (event: LedgerEvent) => void;
 
 interface Live {
   readonly connection: Connection;
   readonly listeners: Set<Listener>;
+  readonly refresh: Refresh;
 }
 
 const LiveContext = createContext<Live | undefined>(undefined);
@@ -33,9 +34,9 @@ export function LiveProvider({ after, onSignedOut, children }: LiveProviderProps
   const client = useQueryClient();
   const [connection, setConnection] = useState<Connection>('connecting');
   const listeners = useRef(new Set<Listener>()).current;
+  const refresh = useMemo(() => makeRefresh(client), [client]);
   useEffect(() => {
     const ending = new AbortController();
-    const refresh = makeRefresh(client);
     void followEvents({
       after,
       signal: ending.signal,
@@ -43,13 +44,16 @@ export function LiveProvider({ after, onSignedOut, children }: LiveProviderProps
       onSignedOut,
       onGap: () => void client.invalidateQueries(),
       onEvent: (event) => {
-        refresh(event);
+        refresh.ofEvent(event);
         for (const listen of listeners) listen(event);
       },
     });
     return () => ending.abort();
-  }, [after, client, listeners, onSignedOut]);
-  const live = useMemo(() => ({ connection, listeners }), [connection, listeners]);
+  }, [after, client, listeners, onSignedOut, refresh]);
+  const live = useMemo(
+    () => ({ connection, listeners, refresh }),
+    [connection, listeners, refresh],
+  );
   return <LiveContext.Provider value={live}>{children}</LiveContext.Provider>;
 }
 
@@ -61,6 +65,10 @@ function useLive(): Live {
 
 export function useConnection(): Connection {
   return useLive().connection;
+}
+
+export function useRefresh(): Refresh {
+  return useLive().refresh;
 }
 
 /** Calls `listen` with every event from now on; `listen` must not change with each rendering. */

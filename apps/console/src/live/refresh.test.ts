@@ -1,10 +1,10 @@
 import { eventKinds } from '@cyborg/model/event-kinds';
-import { QueryClient } from '@tanstack/react-query';
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { describe, it } from 'vitest';
 
-import { nounsOfEvent } from '../api/nouns.ts';
+import { nounsOfAct, nounsOfEvent } from '../api/nouns.ts';
 import type { LedgerEvent } from './event-stream.ts';
-import { makeRefresh } from './refresh.ts';
+import { makeRefresh, type Refresh } from './refresh.ts';
 
 const event = (kind: string, more: Partial<LedgerEvent> = {}): LedgerEvent => ({
   number: 1,
@@ -39,8 +39,8 @@ const all = [
   profiles,
 ];
 
-/** Which readings are old after these events: the summary always is, which tells that the refresh was made. */
-async function oldAfter(events: readonly LedgerEvent[]): Promise<string[]> {
+/** Which readings are old then: the summary always is, which tells that the refresh was made. */
+async function oldAfter(happen: (refresh: Refresh) => void): Promise<string[]> {
   const client = new QueryClient();
   for (const key of all) client.setQueryData(key, asRead.get(key) ?? 'as it was read');
   const isOld = (key: readonly unknown[]): boolean =>
@@ -48,11 +48,13 @@ async function oldAfter(events: readonly LedgerEvent[]): Promise<string[]> {
   const refreshed = new Promise<void>((resolve) => {
     client.getQueryCache().subscribe(() => isOld(summary) && resolve());
   });
-  const refresh = makeRefresh(client);
-  for (const each of events) refresh(each);
+  happen(makeRefresh(client));
   await refreshed;
   return all.filter(isOld).map((key) => JSON.stringify(key));
 }
+
+const oldAfterEvents = (events: readonly LedgerEvent[]): Promise<string[]> =>
+  oldAfter((refresh) => events.forEach((each) => refresh.ofEvent(each)));
 
 const keys = (...expected: (readonly unknown[])[]): string[] =>
   expected.map((key) => JSON.stringify(key));
@@ -62,26 +64,65 @@ describe('what an event makes old', () => {
     expect,
   }) => {
     const attached = event('accelerator.attached', { subject_id: 'a' });
-    expect(await oldAfter([attached])).toEqual(keys(list, show('a'), summary));
+    expect(await oldAfterEvents([attached])).toEqual(keys(list, show('a'), summary));
   });
 
   it('is also what its data or its host name', async ({ expect }) => {
     const more = { subject_id: 't', data: { accelerator_id: 'b' } };
     const attached = event('attachment.attached', more);
     const down = event('host.down', { subject_id: 'some-id', host: 'node-1' });
-    expect(await oldAfter([attached, down])).toEqual(
+    expect(await oldAfterEvents([attached, down])).toEqual(
       keys(list, show('b'), showHost('node-1'), summary),
     );
   });
 
   it('is what was asked for by another name than the event has for it', async ({ expect }) => {
     const disabled = event('backend.disabled', { subject_id: 'some-id', host: 'node-1' });
-    expect(await oldAfter([disabled])).toEqual(keys(showBackend, summary));
+    expect(await oldAfterEvents([disabled])).toEqual(keys(showBackend, summary));
   });
 
   it('is known of every kind of event there is', ({ expect }) => {
     const families = new Set(eventKinds.map((kind) => kind.split('.')[0] ?? ''));
     const unknown = [...families].filter((family) => !(family in nounsOfEvent));
     expect(unknown, 'say in nouns.ts what these events make old').toEqual([]);
+  });
+});
+
+describe('what an act of ours makes old', () => {
+  it('is every reading of what it changes, at once, with what events before it made old', async ({
+    expect,
+  }) => {
+    const seen = await oldAfter((refresh) => {
+      refresh.ofEvent(event('host.down', { subject_id: 'some-id', host: 'node-1' }));
+      refresh.ofAct(nounsOfAct('updateAccelerator'));
+    });
+    expect(seen).toEqual(
+      keys(showBackend, list, show('a'), show('b'), showHost('node-1'), summary),
+    );
+  });
+
+  it('has been read again when the next act begins', async ({ expect }) => {
+    const client = new QueryClient();
+    let state = 'available';
+    const observer = new QueryObserver(client, {
+      queryKey: show('a'),
+      queryFn: async () => {
+        await Promise.resolve();
+        return state;
+      },
+      staleTime: Infinity,
+    });
+    const stop = observer.subscribe(() => {});
+    await observer.fetchOptimistic({ ...observer.options, queryKey: show('a') });
+    const refresh = makeRefresh(client);
+    state = 'withheld';
+    refresh.ofAct(nounsOfAct('updateAccelerator'));
+    await refresh.whenRead();
+    expect(observer.getCurrentResult().data).toBe('withheld');
+    stop();
+  });
+
+  it('does not keep the next act waiting when nothing was done before', async ({ expect }) => {
+    await expect(makeRefresh(new QueryClient()).whenRead()).resolves.toBeUndefined();
   });
 });

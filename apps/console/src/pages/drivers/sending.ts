@@ -4,7 +4,9 @@ import { useEffect, useRef, useState } from 'react';
 import { v3Routes } from '@cyborg/api-client/routes';
 
 import { isRehearsal, type CarriedOut, type Rehearsal } from '../../api/act.ts';
+import { nounsOfAct } from '../../api/nouns.ts';
 import { sendFile } from '../../api/upload.ts';
+import { useRefresh } from '../../live/live.tsx';
 
 export type DriverVersion = CarriedOut<'uploadDriver'>;
 
@@ -36,6 +38,7 @@ const atRest: Progressing = {
 export function useSending(chosen: Chosen | undefined): Sending {
   const [state, setState] = useState<Progressing>(atRest);
   const running = useRef<AbortController | undefined>(undefined);
+  const refresh = useRefresh();
   const { file, signature } = chosen ?? {};
   const send = async (step: 'checking' | 'uploading'): Promise<unknown> => {
     if (file === undefined) return undefined;
@@ -54,6 +57,7 @@ export function useSending(chosen: Chosen | undefined): Sending {
         onProgress: (fraction) => tell({ fraction }),
         signal,
       });
+      if (step === 'uploading') refresh.ofAct(nounsOfAct('uploadDriver'));
       tell({ step: undefined, ...(isRehearsal(body) ? { rehearsal: body } : {}) });
       return body;
     } catch (error) {
