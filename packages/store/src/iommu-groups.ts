@@ -66,3 +66,31 @@ export async function listMatesToTake(
     from accelerator a where a.id = any(${ids}::uuid[]) and a.iommu_group is not null`.execute(db);
   return new Map(rows.map((row) => [row.id, row.mates]));
 }
+
+export interface StayingMate {
+  readonly id: string;
+  readonly name: string;
+  readonly iommu_group: number;
+  readonly mate_id: string;
+  readonly mate_name: string;
+}
+
+/**
+ * Who of the groups of these the instance would keep, if these were taken from it: a row for each pair, by name. What Nova
+ * bound does not count: it goes with its server alone.
+ */
+export async function listMatesThatStay(
+  db: Kysely<Database>,
+  { ids, instanceId }: { readonly ids: readonly string[]; readonly instanceId: string },
+): Promise<StayingMate[]> {
+  const { rows } = await sql<StayingMate>`
+    select a.id, a.name, a.iommu_group, g.id as mate_id, g.name as mate_name
+    from accelerator a
+      join accelerator g on g.host_id = a.host_id and g.iommu_group = a.iommu_group and g.presence = 'present'
+      join attachment t on t.id = g.attachment_id
+    where a.id = any(${ids}::uuid[]) and a.presence = 'present'
+      and g.id <> all(${ids}::uuid[]) and g.instance_id = ${instanceId}::uuid
+      and t.origin = 'cyborg' and t.state <> 'detaching'
+    order by a.name, a.id, g.name, g.id`.execute(db);
+  return rows;
+}

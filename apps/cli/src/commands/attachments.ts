@@ -97,7 +97,7 @@ export const detachInstance = defineCommand({
   changes: true,
   args: instanceArg,
   flags: {
-    accelerator: { type: 'string', placeholder: 'ID', help: 'only this one (or its name)' },
+    accelerator: { type: 'strings', placeholder: 'ID', help: 'only this one (or its name)' },
     force: {
       type: 'boolean',
       help: 'give up on a host that will not answer (admins; is recorded)',
@@ -108,12 +108,21 @@ export const detachInstance = defineCommand({
   examples: [
     { command: 'cyborg detach-instance vm-1', help: 'all that attach-instance gave it' },
     { command: 'cyborg detach-instance vm-1 --accelerator ID', help: 'one of them' },
+    {
+      command: 'cyborg detach-instance vm-1 --accelerator ID --accelerator ID',
+      help: 'two, such as those of one IOMMU group, which go together',
+    },
   ],
   async run({ args, flags }, context) {
     const { query, headers } = actArgs(context, flags.dryRun);
+    const [accelerator, ...more] = flags.accelerator;
     const answer = await context.api.deleteAttachments({
       params: { instance_id: args.instance_id },
-      query: { ...query, accelerator: flags.accelerator, force: flags.force ? true : undefined },
+      query: {
+        ...query,
+        ...(more.length > 0 ? { accelerators: [...flags.accelerator] } : { accelerator }),
+        force: flags.force ? true : undefined,
+      },
       headers,
     });
     await finishOperation(answer, context, { wait: flags.wait });

@@ -389,11 +389,18 @@ export const acceleratorOperations = {
     ...v3Routes.deleteAttachments,
     action: 'attachment:delete',
     schema: {
-      summary: 'Detach one accelerator, or all of origin cyborg; done when they are clean',
+      summary: 'Detach some accelerators, or all of origin cyborg; done when they are clean',
       params: instanceParams,
       querystring: Type.Object(
         {
           accelerator: Type.Optional(AcceleratorKeySchema),
+          accelerators: Type.Optional(
+            Type.Array(AcceleratorKeySchema, {
+              minItems: 1,
+              maxItems: limits.attachCountMax,
+              description: 'Several by name: those of one IOMMU group go together.',
+            }),
+          ),
           force: Type.Optional(
             Type.Boolean({
               default: false,

@@ -130,7 +130,7 @@ describe('accelerators of one IOMMU group', () => {
     await obey(lab.deps, lab.host);
     await makeAttachmentHandlers(lab.deps).deleteAttachments(admin, {
       params: { instance_id: lab.guest.id },
-      query: { accelerator: second.id },
+      query: { accelerator: second.id, force: true },
       body: undefined,
     });
     await obey(lab.deps, lab.host);

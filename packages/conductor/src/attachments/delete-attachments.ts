@@ -1,16 +1,12 @@
-/** detach-instance: one accelerator or all of origin cyborg; done when they are clean. */
+/** detach-instance: some accelerators or all of origin cyborg; done when they are clean. */
 import { isAdmin, type Caller } from '@cyborg/model/caller';
-import { liveAttachmentStates } from '@cyborg/model/attachment-lifecycle';
 import { ServiceError } from '@cyborg/model/errors';
-import { listInstanceAttachments, type ListedAttachmentRow } from '@cyborg/store/attachments';
+import type { ListedAttachmentRow } from '@cyborg/store/attachments';
 import type { AttachmentRow } from '@cyborg/store/holdings';
-import { listNamedAccelerators } from '@cyborg/store/named-accelerators';
 import type { OperationRow } from '@cyborg/store/operations';
-import { sql, type SqlBool } from 'kysely';
 
-import type { ConductorDeps, Db } from '../deps.ts';
+import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
-import type { DryRunQuery, Input } from '../handler.ts';
 import { toOperationView, type OperationView } from '../operations/read-operations.ts';
 import {
   addOperation,
@@ -24,19 +20,10 @@ import {
 import { newOperation } from '../orders/new-operation.ts';
 import { noteResult } from '../orders/results.ts';
 import { forceRelease, take } from '../orders/taking.ts';
-import { acceleratorsInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
-import { readInstance, type AttachContext } from './attach-context.ts';
+import type { AttachContext } from './attach-context.ts';
 import { checkAttachments } from './attachments-etag.ts';
-import { toAcceleratorId } from './named-accelerator.ts';
-
-export type DeleteAttachmentsInput = Input<
-  { readonly instance_id: string },
-  DryRunQuery & { readonly accelerator?: string; readonly force?: boolean }
->;
-
-/** No instance comes near it: a guest has far fewer places to plug into. */
-const attachmentsPerInstanceMax = 4096;
+import { chooseHeld, type DeleteAttachmentsInput } from './choose-held.ts';
 
 export async function deleteAttachments(
   deps: ConductorDeps,
@@ -52,12 +39,12 @@ export async function deleteAttachments(
   }
   if (input.query.dry_run === true) {
     return dryRun(deps, async ({ tx }) => {
-      const { context, chosen } = await choose(tx, caller, input);
+      const { context, chosen } = await chooseHeld(tx, caller, input);
       return chosen.map((row) => toChange(row, context, isForced));
     });
   }
   return act(deps, async (current) => {
-    const { context, chosen } = await choose(current.tx, caller, input);
+    const { context, chosen } = await chooseHeld(current.tx, caller, input);
     const ids = chosen.flatMap((row) => row.accelerator_id ?? []);
     if (ids.length === 0) return detachNothing(current, deps, { caller, context });
     const draft = await openDraft(current, { ids, ledger: deps.ledger, userId: caller.userId });
@@ -65,36 +52,6 @@ export async function deleteAttachments(
     await checkAttachments(current.tx, context.instance, input.ifMatch);
     return detach(draft, deps, { caller, context, isForced });
   });
-}
-
-interface Choice {
-  readonly context: AttachContext;
-  readonly chosen: readonly ListedAttachmentRow[];
-}
-
-/** @throws ServiceError `wrong-state` for what Nova has bound; `attachment-not-found`, `accelerator-not-found`. */
-async function choose(
-  db: Db,
-  caller: Caller,
-  { params, query, ifMatch }: DeleteAttachmentsInput,
-): Promise<Choice> {
-  const context = await readInstance(db, caller, { instance: params.instance_id, lock: false });
-  await checkAttachments(db, context.instance, ifMatch);
-  const all = await listInstanceAttachments(db, {
-    instanceId: context.instance.id,
-    limit: attachmentsPerInstanceMax,
-  });
-  const live = all.filter((row) => liveAttachmentStates.some((state) => state === row.state));
-  const wanted = live.filter((row) => isNamed(row, query.accelerator));
-  if (wanted.length === 0 && query.accelerator !== undefined) {
-    throw await notHeld(db, { accelerator: query.accelerator, caller, context, held: live });
-  }
-  if (query.accelerator !== undefined && wanted.length > 1) {
-    throw ambiguousHeld(query.accelerator, wanted);
-  }
-  const ours = wanted.filter((row) => row.origin === 'cyborg');
-  if (ours.length === 0 && wanted.length > 0) throw boundByNova(wanted, context);
-  return { context, chosen: ours };
 }
 
 interface DetachOptions {
@@ -254,80 +211,4 @@ function toChange(
     subject_id: row.id,
     change: `${isForced ? 'release by force' : 'detach'} ${name} from instance ${instance.name}`,
   };
-}
-
-function boundByNova(
-  rows: readonly ListedAttachmentRow[],
-  { instance }: AttachContext,
-): ServiceError {
-  const names = rows.map((row) => row.accelerator_name ?? row.id).join(', ');
-  return new ServiceError(
-    'wrong-state',
-    `${names} of instance ${instance.name} was bound at boot by Nova and goes with the server: use the Compute API (delete or shelve the server).`,
-    {
-      extra: {
-        users: rows.map(({ instance_id, accelerator_id }) => ({ instance_id, accelerator_id })),
-      },
-    },
-  );
-}
-
-/** By id or by name; everything when nothing is named. */
-function isNamed(row: ListedAttachmentRow, wanted: string | undefined): boolean {
-  if (wanted === undefined) return true;
-  const id = toAcceleratorId(wanted);
-  return id === undefined ? row.accelerator_name === wanted : row.accelerator_id === id;
-}
-
-function ambiguousHeld(name: string, rows: readonly ListedAttachmentRow[]): ServiceError {
-  const ids = rows.flatMap((row) => row.accelerator_id ?? []);
-  return new ServiceError(
-    'choice-needed',
-    `The instance holds ${rows.length} accelerators that are called "${name}": choose one by id (${ids.join(', ')}).`,
-    { extra: { choices: ids.map((id) => ({ accelerators: [{ id, name }] })) } },
-  );
-}
-
-interface Absent {
-  readonly accelerator: string;
-  readonly caller: Caller;
-  readonly context: AttachContext;
-  readonly held: readonly ListedAttachmentRow[];
-}
-
-/** What does not exist is another mistake than what is not attached; what the instance holds helps with both. */
-async function notHeld(
-  db: Db,
-  { accelerator, caller, context, held }: Absent,
-): Promise<ServiceError> {
-  const names = held.flatMap((row) => row.accelerator_name ?? []).toSorted();
-  const hint = names.length === 0 ? 'no accelerators' : names.join(', ');
-  const isThere = await exists(db, { accelerator, caller, context });
-  const extra = { nearest: names };
-  return isThere
-    ? new ServiceError(
-        'attachment-not-found',
-        `Instance ${context.instance.name} does not hold accelerator "${accelerator}"; it holds ${hint}.`,
-        { extra },
-      )
-    : new ServiceError(
-        'accelerator-not-found',
-        `There is no accelerator "${accelerator}"; instance ${context.instance.name} holds ${hint}.`,
-        { extra },
-      );
-}
-
-async function exists(
-  db: Db,
-  { accelerator, caller, context }: Omit<Absent, 'held'>,
-): Promise<boolean> {
-  const id = toAcceleratorId(accelerator);
-  const is =
-    id === undefined
-      ? sql<SqlBool>`accelerator.name = ${accelerator}`
-      : sql<SqlBool>`accelerator.id = ${id}::uuid`;
-  const isNear = sql<SqlBool>`accelerator.host_id = ${context.hostId}`;
-  const isVisible = acceleratorsInScope(scopeOf(caller));
-  const where = sql<SqlBool>`${is} and (${isNear} or ${isVisible})`;
-  return (await listNamedAccelerators(db, { where, limit: 1 })).length > 0;
 }

@@ -17,8 +17,9 @@ import {
 import { projectOf, scopeOf } from '../scope.ts';
 import { readInstance } from './attach-context.ts';
 import { etagOfAttachments } from './attachments-etag.ts';
+import type { DeleteAttachmentsInput } from './choose-held.ts';
 import { createAttachments, type CreateAttachmentsInput } from './create-attachments.ts';
-import { deleteAttachments, type DeleteAttachmentsInput } from './delete-attachments.ts';
+import { deleteAttachments } from './delete-attachments.ts';
 import { toAttachmentView, type AttachmentView } from './view.ts';
 
 export interface AttachmentHandlers {
