@@ -82,7 +82,7 @@ export async function listAttention(
     ofAccelerators('orphaned', scope, limit),
     sql`select 'backend-' || backend.state, 'backend', backend.id::text, backend.name, host.name, backend.reason
       from backend join host on host.id = backend.host_id
-      where backend.state in ('failed', 'blocked', 'stale') and ${scope.backends}
+      where backend.state in ('failed', 'blocked', 'stale', 'draining') and ${scope.backends}
       order by backend.id limit ${limit}`,
     // What blocks a backend is said of the backend.
     sql`select 'host-condition', 'host', host.name, host.name, host.name, first.message

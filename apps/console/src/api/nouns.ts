@@ -98,6 +98,7 @@ const familiesOfAct = {
   updateDriver: ['driver', 'operation'],
   uninstallDriver: ['driver', 'backend', 'accelerator', 'operation'],
   updateHost: ['host'],
+  deleteHost: ['host', 'backend', 'accelerator', 'device', 'instance', 'unclaimed', 'driver', 'grant'],
   revokeHost: ['host'],
   reenrollHost: ['host'],
   createJoinToken: ['join-token'],

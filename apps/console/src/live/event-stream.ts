@@ -67,7 +67,7 @@ async function readOn(
   if (response.status >= 400 && response.status < 500) {
     const newest = await newestOf(response);
     if (newest === undefined) throw new Error(`The stream was refused: ${response.status}.`);
-    // The ledger is younger than what we have seen of it: a restored backup.
+    // The ledger is younger than what we have seen of it (a restored backup), or keeps no events this old any more.
     cursor.after = newest;
     onGap();
     return;

@@ -116,6 +116,8 @@ describe('the summary', () => {
     });
     await addHost(database.db, { name: 'gone', lease_expires_at: new Date(0) });
     await addInstance(database.db, host);
+    const { installation_id } = backend;
+    await addBackend(database.db, host, { name: 'leaving', installation_id, state: 'draining' });
     const { showSummary } = makeSummaryHandlers(deps);
     const input = { params: {}, query: {}, body: undefined };
     const seen = await showSummary(admin, input);
@@ -124,6 +126,7 @@ describe('the summary', () => {
     expect(seen.attention.map(({ problem, name }) => [problem, name])).toEqual([
       ['host-down', 'gone'],
       ['cleaning_failed', 'dirty'],
+      ['backend-draining', 'leaving'],
     ]);
     const others = await showSummary(callerOf('reader', 'nobody'), input);
     expect(others).toMatchObject({ accelerators: [], attention: [], hosts: { up: 0, down: 0 } });

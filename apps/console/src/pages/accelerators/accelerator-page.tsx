@@ -7,6 +7,7 @@ import { Ago } from '../../components/instant.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { BackendLink, HostLink, InstanceLink } from '../../components/links.tsx';
 import { PageHead } from '../../components/page-head.tsx';
+import { remedyOfAccelerator } from '../../components/remedies.ts';
 import { State, stateWords } from '../../components/states.tsx';
 import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useWho } from '../../session/who.ts';
@@ -115,9 +116,15 @@ function Acts({ accelerator, open }: ActsProps): ReactElement {
 
 function Known({ accelerator }: { accelerator: Accelerator }): ReactElement {
   const { id, state, reason } = accelerator;
+  const remedy = remedyOfAccelerator(state);
   return (
     <Panels>
-      {reason !== null && <Notice title={`Why it is ${stateWords(state)}`}>{reason}</Notice>}
+      {(reason !== null || remedy !== undefined) && (
+        <Notice title={`Why it is ${stateWords(state)}`}>
+          {reason !== null && <p>{reason}</p>}
+          {remedy !== undefined && <p>{remedy}</p>}
+        </Notice>
+      )}
       <Panel title="What it is" width="wide">
         <Facts facts={factsOf(accelerator)} />
       </Panel>

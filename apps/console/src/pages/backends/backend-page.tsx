@@ -12,6 +12,7 @@ import { Facts, Id } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { HostLink } from '../../components/links.tsx';
 import { PageHead } from '../../components/page-head.tsx';
+import { troubleOfBackend } from '../../components/remedies.ts';
 import { State } from '../../components/states.tsx';
 import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { useToasts } from '../../components/toasts.tsx';
@@ -131,18 +132,9 @@ interface KnownProps {
 }
 
 function Known({ backend, again }: KnownProps): ReactElement {
-  const { quarantined_since: quarantinedSince, reason, state } = backend;
   return (
     <Panels>
-      {quarantinedSince !== null && (
-        <Notice isGrave title="Its driver keeps dying, and is not started again by itself">
-          {reason} (since <Ago at={quarantinedSince} />
-          ). Restart starts it once more.
-        </Notice>
-      )}
-      {quarantinedSince === null && reason !== null && (
-        <Notice title={`Why it is ${state}`}>{reason}</Notice>
-      )}
+      <WhatToDo backend={backend} />
       <Panel title="What it is" width="wide">
         <Facts facts={factsOf(backend)} />
       </Panel>
@@ -158,6 +150,42 @@ function Known({ backend, again }: KnownProps): ReactElement {
         <EventsOf subjectId={backend.id} />
       </Panel>
     </Panels>
+  );
+}
+
+/** Lines of its log that are said again above everything, where it does not work. */
+const lastWords = 5;
+
+function WhatToDo({ backend }: { backend: Backend }): ReactElement | null {
+  const { state, reason, quarantined_since: quarantinedSince, log } = backend;
+  const trouble = troubleOfBackend(backend);
+  if (trouble === undefined) {
+    return reason === null ? null : <Notice title={`Why it is ${state}`}>{reason}</Notice>;
+  }
+  const { title, remedy, isGrave } = trouble;
+  return (
+    <Notice isGrave={isGrave} title={title}>
+      {reason !== null && <p>{reason}</p>}
+      <p>
+        {remedy}
+        {quarantinedSince !== null && (
+          <>
+            {' '}
+            (since <Ago at={quarantinedSince} />)
+          </>
+        )}
+      </p>
+      {isGrave && log.length > 0 && (
+        <CodeBlock aria-label="Its last words">
+          <CodeBlockCode>
+            {log
+              .slice(-lastWords)
+              .map(({ level, message }) => `${level}: ${message}`)
+              .join('\n')}
+          </CodeBlockCode>
+        </CodeBlock>
+      )}
+    </Notice>
   );
 }
 

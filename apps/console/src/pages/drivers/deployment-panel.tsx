@@ -64,8 +64,9 @@ function Content({ mayShow, reading, onAct, onConfigure }: DeploymentPanelProps)
 
 const rolloutWords = {
   running: 'is coming to its hosts',
-  paused: 'is paused: no other host is begun',
-  stopped: 'has stopped: too many hosts have failed',
+  paused: 'is paused: no other host is begun before Resume',
+  stopped:
+    'has stopped, because too many hosts have failed: mend what their reasons name, then Resume; or Roll back',
   done: 'runs wherever it is wanted',
 } as const;
 

@@ -3,6 +3,7 @@ import { useParams } from 'react-router';
 
 import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
+import { BackendsThere } from '../../components/backends-there.tsx';
 import { ListTable, type Column } from '../../components/list-table.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
@@ -19,6 +20,7 @@ import {
 import { DeploymentPanel } from './deployment-panel.tsx';
 import type { Driver } from './drivers-page.tsx';
 import { InstallDialog } from './install-dialog.tsx';
+import { needsInWords } from './needs-words.ts';
 import { VersionsPanel } from './versions-panel.tsx';
 
 const parent = { title: 'Drivers', to: '/drivers' };
@@ -58,12 +60,13 @@ function Known({ driver }: { driver: Driver }): ReactElement {
           onAct={setDialog}
           onConfigure={setDialog}
         />
+        <BackendsThere title="Its backends on hosts" query={{ driver_id: driver.id }} />
         <VersionsPanel driver={driver} />
         <Panel title="What it can serve">
           <ListTable
             label="Kinds of backend"
             items={driver.kinds}
-            columns={kindColumns}
+            columns={kindColumnsOf(driver)}
             keyOf={({ kind }) => kind}
           />
         </Panel>
@@ -127,13 +130,20 @@ function Acts({ driver, isInstalled, open }: ActsProps): ReactElement {
   );
 }
 
-const kindColumns: readonly Column<Driver['kinds'][number]>[] = [
-  { title: 'Kind', cell: ({ kind }) => kind },
-  { title: 'Title', cell: ({ title }) => title, wraps: true },
-  { title: 'Configuration', cell: (kind) => keysOf(kind).join(', '), wraps: true },
-  {
-    title: 'Managers may set',
-    cell: ({ delegable }) => delegable.join(', ') || 'nothing',
-    wraps: true,
-  },
-];
+function kindColumnsOf({ needs }: Driver): readonly Column<Driver['kinds'][number]>[] {
+  return [
+    { title: 'Kind', cell: ({ kind }) => kind },
+    { title: 'Title', cell: ({ title }) => title, wraps: true },
+    { title: 'Configuration', cell: (kind) => keysOf(kind).join(', '), wraps: true },
+    {
+      title: 'A host must have',
+      cell: (kind) => needsInWords(needs, kind.needs).join('; ') || 'nothing',
+      wraps: true,
+    },
+    {
+      title: 'Managers may set',
+      cell: ({ delegable }) => delegable.join(', ') || 'nothing',
+      wraps: true,
+    },
+  ];
+}

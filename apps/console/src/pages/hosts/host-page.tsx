@@ -3,15 +3,17 @@ import { Link, useParams } from 'react-router';
 
 import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
+import { BackendsThere } from '../../components/backends-there.tsx';
 import { DiscoverDialog } from '../../components/discover-dialog.tsx';
 import { EventsOf } from '../../components/events-of.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
-import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
+import { Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { ReenrollDialog, RevokeDialog } from './credential-dialog.tsx';
 import { HostInside } from './host-inside.tsx';
+import { HostTroubles } from './host-troubles.tsx';
 import { HostStatusDialog } from './host-status-dialog.tsx';
 import type { Host } from './hosts-page.tsx';
 import { JoinTokenShown, type JoinToken } from './join-token-shown.tsx';
@@ -78,14 +80,11 @@ function Acts({ host, open }: { host: Host; open: (kind: DialogKind) => void }):
 function Known({ host }: { host: Host }): ReactElement {
   return (
     <Panels>
-      {host.conditions.map(({ kind, message, blocks_attaching: blocks }) => (
-        <Notice key={kind} isGrave={blocks} title={message}>
-          {blocks && 'Nothing is attached here while this lasts.'}
-        </Notice>
-      ))}
+      <HostTroubles host={host} />
       <Panel title="Inside">
         <HostInside host={host.name} />
       </Panel>
+      <BackendsThere title="Its backends" query={{ host: host.name }} />
       <Panel title="What it is">
         <Facts facts={factsOf(host)} />
       </Panel>

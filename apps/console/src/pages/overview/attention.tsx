@@ -11,14 +11,22 @@ import type { Summary } from './overview-page.tsx';
 type Trouble = Summary['attention'][number];
 
 const words: Readonly<Record<string, string>> = {
-  'host-down': 'is down: its agent does not report. Its accelerators keep what they hold.',
+  'host-down':
+    'is down: its agent does not report. What is attached stays attached; see to the machine and its agent.',
   'attachment-failed': 'could not be attached: detach it, or see to its host.',
-  cleaning_failed: 'could not be cleaned and is kept out: look at it, then approve it again.',
-  orphaned: 'was kept when its driver was uninstalled: install the driver again, or release it.',
-  'backend-failed': 'has a driver that fails.',
-  'backend-blocked': 'cannot begin yet.',
-  'backend-stale': 'shows its last good inventory: its driver does not answer.',
-  'host-condition': 'has a condition.',
+  cleaning_failed:
+    'could not be cleaned and is kept out: mend the cause, or approve it with why it is clean after all.',
+  orphaned:
+    'was kept attached when its driver was uninstalled: install the driver again with a backend of that name, or detach it.',
+  'backend-failed':
+    'has a driver that fails: look at its last lines, mend what they name, and restart it.',
+  'backend-blocked':
+    'waits for somebody to prepare its host: do there what is said here, and it begins by itself.',
+  'backend-stale':
+    'shows its last good inventory: its driver does not answer. It is started again by itself; if it stays like this, look at its last lines.',
+  'backend-draining':
+    'is being uninstalled, and goes when what is held of it is detached and clean: look at who holds it if that takes long.',
+  'host-condition': 'has a condition: do what is said here.',
   unclaimed: 'is in a guest, and the ledger knows nothing of it: adopt or release it.',
 };
 
