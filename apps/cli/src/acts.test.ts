@@ -16,6 +16,11 @@ const args: Readonly<Record<string, readonly string[]>> = {
   // Any file: the server of this test takes it as it is.
   'driver-upload': [join(import.meta.dirname, 'main.ts')],
   'driver-approve': ['acme', '1.0.0'],
+  'driver-conformance': [
+    'acme',
+    '1.0.0',
+    join(import.meta.dirname, '../test/conformance-report.json'),
+  ],
   'driver-delete': ['acme', '1.0.0'],
   'install-driver': ['generic'],
   'update-driver': ['generic'],
@@ -31,6 +36,7 @@ const args: Readonly<Record<string, readonly string[]>> = {
   'unclaimed-release': [id],
   'unclaimed-adopt': [id, '--accelerator', id],
   'host-update': ['h', '--disable'],
+  'host-delete': ['h'],
   'host-revoke': ['h'],
   'host-reenroll': ['h'],
   'join-token-create': [],

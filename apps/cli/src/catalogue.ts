@@ -38,6 +38,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Approve a version of a driver, so that it can be installed',
     load: async () => (await import('./commands/driver-packages.ts')).driverApprove,
   },
+  'driver-conformance': {
+    group: 'Drivers',
+    summary: 'Put the report of driver-test on an uploaded version',
+    load: async () => (await import('./commands/driver-conformance.ts')).driverConformance,
+  },
   'driver-delete': {
     group: 'Drivers',
     summary: 'Delete an uploaded version of a driver',

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ConformanceReportSchema } from '@cyborg/api-spec/v3/conformance';
+import { digestOf } from '@cyborg/driver-package/digest';
 import { buildTree } from '@cyborg/driver-sdk/tree-builder';
+import { Value } from 'typebox/value';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 const program = join(import.meta.dirname, 'main.ts');
@@ -57,9 +60,15 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
     expect(tried, tried.stdout + tried.stderr).toMatchObject({ code: 0 });
     const packed = await cyborg(folder, 'driver-pack', 'acme');
     expect(packed, packed.stderr).toMatchObject({ code: 0 });
-    const unpacked = await cyborg(folder, 'driver-test', 'acme-0.1.0.tgz', '--clause', 'D-PREP-1');
+    const tarball = ['driver-test', 'acme-0.1.0.tgz', '--clause', 'D-PREP-1'];
+    const unpacked = await cyborg(folder, ...tarball, '--report', 'report.json');
     expect(unpacked, unpacked.stdout + unpacked.stderr).toMatchObject({ code: 0 });
     expect(unpacked.stdout).toContain('driver acme 0.1.0 conforms');
+    const report: unknown = JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'));
+    const { digest } = await digestOf(createReadStream(join(folder, 'acme-0.1.0.tgz')));
+    expect(report).toMatchObject({ package: { digest }, only: ['D-PREP-1'] });
+    // What the kit writes is what the server takes.
+    expect(Value.Errors(ConformanceReportSchema, report)).toEqual([]);
   });
 
   it('needs but a few lines for another card', async ({ expect }) => {

@@ -17,6 +17,7 @@ import { sql } from 'kysely';
 
 import { readBuiltinDrivers } from '../src/start/catalogue.ts';
 import { basicAuth, type TestApp } from '../src/test-app.ts';
+import { reportOn } from './conformance-report.ts';
 
 type Routes = typeof v3Routes;
 /** A new one does not compile until it has its request below. */
@@ -78,6 +79,10 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
   approveDriverVersion: async (world) => {
     const { params, digest } = await uploaded(world);
     return { params, body: { digest }, otherBody: {} };
+  },
+  putConformanceReport: async (world) => {
+    const { params, digest, etag } = await uploaded(world);
+    return { params, body: reportOn({ ...params, digest }), etag };
   },
   deleteDriverVersion: async (world) => {
     const { params, etag } = await uploaded(world);

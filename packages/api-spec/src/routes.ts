@@ -10,6 +10,10 @@ export const v3Routes = {
     method: 'POST',
     url: '/v3/drivers/:driver_id/versions/:version/approve',
   },
+  putConformanceReport: {
+    method: 'PUT',
+    url: '/v3/drivers/:driver_id/versions/:version/conformance',
+  },
   deleteDriverVersion: { method: 'DELETE', url: '/v3/drivers/:driver_id/versions/:version' },
   showDeployment: { method: 'GET', url: '/v3/drivers/:driver_id/deployment' },
   installDriver: { method: 'PUT', url: '/v3/drivers/:driver_id/deployment' },
@@ -98,3 +102,6 @@ export const agentPackageUrl = '/agent/v1/driver-packages/:sha512';
 export const packageMediaTypes = ['application/gzip', 'application/octet-stream'] as const;
 
 export type AgentOperationName = keyof typeof agentRoutes;
+/** Of the body of `putConformanceReport`. */
+export const conformanceReportBytesMax = 256 * 1024;
+

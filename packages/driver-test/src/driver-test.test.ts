@@ -27,7 +27,13 @@ describe('driverTest', () => {
     const report = join(folder.path, 'report.json');
     const first = await ask({ record, report });
     expect(first.passed, first.text).toBe(true);
-    expect(JSON.parse(await readFile(report, 'utf8'))).toMatchObject({ passed: true, seed: 1 });
+    expect(JSON.parse(await readFile(report, 'utf8'))).toMatchObject({
+      cyborg_driver_report: 1,
+      package: null,
+      only: ['D-PREP-1'],
+      passed: true,
+      seed: 1,
+    });
 
     const again = await ask({ replay: record });
     expect(again.passed, again.text).toBe(true);

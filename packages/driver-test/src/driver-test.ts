@@ -15,6 +15,8 @@ import { parseBackend } from './subject.ts';
 export interface DriverTestOptions {
   /** A folder with a driver's package.json, or the name of an installed package. */
   readonly target: string;
+  /** Of the package that the folder was unpacked from, for the report. */
+  readonly digest?: string | undefined;
   readonly workingDirectory: string;
   readonly backends?: string | undefined;
   readonly tree?: string | undefined;
@@ -56,7 +58,7 @@ export async function driverTest(options: DriverTestOptions): Promise<DriverTest
 }
 
 async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<DriverTestResult> {
-  const { record, seed, callMs, tree, image } = options;
+  const { digest, record, seed, callMs, tree, image } = options;
   const backends = readBackends(options.backends);
   const only = options.clauses?.map(toClauseId);
   const driver = { id: pkg.id, version: pkg.version };
@@ -66,6 +68,7 @@ async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<D
   try {
     report = await runTrials({
       pkg,
+      digest,
       clock: systemClock,
       journal,
       seed,

@@ -21,4 +21,6 @@ export const kitLimits = {
   rounds: 40,
   /** Bytes of what is not protocol, or of stderr, that a recording keeps of each piece. */
   pieceBytesMax: 4_096,
+  /** Of what a report says about a clause. */
+  detailCharsMax: 2_000,
 } as const;

@@ -1,8 +1,10 @@
 /** Runs the trials on one driver and says how each clause fared. */
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import type { BackendSpec } from '@cyborg/driver-sdk/protocol';
+import { protocolVersion } from '@cyborg/driver-sdk/protocol-constants';
 import type { Clock } from '@cyborg/service/clock';
 import { messageOf } from '@cyborg/service/node-error';
+import manifest from '../package.json' with { type: 'json' };
 import { clauses, type ClauseId } from './clauses.ts';
 import { Broken, Untested } from './failures.ts';
 import type { Journal } from './journal.ts';
@@ -24,7 +26,14 @@ export interface ClauseReport {
 }
 
 export interface Report {
+  /** Of this file's form. */
+  readonly cyborg_driver_report: 1;
+  readonly kit: { readonly version: string; readonly protocol: string };
   readonly driver: { readonly id: string; readonly version: string };
+  /** The package whose content was tried; null for a folder, which is not what would be uploaded. */
+  readonly package: { readonly digest: string } | null;
+  /** The clauses that were asked for; empty = all. */
+  readonly only: readonly ClauseId[];
   readonly backends: readonly string[];
   /** Kinds that were not tried, and why. */
   readonly left_out: readonly string[];
@@ -36,6 +45,8 @@ export interface Report {
 
 export interface RunOptions {
   readonly pkg: DriverPackage;
+  /** Of the tarball that `pkg` was unpacked from. */
+  readonly digest?: string | undefined;
   readonly clock: Clock;
   readonly journal: Journal;
   /** Of what is random: the same seed tries the same. */
@@ -55,7 +66,7 @@ export interface RunOptions {
 
 /** @throws when this machine cannot run the kit at all. What the driver does wrong is in the report. */
 export async function runTrials(options: RunOptions): Promise<Report> {
-  const { pkg, clock, seed } = options;
+  const { pkg, digest, clock, seed, only = [] } = options;
   const startMs = clock.monotonicMs();
   const run = new Run(options);
   const subject = await Subject.open({
@@ -72,7 +83,11 @@ export async function runTrials(options: RunOptions): Promise<Report> {
   }
   const reports = run.reports();
   return {
+    cyborg_driver_report: 1,
+    kit: { version: manifest.version, protocol: protocolVersion },
     driver: { id: pkg.id, version: pkg.version },
+    package: digest === undefined ? null : { digest },
+    only,
     backends: subject.backends.map(({ name, kind }) => `${name} (${kind})`),
     left_out: subject.leftOut,
     seed,
@@ -148,11 +163,21 @@ class Run {
           ? report
           : { ...report, outcome: 'failed' as const, detail };
       })
+      .map((report) => ({ ...report, detail: cut(report.detail) }))
       .toSorted((a, b) => order.indexOf(a.clause) - order.indexOf(b.clause));
   }
 }
 
 const order = Object.keys(clauses);
+
+/** A driver's own words may be as long as a frame, and hold what no database takes. */
+function cut(detail: string | null): string | null {
+  if (detail === null) return null;
+  const { detailCharsMax } = kitLimits;
+  const short =
+    detail.length <= detailCharsMax ? detail : `${detail.slice(0, detailCharsMax - 1)}…`;
+  return short.toWellFormed().replaceAll('\u0000', '\uFFFD');
+}
 
 function chosenTrials(only: readonly ClauseId[] | undefined): readonly Trial[] {
   if (only === undefined || only.length === 0) return trials;

@@ -54,6 +54,7 @@ const others = [
   'device.removed',
   'device.returned',
   'driver.approved',
+  'driver.conformance-reported',
   'driver.deleted',
   'driver.forced-uninstall',
   'driver.forced-update',

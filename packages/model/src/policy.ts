@@ -9,6 +9,7 @@ export const policy = {
   'driver:show': ['admin', 'manager', 'member', 'reader'],
   'driver:upload': ['admin'],
   'driver:approve': ['admin'],
+  'driver:report': ['admin'],
   'driver:delete': ['admin'],
   'deployment:show': ['admin', 'manager'],
   'deployment:install': ['admin', 'manager'],

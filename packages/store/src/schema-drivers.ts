@@ -37,6 +37,26 @@ export interface DriverManifest {
   readonly definitions?: readonly string[];
 }
 
+/** What a report of `cyborg driver-test` says, as it is shown. */
+export interface DriverConformance {
+  readonly passed: boolean;
+  readonly kit_version: string;
+  readonly protocol: string;
+  readonly clauses_passed: number;
+  readonly clauses_failed: number;
+  readonly clauses_untested: number;
+  readonly clauses_not_run: number;
+  readonly failures: readonly {
+    readonly clause: string;
+    readonly text: string;
+    readonly reason: string | null;
+  }[];
+  readonly backends: readonly string[];
+  readonly left_out: readonly string[];
+  readonly seed: number;
+  readonly duration_ms: number;
+}
+
 export interface DriverVersionTable {
   driver_id: string;
   version: string;
@@ -56,6 +76,10 @@ export interface DriverVersionTable {
   approved_at: Instant | null;
   /** What was approved; agents are given nothing else. */
   approved_digest: string | null;
+  /** null: nobody has uploaded a report. */
+  conformance: Json<DriverConformance> | null;
+  conformance_by: string | null;
+  conformance_at: Instant | null;
   created_at: Instant;
 }
 

@@ -11,6 +11,12 @@ import type { V3Result } from '@cyborg/api-client/v3';
 
 import { defineCommand, defineLocalCommand, type Context } from '../command.ts';
 import { CliError } from '../errors.ts';
+import {
+  checkTried,
+  conformanceColumn,
+  readReport,
+  type ConformanceReport,
+} from './driver-conformance.ts';
 import { actArgs, dryRunFlag, isDryRun, showChanged, showDeleted } from '../operations/act.ts';
 
 /** Twice the server's own limit for a request. */
@@ -25,6 +31,11 @@ export const driverUpload = defineCommand({
       placeholder: 'FILE',
       help: 'its signature (default: the package’s name with .sig, when there is one)',
     },
+    conformance: {
+      type: 'string',
+      placeholder: 'REPORT',
+      help: 'what `cyborg driver-test PACKAGE --report REPORT` wrote about this very package',
+    },
     approve: { type: 'boolean', help: 'approve it right away' },
     dryRun: dryRunFlag,
   },
@@ -33,11 +44,15 @@ export const driverUpload = defineCommand({
       command: 'cyborg driver-upload acme-1.0.0.tgz',
       help: 'with acme-1.0.0.tgz.sig, if there is one',
     },
-    { command: 'cyborg driver-upload acme-1.0.0.tgz --approve', help: 'and approve it' },
+    {
+      command: 'cyborg driver-upload acme-1.0.0.tgz --conformance report.json --approve',
+      help: 'with what the conformance kit says of it, and approve it',
+    },
   ],
   async run({ args, flags }, context) {
     const path = resolve(context.io.workingDirectory, args.file);
     const signature = await readSignature(context, path, flags.signature);
+    const report = await reportAbout(context, args.file, flags.conformance);
     const { query, headers } = actArgs(context, flags.dryRun);
     const answer = await context.api.uploadDriver({
       query: { ...query, signature },
@@ -45,12 +60,29 @@ export const driverUpload = defineCommand({
       body: { [Symbol.asyncIterator]: () => createReadStream(path)[Symbol.asyncIterator]() },
       timeoutMs: uploadTimeoutMs,
     });
-    if (isDryRun(answer) || !flags.approve) return showChanged(answer, context);
+    if (isDryRun(answer)) return showChanged(answer, context);
     const { driver_id, version, digest } = answer;
-    const approved = await approve(context, { driver_id, version, digest: digest ?? undefined });
-    return showChanged(approved, context);
+    const params = { driver_id, version };
+    const reported = report && (await context.api.putConformanceReport({ params, body: report }));
+    const approved = flags.approve
+      ? await approve(context, { ...params, digest: digest ?? undefined })
+      : undefined;
+    return showChanged(approved ?? reported ?? answer, context, [conformanceColumn]);
   },
 });
+
+/** @throws CliError before anything is uploaded, unless it is about this package. */
+async function reportAbout(
+  { io }: Context,
+  file: string,
+  named: string | undefined,
+): Promise<ConformanceReport | undefined> {
+  if (named === undefined) return undefined;
+  const report = await readReport(io, named);
+  const { digest } = await digestOf(createReadStream(resolve(io.workingDirectory, file)));
+  checkTried(report, { file, digest });
+  return report;
+}
 
 /** @throws CliError when the file that was named, or the package itself, cannot be read. */
 async function readSignature(
@@ -110,7 +142,7 @@ export const driverApprove = defineCommand({
       body: { digest: flags.digest },
       ...actArgs(context, flags.dryRun),
     });
-    await showChanged(answer, context);
+    await showChanged(answer, context, [conformanceColumn]);
   },
 });
 

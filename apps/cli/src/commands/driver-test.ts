@@ -65,7 +65,10 @@ export const driverTest = defineLocalCommand({
       command: 'cyborg driver-test drivers/fake',
       help: 'under two minutes; exit 0 if it conforms',
     },
-    { command: 'cyborg driver-test acme-1.0.0.tgz', help: 'the package that would be uploaded' },
+    {
+      command: 'cyborg driver-test acme-1.0.0.tgz --report report.json',
+      help: 'the package that would be uploaded; `driver-upload --conformance` takes the report',
+    },
     {
       command: 'cyborg driver-test ./my-driver --record talk.jsonl --report report.json',
       help: 'with all that was said, and a report for programs',
@@ -85,6 +88,7 @@ export const driverTest = defineLocalCommand({
       ...files,
       clauses: clause,
       target,
+      digest: unpacked?.digest,
       seed,
       callMs: patience === undefined ? undefined : patience * 1000,
       workingDirectory: io.workingDirectory,
@@ -99,19 +103,22 @@ function refuse(error: unknown): never {
   throw new CliError(error instanceof Error ? error.message : String(error));
 }
 
+interface Unpacked extends AsyncDisposable {
+  readonly folder: string;
+  readonly digest: string;
+}
+
 /** @throws PackageError for what server and agents would refuse. */
-async function unpackIfPacked(
-  file: string,
-): Promise<({ readonly folder: string } & AsyncDisposable) | undefined> {
+async function unpackIfPacked(file: string): Promise<Unpacked | undefined> {
   if (!file.endsWith('.tgz')) return undefined;
-  await inspectPackage(createReadStream(file));
+  const { digest } = await inspectPackage(createReadStream(file));
   const place = await mkdtemp(join(tmpdir(), 'cyborg-package-'));
   const remove = async (): Promise<void> => rm(place, { recursive: true, force: true });
   try {
     await chmod(place, 0o755); // the driver is another user
     const folder = join(place, 'package');
     await unpackPackage(file, folder);
-    return { folder, [Symbol.asyncDispose]: remove };
+    return { folder, digest, [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();
     throw error;

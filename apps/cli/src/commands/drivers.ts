@@ -3,6 +3,7 @@ import { all, type V3Result } from '@cyborg/api-client/v3';
 import { defineCommand } from '../command.ts';
 import type { Column } from '../output/output.ts';
 import { limitFlag, take } from './arguments.ts';
+import { conformanceText } from './driver-conformance.ts';
 
 type Driver = V3Result<'showDriver'>;
 type Deployment = V3Result<'showDeployment'>;
@@ -21,7 +22,11 @@ const versions: Column<Driver> = {
   key: 'versions',
   text: ({ versions }) =>
     versions
-      .map(({ version, state, signature }) => `${version} (${state}, ${signatureText[signature]})`)
+      .map((version) => {
+        const { version: number, state, signature, builtin } = version;
+        const line = `${number} (${state}, ${signatureText[signature]})`;
+        return builtin ? line : [line, ...conformanceText(version).split('\n')].join('\n  ');
+      })
       .join('\n'),
 };
 const kinds: Column<Driver> = {

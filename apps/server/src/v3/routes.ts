@@ -1,7 +1,7 @@
 /** Every operation of the v3 API as a route: who may, what it takes, what it answers. No route has code of its own. */
 import { Readable } from 'node:stream';
 
-import { packageMediaTypes } from '@cyborg/api-spec/routes';
+import { conformanceReportBytesMax, packageMediaTypes } from '@cyborg/api-spec/routes';
 import type { V3OperationName } from '@cyborg/api-spec/routes';
 import { v3Operations } from '@cyborg/api-spec/v3';
 import { etagOfView } from '@cyborg/conductor/etag';
@@ -77,6 +77,11 @@ function takesBytes({ schema }: OperationSpec): boolean {
   );
 }
 
+/** What may not be as large as other requests, or may be larger. */
+const bodyLimits: Partial<Record<V3OperationName, number>> = {
+  putConformanceReport: conformanceReportBytesMax,
+};
+
 /** For operations that take no query or body: a `dry_run` that one does not know must not be carried out. */
 const nothing = { type: 'object', additionalProperties: false } as const;
 
@@ -89,9 +94,11 @@ function registerOperation(
   const handle = deps.v3[name] as AnyHandler;
   const follow = follows[name];
   const status = successStatus(operation.schema);
+  const bodyLimit = bodyLimits[name];
   app.route({
     method: operation.method,
     url: operation.url,
+    ...(bodyLimit === undefined ? {} : { bodyLimit }),
     // The answer's schema is the conductor's promise, kept by tests: checking it here would only cost time.
     schema: { querystring: nothing, ...bodyOf(operation), ...checkedOf(operation), response: {} },
     onRequest: async (request, reply) => admit(deps, operation, { request, reply }),
@@ -101,8 +108,9 @@ function registerOperation(
       if (follow !== undefined && prefers(request, 'text/event-stream')) {
         const authenticate = (): Promise<Caller | undefined> => identify(deps, request);
         const lastEventId = [request.headers['last-event-id']].flat()[0];
-        await handle(caller, input);
-        const events = await follow(deps.conductor, { caller, input, lastEventId });
+        const following = { caller, input, lastEventId };
+        await handle(caller, follow.asked(following));
+        const events = await follow.begin(deps.conductor, following);
         return streams.open({ request, reply, authenticate }, events);
       }
       return answer(reply, { status, view: await handle(caller, input) });

@@ -17,6 +17,7 @@ import {
   problems,
 } from '../common.ts';
 import { packageMediaTypes, v3Routes } from '../routes.ts';
+import { ConformanceReportSchema, ConformanceSchema, DigestSchema } from './conformance.ts';
 import { OperationSchema } from './operations.ts';
 
 export const VersionSchema = Type.String({
@@ -27,11 +28,6 @@ export const VersionSchema = Type.String({
 });
 const ConfigSchema = Type.Record(Type.String({ minLength: 1, maxLength: 128 }), Type.Unknown(), {
   maxProperties: 128,
-});
-
-const DigestSchema = Type.String({
-  pattern: '^sha512-[A-Za-z0-9+/]{86}==$',
-  description: 'a digest as npm writes it: sha512- and base64',
 });
 
 export const DriverVersionSchema = Type.Object({
@@ -55,8 +51,10 @@ export const DriverVersionSchema = Type.Object({
   permissions: Type.Object({ network: Type.Boolean() }),
   uploaded_by: Nullable(Type.String()),
   approved_by: Nullable(Type.String()),
+  /** null: nobody has uploaded a report about it. */
+  conformance: Nullable(ConformanceSchema),
   created_at: InstantSchema,
-  /** When it was approved. */
+  /** When it was approved, or was given its report. */
   updated_at: Nullable(InstantSchema),
 });
 export type DriverVersion = Static<typeof DriverVersionSchema>;
@@ -255,6 +253,22 @@ export const driverOperations = {
       headers: IdempotencyHeaders,
       body: Type.Object({ digest: Type.Optional(DigestSchema) }, closed),
       response: { 200: DryRunSchema, 201: DriverVersionSchema, ...problems },
+    },
+  },
+  putConformanceReport: {
+    ...v3Routes.putConformanceReport,
+    action: 'driver:report',
+    schema: {
+      summary: 'Put a conformance report on a version of a driver',
+      description:
+        'The body is what `cyborg driver-test PACKAGE --report FILE` wrote, up to 256 KiB, in place of the report before. ' +
+        'Refused (`report-refused`) unless it is about this very package (its digest) and about all clauses. ' +
+        'It is shown as what it is: a statement of whoever uploads it. The server does not try the driver.',
+      params: versionParams,
+      querystring: Type.Object(dryRunQuery, closed),
+      headers: IfMatchHeaders,
+      body: ConformanceReportSchema,
+      response: { 200: Type.Union([DriverVersionSchema, DryRunSchema]), ...problems },
     },
   },
   deleteDriverVersion: {

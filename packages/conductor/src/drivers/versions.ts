@@ -13,6 +13,7 @@ import { checkIfMatch } from '../etag.ts';
 import { recordEvents } from '../record-event.ts';
 import type { Act } from '../transaction.ts';
 import { findDriver, type VersionRow } from './find-driver.ts';
+import { updatedAt } from './version-view.ts';
 
 export function trustOf({ driverTrust }: Pick<ConductorDeps, 'driverTrust'>): DriverTrust {
   return driverTrust ?? noTrust;
@@ -89,7 +90,7 @@ export async function addVersion(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  await tell(running, caller, { kind: 'driver.uploaded', row });
+  await tellOfVersion(running, caller, { kind: 'driver.uploaded', row });
   return row;
 }
 
@@ -161,8 +162,14 @@ export async function approve(
     .where('version', '=', row.version)
     .returningAll()
     .executeTakeFirstOrThrow();
-  await tell(running, caller, { kind: 'driver.approved', row: approved });
+  await tellOfVersion(running, caller, { kind: 'driver.approved', row: approved });
   return approved;
+}
+
+/** @throws ServiceError `stale-edit` */
+export function checkVersionUnchanged(ifMatch: string | undefined, row: VersionRow): void {
+  const dates = { created_at: row.created_at, updated_at: updatedAt(row) };
+  checkIfMatch(ifMatch, dates, `Version ${row.version} of driver ${row.driver_id}`);
 }
 
 /** @throws ServiceError `in-use` naming where, `wrong-state` for what comes with the release, `stale-edit`. */
@@ -172,7 +179,7 @@ export async function checkDeletion(
   ifMatch: string | undefined,
 ): Promise<void> {
   const name = `Version ${row.version} of driver ${row.driver_id}`;
-  checkIfMatch(ifMatch, { created_at: row.created_at, updated_at: row.approved_at }, name);
+  checkVersionUnchanged(ifMatch, row);
   if (row.is_builtin) {
     throw new ServiceError('wrong-state', `${name} comes with this release: it cannot be deleted.`);
   }
@@ -213,18 +220,24 @@ export async function deleteVersion(running: Act, caller: Caller, row: VersionRo
     and not exists (select from deployment where driver_id = d.id)
     and not exists (select from installation where driver_id = d.id)
     and not exists (select from backend where driver_id = d.id)`.execute(tx);
-  await tell(running, caller, { kind: 'driver.deleted', row });
+  await tellOfVersion(running, caller, { kind: 'driver.deleted', row });
 }
 
-async function tell(
+export async function tellOfVersion(
   running: Act,
   caller: Caller,
   {
     kind,
     row,
+    data = {},
   }: {
-    readonly kind: 'driver.uploaded' | 'driver.approved' | 'driver.deleted';
+    readonly kind:
+      | 'driver.uploaded'
+      | 'driver.approved'
+      | 'driver.conformance-reported'
+      | 'driver.deleted';
     readonly row: VersionRow;
+    readonly data?: Readonly<Record<string, unknown>>;
   },
 ): Promise<void> {
   const { driver_id: id, version, digest, signed_by } = row;
@@ -235,7 +248,7 @@ async function tell(
       subjectId: id,
       userId: caller.userId,
       projectId: caller.projectId,
-      data: { version, digest, signed_by },
+      data: { version, digest, signed_by, ...data },
     },
   ]);
 }

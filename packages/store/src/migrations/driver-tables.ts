@@ -35,6 +35,9 @@ export const driverTables = [
     approved_by text,
     approved_at timestamptz,
     approved_digest text,
+    conformance jsonb,
+    conformance_by text,
+    conformance_at timestamptz,
     created_at timestamptz not null,
     primary key (driver_id, version)
   )`,
