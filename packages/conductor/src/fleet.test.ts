@@ -294,7 +294,7 @@ describe('backends and devices', () => {
       stale_since: bench.clock.now(),
     });
     await addAccelerators(db, backend, { count: 2 });
-    await addAccelerators(db, backend, { count: 1, state: 'withheld' });
+    await addAccelerators(db, backend, { count: 1, state: 'cleaning_failed', reason: 'no reset' });
     const backends = makeBackendHandlers(bench.deps);
     const change = {
       ...of({ backend: 'h@virtual' }),
@@ -305,6 +305,7 @@ describe('backends and devices', () => {
       status: 'disabled',
       accelerators_total: 3,
       accelerators_free: 2,
+      accelerators_cleaning_failed: 1,
       version: '1.0.0',
     });
     await expect(backends.updateBackend(admin, change)).rejects.toMatchObject({
@@ -316,6 +317,52 @@ describe('backends and devices', () => {
     });
     expect(items).toHaveLength(3);
     expect(items[0]).toMatchObject({ presence: 'stale', accelerators_total: 1 });
+    expect(items.map((item) => item.accelerators_cleaning_failed).toSorted()).toEqual([0, 0, 1]);
+  });
+
+  it('and hosts and services say how much of them could not be cleaned, to who sees it', async ({
+    expect,
+  }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const host = await addHost(db, { name: 'h' });
+    await addAccelerators(db, await addBackend(db, host), { count: 2 });
+    const second = await addBackend(db, host, { name: 'second' });
+    const [failed] = await addAccelerators(db, second, { count: 1, state: 'cleaning_failed' });
+    await addHost(db, { name: 'bare' });
+    await db
+      .insertInto('service')
+      .values({
+        id: crypto.randomUUID(),
+        host_id: host.id,
+        backend_id: second.id,
+        name: 'crypto.symmetric',
+        kind: 'function',
+        state: 'up',
+        created_at: bench.clock.now(),
+      })
+      .execute();
+    const hosts = makeHostHandlers(bench.deps);
+    const countsOf = {
+      accelerators_total: 3,
+      accelerators_free: 2,
+      accelerators_cleaning_failed: 1,
+    };
+    const { items } = await hosts.listHosts(admin, all);
+    expect(items).toMatchObject([{ accelerators_cleaning_failed: 0 }, { name: 'h', ...countsOf }]);
+    expect(await hosts.showHost(admin, of({ host: 'h' }))).toMatchObject(countsOf);
+    const services = await makeServiceHandlers(bench.deps).listServices(admin, all);
+    expect(services.items.filter(({ kind }) => kind === 'function')).toMatchObject([
+      { accelerators_total: 1, accelerators_free: 0, accelerators_cleaning_failed: 1 },
+    ]);
+    await db
+      .updateTable('accelerator')
+      .set({ state: 'withheld', reason: 'not approved' })
+      .where('id', '=', failed!.id)
+      .execute();
+    expect(await hosts.showHost(admin, of({ host: 'h' }))).toMatchObject({
+      accelerators_cleaning_failed: 0,
+    });
   });
 });
 

@@ -12,7 +12,7 @@ import {
   waitFlag,
 } from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
-import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { countColumns, freeColumn, simulatedColumn } from './columns.ts';
 
 const backendArg = { backend: { help: 'host@backend, or its id' } } as const;
 
@@ -40,7 +40,7 @@ export const backendList = defineCommand({
         'state',
         'reason',
         freeColumn,
-        totalColumn,
+        ...countColumns,
         simulatedColumn,
       ],
       'No backends.',

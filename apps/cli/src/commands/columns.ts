@@ -7,11 +7,27 @@ export const simulatedColumn = {
     !items.some(({ simulated }) => simulated),
 } as const;
 
-/** `2 of 8`: the free ones of all; nothing for what has none. */
+interface Counted {
+  readonly accelerators_total: number;
+  readonly accelerators_free: number;
+  readonly accelerators_cleaning_failed: number;
+}
+
+/** `2 of 8, 1 cleaning_failed`: the free ones of all, and those that need somebody; nothing for what has none. */
 export const freeColumn = {
   key: 'accelerators_free',
-  text: (item: { accelerators_free: number; accelerators_total: number }): string =>
-    item.accelerators_total === 0 ? '-' : `${item.accelerators_free} of ${item.accelerators_total}`,
+  text: ({
+    accelerators_total: total,
+    accelerators_free: free,
+    accelerators_cleaning_failed: failed,
+  }: Counted): string => {
+    if (total === 0) return '-';
+    return `${free} of ${total}${failed === 0 ? '' : `, ${failed} cleaning_failed`}`;
+  },
 } as const;
 
-export const totalColumn = { key: 'accelerators_total', hidden: true } as const;
+/** What `freeColumn` says in words, for programs. */
+export const countColumns = [
+  { key: 'accelerators_total', hidden: true },
+  { key: 'accelerators_cleaning_failed', hidden: true },
+] as const;

@@ -2,7 +2,7 @@ import { all } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import { limitFlag, take } from './arguments.ts';
-import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { countColumns, freeColumn, simulatedColumn } from './columns.ts';
 
 export const deviceList = defineCommand({
   args: {},
@@ -28,7 +28,7 @@ export const deviceList = defineCommand({
         'presence',
         'health',
         freeColumn,
-        totalColumn,
+        ...countColumns,
         simulatedColumn,
       ],
       'No devices.',

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import type { Column } from '../output/output.ts';
 import { actArgs, dryRunFlag, forceArgs, forceFlag, showChanged } from '../operations/act.ts';
 import { limitFlag, requireChange, statusFlags, take, toLabels, toStatus } from './arguments.ts';
-import { simulatedColumn } from './columns.ts';
+import { countColumns, freeColumn, simulatedColumn } from './columns.ts';
 
 type Host = V3Result<'showHost'>;
 
@@ -30,7 +30,17 @@ export const hostList = defineCommand({
   async run({ flags }, { api, out }) {
     await out.list(
       await take(all(api.listHosts, { query: { state: flags.state } }), flags.limit),
-      ['id', 'name', 'status', 'state', 'agent_version', conditions, simulatedColumn],
+      [
+        'id',
+        'name',
+        'status',
+        'state',
+        'agent_version',
+        freeColumn,
+        ...countColumns,
+        conditions,
+        simulatedColumn,
+      ],
       'No hosts.',
     );
   },

@@ -11,7 +11,7 @@ import {
   waitFlag,
 } from '../operations/act.ts';
 import { limitFlag, requireStatus, statusFlags, take } from './arguments.ts';
-import { freeColumn, simulatedColumn, totalColumn } from './columns.ts';
+import { countColumns, freeColumn, simulatedColumn } from './columns.ts';
 
 const fleetFlags = {
   host: { type: 'string', placeholder: 'H', help: 'only on this host' },
@@ -39,7 +39,7 @@ export const serviceList = defineCommand({
         'status',
         'state',
         freeColumn,
-        totalColumn,
+        ...countColumns,
         'updated_at',
         simulatedColumn,
       ],

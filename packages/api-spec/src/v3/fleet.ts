@@ -30,6 +30,15 @@ const StatusSchema = Type.Union([Type.Literal('enabled'), Type.Literal('disabled
 const UpDownSchema = Type.Union([Type.Literal('up'), Type.Literal('down')]);
 const HostNameOrId = Type.String({ minLength: 1, maxLength: 255 });
 
+/** Of the accelerators there that the caller sees. */
+const counts = {
+  accelerators_total: Type.Integer(),
+  accelerators_free: Type.Integer(),
+  accelerators_cleaning_failed: Type.Integer({
+    description: 'They could not be cleaned, and stay out until somebody sees to it.',
+  }),
+} as const;
+
 export const HostSchema = Type.Object({
   id: UuidSchema,
   name: Type.String(),
@@ -54,6 +63,7 @@ export const HostSchema = Type.Object({
     }),
   ),
   facts: StringsSchema,
+  ...counts,
   created_at: InstantSchema,
   updated_at: Nullable(InstantSchema),
 });
@@ -75,8 +85,7 @@ export const BackendSchema = Type.Object({
   quarantined_since: Nullable(InstantSchema),
   stale_since: Nullable(InstantSchema),
   inventory_changed_at: Nullable(InstantSchema),
-  accelerators_total: Type.Integer(),
-  accelerators_free: Type.Integer(),
+  ...counts,
   simulated: Type.Boolean(),
   created_at: InstantSchema,
   updated_at: Nullable(InstantSchema),
@@ -104,8 +113,7 @@ export const ServiceSchema = Type.Object({
   status: StatusSchema,
   state: UpDownSchema,
   reason: Nullable(Type.String()),
-  accelerators_total: Type.Integer(),
-  accelerators_free: Type.Integer(),
+  ...counts,
   simulated: Type.Boolean(),
   updated_at: Nullable(InstantSchema),
 });
@@ -134,8 +142,7 @@ export const DeviceSchema = Type.Object({
   health: Type.String(),
   health_reason: Nullable(Type.String()),
   info: StringsSchema,
-  accelerators_total: Type.Integer(),
-  accelerators_free: Type.Integer(),
+  ...counts,
   simulated: Type.Boolean(),
   created_at: InstantSchema,
   updated_at: Nullable(InstantSchema),

@@ -111,7 +111,7 @@ describe('detaching a part of an IOMMU group', () => {
   });
 
   it('holds back nothing of an instance that has vanished', async ({ expect }) => {
-    const { database, db, deps, host, guest, detach, states } = await setUp();
+    const { database, db, deps, host, guest, states } = await setUp();
     await using _ = database;
     await db
       .updateTable('instance')

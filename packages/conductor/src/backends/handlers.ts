@@ -14,7 +14,7 @@ import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../pa
 import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
-import { countAccelerators, type Count } from './counts.ts';
+import { countAccelerators, toCountView, type Count, type CountView } from './counts.ts';
 import {
   findBackend,
   matchesBackend,
@@ -24,7 +24,7 @@ import {
 } from './find-backend.ts';
 import { restartBackend, type RestartInput } from './restart-backend.ts';
 
-export interface BackendView {
+export interface BackendView extends CountView {
   readonly id: string;
   readonly name: string;
   readonly host: string;
@@ -38,8 +38,6 @@ export interface BackendView {
   readonly quarantined_since: Date | null;
   readonly stale_since: Date | null;
   readonly inventory_changed_at: Date | null;
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
   readonly simulated: boolean;
   readonly created_at: Date;
   readonly updated_at: Date | null;
@@ -186,8 +184,7 @@ export function toBackendView(row: BackendRow, count: Count): BackendView {
     quarantined_since: row.quarantined_at,
     stale_since: row.stale_since,
     inventory_changed_at: row.inventory_changed_at,
-    accelerators_total: count.total,
-    accelerators_free: count.free,
+    ...toCountView(count),
     simulated: row.simulated,
     created_at: row.created_at,
     updated_at: row.updated_at,

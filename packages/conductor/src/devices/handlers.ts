@@ -10,7 +10,7 @@ import {
   type SqlBool,
 } from 'kysely';
 
-import { countAccelerators, type Count } from '../backends/counts.ts';
+import { countAccelerators, toCountView, type Count, type CountView } from '../backends/counts.ts';
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
 import { checkFilters } from '../backends/check-filters.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
@@ -18,7 +18,7 @@ import type { Handler, Input } from '../handler.ts';
 import { badMarker, fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../page.ts';
 import { devicesInScopeAnyOf, scopeOf, type Scope } from '../scope.ts';
 
-export interface DeviceView {
+export interface DeviceView extends CountView {
   readonly id: string;
   readonly number: number;
   readonly host: string;
@@ -40,8 +40,6 @@ export interface DeviceView {
   readonly health: string;
   readonly health_reason: string | null;
   readonly info: Readonly<Record<string, string>>;
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
   readonly simulated: boolean;
   readonly created_at: Date;
   readonly updated_at: Date | null;
@@ -157,8 +155,7 @@ function toDeviceView(row: Row, count: Count): DeviceView {
     health: row.health,
     health_reason: row.health_reason,
     info: row.info,
-    accelerators_total: count.total,
-    accelerators_free: count.free,
+    ...toCountView(count),
     simulated: row.simulated,
     created_at: row.created_at,
     updated_at: row.updated_at,

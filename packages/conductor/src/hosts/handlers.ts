@@ -3,6 +3,7 @@ import { toJson } from '@cyborg/store/json';
 import { sql, type SqlBool } from 'kysely';
 import { pageLimit } from '@cyborg/store/page-of-ids';
 
+import { countAccelerators } from '../backends/counts.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { checkSwitch, type ForceQuery, type Forced } from '../disabling.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
@@ -28,7 +29,7 @@ import {
   type OpenJoinTokenView,
 } from './open-join-tokens.ts';
 import { revokeHost } from './revoke-host.ts';
-import { toHostView, type HostView } from './view.ts';
+import { toHostView, viewHost, type HostView } from './view.ts';
 
 type HostParams = { readonly host: string };
 export interface HostChanges {
@@ -60,7 +61,8 @@ export function makeHostHandlers(
     listHosts: (caller, { query }) => listHosts(deps, caller, query),
 
     async showHost(caller, { params }) {
-      return toHostView(await findHost(db, scopeOf(caller), params), clock.now());
+      const scope = scopeOf(caller);
+      return viewHost({ db, scope, now: clock.now() }, await findHost(db, scope, params));
     },
 
     updateHost: (caller, input) => updateHost(deps, caller, input),
@@ -94,9 +96,10 @@ async function listHosts(
   let rows = db
     .selectFrom('host')
     .selectAll()
-    .where(hostsInScope(scopeOf(caller)))
+    .where(hostsInScope(scope))
     .orderBy('name')
     .limit(pageLimit(rowsWanted(query)));
+  const scope = scopeOf(caller);
   if (after !== undefined) rows = rows.where('name', '>', after);
   if (query.state === 'up') rows = rows.where('lease_expires_at', '>', clock.now());
   if (query.state === 'down') {
@@ -104,9 +107,12 @@ async function listHosts(
       eb.or([eb('lease_expires_at', 'is', null), eb('lease_expires_at', '<=', clock.now())]),
     );
   }
-  return toPage(await rows.execute(), query, {
+  const found = await rows.execute();
+  const ids = found.map(({ id }) => id);
+  const countOf = await countAccelerators(db, scope, { by: 'host_id', ids });
+  return toPage(found, query, {
     keyOf: ({ name }) => [name],
-    toItem: (row) => toHostView(row, clock.now()),
+    toItem: (row) => toHostView(row, clock.now(), countOf(row.id)),
   });
 }
 
@@ -149,7 +155,7 @@ async function updateHost(
       }),
     ]);
     running.wakeUps.add('deployments');
-    return toHostView(after, running.now);
+    return viewHost({ db: running.tx, scope: scopeOf(caller), now: running.now }, after);
   });
 }
 

@@ -11,7 +11,7 @@ import { scopeOf } from '../scope.ts';
 import type { Act } from '../transaction.ts';
 import { findHost, type HostRow } from './find-host.ts';
 import { hostEvent } from './host-event.ts';
-import { toHostView, type HostView } from './view.ts';
+import { viewHost, type HostView } from './view.ts';
 
 export async function revokeHost(
   deps: ConductorDeps,
@@ -29,7 +29,7 @@ export async function revokeHost(
   return actOnce(deps, { caller, method: 'POST', path, key, body: null }, async (running) => {
     const row = await findHost(running.tx, scopeOf(caller), { ...params, isLocked: true });
     const after = await revoke(running, row, caller);
-    return toHostView(after, running.now);
+    return viewHost({ db: running.tx, scope: scopeOf(caller), now: running.now }, after);
   });
 }
 

@@ -1,8 +1,11 @@
 import type { HostCondition, HostPlug } from '@cyborg/store/schema';
 
+import type { Db } from '../deps.ts';
+import type { Scope } from '../scope.ts';
+import { countAccelerators, toCountView, type Count, type CountView } from '../backends/counts.ts';
 import type { HostRow } from './find-host.ts';
 
-export interface HostView {
+export interface HostView extends CountView {
   readonly id: string;
   readonly name: string;
   readonly node_name: string;
@@ -20,12 +23,22 @@ export interface HostView {
   readonly updated_at: Date | null;
 }
 
+/** As the caller sees it now. */
+export async function viewHost(
+  { db, scope, now }: { readonly db: Db; readonly scope: Scope; readonly now: Date },
+  row: HostRow,
+): Promise<HostView> {
+  const countOf = await countAccelerators(db, scope, { by: 'host_id', ids: [row.id] });
+  return toHostView(row, now, countOf(row.id));
+}
+
 /** `up` while its agent's lease runs. */
 export function isUp(host: { readonly lease_expires_at: Date | null }, now: Date): boolean {
   return host.lease_expires_at !== null && host.lease_expires_at > now;
 }
 
-export function toHostView(row: HostRow, now: Date): HostView {
+/** `count`: of the accelerators that the caller sees there. */
+export function toHostView(row: HostRow, now: Date, count: Count): HostView {
   return {
     id: row.id,
     name: row.name,
@@ -41,6 +54,7 @@ export function toHostView(row: HostRow, now: Date): HostView {
     agent_version: row.agent_version,
     hypervisors: row.plugs,
     facts: row.facts,
+    ...toCountView(count),
     created_at: row.created_at,
     updated_at: row.updated_at,
   };

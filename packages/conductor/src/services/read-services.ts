@@ -9,6 +9,7 @@ import { pageLimit } from '@cyborg/store/page-of-ids';
 import { typesOfFunction } from '@cyborg/model/functions';
 import { sql, type RawBuilder } from 'kysely';
 
+import { counts, none, toCountView, type Count, type CountView } from '../backends/counts.ts';
 import { matchesBackend, matchesHost } from '../backends/find-backend.ts';
 import type { Db } from '../deps.ts';
 import { badMarker, fromMarker, rowsWanted, type PageQuery } from '../page.ts';
@@ -20,7 +21,7 @@ export interface ServiceQuery extends PageQuery {
   readonly name?: string | undefined;
 }
 
-export interface ServiceRow {
+export interface ServiceRow extends CountView {
   readonly id: string;
   readonly name: string;
   readonly kind: 'control' | 'function' | 'daemon';
@@ -30,8 +31,6 @@ export interface ServiceRow {
   readonly status: 'enabled' | 'disabled';
   readonly state: 'up' | 'down';
   readonly reason: string | null;
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
   readonly simulated: boolean;
   readonly updated_at: Date | null;
   readonly sort_key: readonly string[];
@@ -47,7 +46,7 @@ export interface ServicesWanted {
   readonly id?: string | undefined;
 }
 
-type Found = Omit<ServiceRow, 'sort_key' | 'accelerators_total' | 'accelerators_free'> & {
+type Found = Omit<ServiceRow, 'sort_key' | keyof CountView> & {
   readonly rank: number;
   readonly backend_id: string | null;
 };
@@ -209,28 +208,25 @@ function isBehind({ host, backend, name }: After): RawBuilder<unknown> {
     and (host.name, backend.name, service.name) > (${host}, ${backend}, ${name})`;
 }
 
-interface Counted {
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
-}
-
-type CountOf = (backendId: string | null, types: readonly string[] | undefined) => Counted;
+type CountOf = (backendId: string | null, types: readonly string[] | undefined) => CountView;
 
 async function countByType(db: Db, scope: Scope, found: readonly Found[]): Promise<CountOf> {
   const ids = [...new Set(found.flatMap(({ backend_id }) => backend_id ?? []))];
-  if (ids.length === 0) return () => ({ accelerators_total: 0, accelerators_free: 0 });
-  const { rows } = await sql<{ backend_id: string; type: string; total: number; free: number }>`
+  if (ids.length === 0) return () => toCountView(none);
+  const { rows } = await sql<Count & { readonly backend_id: string; readonly type: string }>`
     select page.id as backend_id, counted.*
     from unnest(${ids}::uuid[]) as page(id), lateral (
-      select type, count(*) as total, count(*) filter (where state = 'available') as free
-      from accelerator where backend_id = page.id and ${acceleratorsInScope(scope)}
+      select type, ${counts} from accelerator where backend_id = page.id and ${acceleratorsInScope(scope)}
       group by type) as counted`.execute(db);
   return (backendId, types) => {
     const counted = rows.filter(
       (row) => row.backend_id === backendId && (types === undefined || types.includes(row.type)),
     );
-    const sum = (name: 'total' | 'free'): number =>
-      counted.reduce((soFar, row) => soFar + row[name], 0);
-    return { accelerators_total: sum('total'), accelerators_free: sum('free') };
+    const sum = (name: keyof Count): number => counted.reduce((soFar, row) => soFar + row[name], 0);
+    return toCountView({
+      total: sum('total'),
+      free: sum('free'),
+      cleaning_failed: sum('cleaning_failed'),
+    });
   };
 }
