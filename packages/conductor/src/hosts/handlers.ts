@@ -92,6 +92,7 @@ async function listHosts(
   caller: Caller,
   query: ListInput['query'],
 ): Promise<Page<HostView>> {
+  const scope = scopeOf(caller);
   const [after] = fromMarker(query.marker, 1) ?? [];
   let rows = db
     .selectFrom('host')
@@ -99,7 +100,6 @@ async function listHosts(
     .where(hostsInScope(scope))
     .orderBy('name')
     .limit(pageLimit(rowsWanted(query)));
-  const scope = scopeOf(caller);
   if (after !== undefined) rows = rows.where('name', '>', after);
   if (query.state === 'up') rows = rows.where('lease_expires_at', '>', clock.now());
   if (query.state === 'down') {
