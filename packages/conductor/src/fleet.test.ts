@@ -317,7 +317,7 @@ describe('backends and devices', () => {
     });
     expect(items).toHaveLength(3);
     expect(items[0]).toMatchObject({ presence: 'stale', accelerators_total: 1 });
-    expect(items.map((item) => item.accelerators_cleaning_failed).toSorted()).toEqual([0, 0, 1]);
+    expect(items.filter((item) => item.accelerators_cleaning_failed === 1)).toHaveLength(1);
   });
 
   it('and hosts and services say how much of them could not be cleaned, to who sees it', async ({
