@@ -5,6 +5,7 @@ import { Link } from 'react-router';
 import type { Args, Result } from '../api/call.ts';
 import { useRead } from '../api/read.ts';
 import { usePermission } from '../session/who.ts';
+import { freeOf } from './counts.ts';
 import { BackendLink, HostLink } from './links.tsx';
 import { ListTable, type Column } from './list-table.tsx';
 import { Empty, Failure, Loading } from './outcomes.tsx';
@@ -29,7 +30,7 @@ const columns: readonly Column<Backend>[] = [
   { title: 'State', cell: ({ state }) => <State state={state} /> },
   {
     title: 'Free',
-    cell: ({ accelerators_free: free, accelerators_total: total }) => `${free} of ${total}`,
+    cell: freeOf,
   },
   { title: 'What to do', cell: (backend) => <WhatToDo backend={backend} />, wraps: true },
 ];

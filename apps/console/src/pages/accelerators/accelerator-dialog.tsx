@@ -5,6 +5,7 @@ import { useNavigate } from 'react-router';
 
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { useToasts } from '../../components/toasts.tsx';
+import { togetherWith, useWhole } from '../../components/whole-group.ts';
 import type { Accelerator } from './accelerators-page.tsx';
 import { AttachDialog } from './attach-dialog.tsx';
 import { EditDialog } from './edit-dialog.tsx';
@@ -124,10 +125,12 @@ function WithholdDialog({ accelerator, etag, close }: DialogProps): ReactElement
 function DetachDialog({ accelerator, close }: DialogProps): ReactElement {
   const { follow } = useToasts();
   const instance = accelerator.instance_id;
+  const whole = useWhole(instance, accelerator.id);
+  const together = whole === undefined ? undefined : togetherWith(whole);
   const args =
-    instance === null
+    instance === null || whole === undefined
       ? undefined
-      : { params: { instance_id: instance }, query: { accelerator: accelerator.id } };
+      : { params: { instance_id: instance }, query: { accelerators: [...whole.ids] } };
   return (
     <ActDialog
       name="deleteAttachments"
@@ -139,6 +142,7 @@ function DetachDialog({ accelerator, close }: DialogProps): ReactElement {
       onDone={({ id }) => follow(id)}
     >
       <p>The instance {instance} loses it; it is cleaned, and available again when it is clean.</p>
+      {together !== undefined && <p>{together}</p>}
     </ActDialog>
   );
 }

@@ -6,6 +6,7 @@ import type { Result } from '../../api/call.ts';
 import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
 import { ActDialog } from '../../components/act-dialog.tsx';
+import { freeOf } from '../../components/counts.ts';
 import { DiscoverDialog } from '../../components/discover-dialog.tsx';
 import { EventsOf } from '../../components/events-of.tsx';
 import { Facts, Id } from '../../components/facts.tsx';
@@ -204,13 +205,7 @@ function factsOf(it: Backend): [string, ReactElement | string | null][] {
       >{`${it.driver_id} ${it.version ?? ''}`}</Link>,
     ],
     ['Kind', it.kind],
-    [
-      'Accelerators',
-      <Link
-        key="list"
-        to={list}
-      >{`${it.accelerators_free} free of ${it.accelerators_total}`}</Link>,
-    ],
+    ['Accelerators', <Link key="list" to={list}>{`Free: ${freeOf(it)}`}</Link>],
     [
       'Inventory changed',
       it.inventory_changed_at === null ? 'never' : <Ago key="at" at={it.inventory_changed_at} />,

@@ -3,6 +3,7 @@ import { Link } from 'react-router';
 
 import type { Result } from '../../api/call.ts';
 import { ActButton } from '../../components/act-button.tsx';
+import { freeOf } from '../../components/counts.ts';
 import { DiscoverDialog } from '../../components/discover-dialog.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { BackendLink, HostLink } from '../../components/links.tsx';
@@ -26,7 +27,7 @@ const columns: readonly Column<Backend>[] = [
   { title: 'Status', cell: ({ status }) => <State state={status} /> },
   {
     title: 'Free',
-    cell: ({ accelerators_free: free, accelerators_total: total }) => `${free} of ${total}`,
+    cell: freeOf,
   },
   {
     title: 'Inventory changed',

@@ -3,6 +3,7 @@ import { useState, type ReactElement } from 'react';
 import type { Result } from '../../api/call.ts';
 import { ActButton } from '../../components/act-button.tsx';
 import { ActDialog } from '../../components/act-dialog.tsx';
+import { freeOf } from '../../components/counts.ts';
 import { Ago } from '../../components/instant.tsx';
 import { BackendLink, HostLink } from '../../components/links.tsx';
 import { ListPage } from '../../components/list-page.tsx';
@@ -26,8 +27,7 @@ function columnsWith(open: (service: Service) => void): readonly Column<Service>
     { title: 'Status', cell: ({ status }) => <State state={status} /> },
     {
       title: 'Free',
-      cell: ({ kind, accelerators_free: free, accelerators_total: total }) =>
-        kind === 'control' ? '' : `${free} of ${total}`,
+      cell: (service) => (service.kind === 'control' ? '' : freeOf(service)),
     },
     { title: 'Heard of', cell: ({ updated_at: at }) => (at === null ? '' : <Ago at={at} />) },
     { title: 'Reason', cell: ({ reason }) => reason ?? '', wraps: true },

@@ -2,6 +2,7 @@ import { useState, type ReactElement } from 'react';
 
 import type { Result } from '../../api/call.ts';
 import { ActButton } from '../../components/act-button.tsx';
+import { freeOf } from '../../components/counts.ts';
 import { Ago } from '../../components/instant.tsx';
 import { HostLink } from '../../components/links.tsx';
 import { ListPage } from '../../components/list-page.tsx';
@@ -21,6 +22,7 @@ const columns: readonly Column<Host>[] = [
     title: 'Hypervisors',
     cell: ({ hypervisors }) => hypervisors.map((one) => one.hypervisor).join(', '),
   },
+  { title: 'Free', cell: freeOf },
   { title: 'Agent', cell: ({ agent_version: version }) => version ?? '' },
   { title: 'Enrolled', cell: ({ created_at: at }) => <Ago at={at} /> },
   {

@@ -4,6 +4,7 @@ import { useState, type ReactElement } from 'react';
 import { useRead } from '../../api/read.ts';
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { useToasts } from '../../components/toasts.tsx';
+import { togetherWith, useWhole } from '../../components/whole-group.ts';
 import { useIsAdmin } from '../../session/who.ts';
 import type { Instance } from './instances-page.tsx';
 
@@ -31,21 +32,25 @@ export function DetachFromDialog({
   });
   const accelerator = attachment?.accelerator_id ?? undefined;
   const what = attachment === undefined ? 'everything' : (attachment.accelerator_name ?? 'it');
+  const whole = useWhole(instance.id, accelerator);
   const query = {
-    ...(accelerator === undefined ? {} : { accelerator }),
+    ...(whole === undefined ? {} : { accelerators: [...whole.ids] }),
     ...(force ? { force } : {}),
   };
+  const isAsking = accelerator !== undefined && whole === undefined;
+  const together = whole === undefined ? undefined : togetherWith(whole);
   return (
     <ActDialog
       name="deleteAttachments"
       title={`Detach ${what} from ${instance.name}`}
       verb="Detach"
       isDangerous
-      args={{ params: { instance_id: instance.id }, query }}
+      args={isAsking ? undefined : { params: { instance_id: instance.id }, query }}
       ifMatch={etag}
       close={close}
       onDone={({ id }) => follow(id)}
     >
+      {together !== undefined && <p>{together}</p>}
       {isAdmin && (
         <Checkbox
           id="detach-force"
