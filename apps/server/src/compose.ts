@@ -11,6 +11,7 @@ import { makeDeploymentHandlers } from '@cyborg/conductor/deployments/handlers';
 import type { ConductorDeps } from '@cyborg/conductor/deps';
 import { makeDeviceHandlers } from '@cyborg/conductor/devices/handlers';
 import { makeDiscoveryHandlers } from '@cyborg/conductor/discoveries/handlers';
+import { makeConformanceHandlers } from '@cyborg/conductor/drivers/conformance-handlers';
 import { makeDriverHandlers } from '@cyborg/conductor/drivers/handlers';
 import { openPackageOfHost } from '@cyborg/conductor/drivers/open-package';
 import { makeDriverVersionHandlers } from '@cyborg/conductor/drivers/version-handlers';
@@ -64,6 +65,7 @@ export function composeConductor(deps: ConductorDeps): Composed {
       ...makeDiscoveryHandlers(deps),
       ...makeDriverHandlers(deps),
       ...makeDriverVersionHandlers(deps),
+      ...makeConformanceHandlers(deps),
       ...makeEventHandlers(deps),
       ...makeGrantHandlers(deps),
       ...makeHostHandlers(deps, () => authenticator.forget()),

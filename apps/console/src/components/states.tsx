@@ -40,6 +40,8 @@ const otherColors: Readonly<Record<string, Color>> = {
   waiting: 'orange',
   uploaded: 'orange',
   approved: 'green',
+  conforms: 'green',
+  'does not conform': 'red',
   succeeded: 'green',
   cancelled: 'grey',
   ACTIVE: 'green',

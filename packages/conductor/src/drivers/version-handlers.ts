@@ -5,7 +5,6 @@ import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
 import type { DryRunQuery, Handler, Input } from '../handler.ts';
 import { idempotently } from '../idempotency.ts';
 import { act } from '../transaction.ts';
-import { checkReport, putReport, type ConformanceReport } from './conformance.ts';
 import { withStoredPackage } from './store-package.ts';
 import { toVersionView, type DriverVersionView } from './version-view.ts';
 import {
@@ -13,7 +12,6 @@ import {
   approve,
   checkApproval,
   checkDeletion,
-  checkVersionUnchanged,
   deleteVersion,
   findVersion,
   planUpload,
@@ -28,7 +26,6 @@ type Acted = DriverVersionView | DryRunView;
 export interface DriverVersionHandlers {
   readonly uploadDriver: Handler<Input<object, UploadQuery, AsyncIterable<Uint8Array>>, Acted>;
   readonly approveDriverVersion: Handler<Input<Params, DryRunQuery, ApproveBody>, Acted>;
-  readonly putConformanceReport: Handler<Input<Params, DryRunQuery, ConformanceReport>, Acted>;
   readonly deleteDriverVersion: Handler<Input<Params, DryRunQuery>, null | DryRunView>;
 }
 
@@ -78,23 +75,6 @@ export function makeDriverVersionHandlers(deps: ConductorDeps): DriverVersionHan
           return toVersionView(await approve(running, caller, { row, trust }));
         }),
       );
-    },
-
-    async putConformanceReport(caller, { params, query, body, ifMatch }) {
-      if (query.dry_run === true) {
-        return dryRun(deps, async ({ tx }) => {
-          const row = await findVersion(tx, params);
-          checkVersionUnchanged(ifMatch, row);
-          checkReport(body, row);
-          return [changeOf(row.driver_id, `version ${row.version} is given its report`)];
-        });
-      }
-      return act(deps, async (running) => {
-        const row = await findVersion(running.tx, params, { isLocked: true });
-        checkVersionUnchanged(ifMatch, row);
-        checkReport(body, row);
-        return toVersionView(await putReport(running, caller, { row, report: body }));
-      });
     },
 
     async deleteDriverVersion(caller, { params, query, ifMatch }) {

@@ -8,6 +8,7 @@ import { ListTable, type Column } from '../../components/list-table.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { usePermission } from '../../session/who.ts';
+import { ConformancePanel } from './conformance-panel.tsx';
 import { keysOf } from './config-field.tsx';
 import {
   ConfigureDialog,
@@ -62,6 +63,7 @@ function Known({ driver }: { driver: Driver }): ReactElement {
         />
         <BackendsThere title="Its backends on hosts" query={{ driver_id: driver.id }} />
         <VersionsPanel driver={driver} />
+        <ConformancePanel driver={driver} />
         <Panel title="What it can serve">
           <ListTable
             label="Kinds of backend"

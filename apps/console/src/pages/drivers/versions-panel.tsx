@@ -10,6 +10,7 @@ import { ListTable, type Column } from '../../components/list-table.tsx';
 import { State } from '../../components/states.tsx';
 import { Panel } from '../../components/thing-page.tsx';
 import { useToasts } from '../../components/toasts.tsx';
+import { Verdict } from './conformance-panel.tsx';
 import type { Driver } from './drivers-page.tsx';
 
 type Version = Driver['versions'][number];
@@ -144,6 +145,7 @@ function ApproveDialog({ driver, version, close }: ApproveDialogProps): ReactEle
           ['Uploaded by', version.uploaded_by],
           ['Runs on', version.runtime],
           ['Asks for', askedOf(version)],
+          ['Conformance', <Verdict key="conformance" conformance={version.conformance} />],
         ]}
       />
     </ActDialog>
