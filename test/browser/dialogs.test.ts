@@ -83,6 +83,17 @@ async function everyDialog(): Promise<DialogOfConsole[]> {
       path: `/accelerators/${withheld?.id}`,
       press: ['Say which card it is'],
     },
+    {
+      name: 'program',
+      path: accelerator,
+      press: ['Program'],
+      fill: async (page) => {
+        const file = { name: 'aes.bit', mimeType: '', buffer: Buffer.from('an image') };
+        await page.getByLabel('Image', { exact: true }).setInputFiles(file);
+        await page.getByText('What will happen').waitFor();
+        await page.getByLabel(/^SHA-256/).fill('none');
+      },
+    },
     { name: 'edit', path: accelerator, press: ['Edit'] },
     { name: 'attach', path: accelerator, press: ['Attach'] },
     { name: 'create-profile', path: '/profiles', press: ['Create'] },

@@ -93,8 +93,8 @@ export function ChoiceField(props: ChoiceFieldProps): ReactElement {
 }
 
 export interface FileFieldProps extends Omit<FieldProps, 'value' | 'onChange'> {
-  /** Endings and media types, as the browser's choice takes them. */
-  readonly accept: string;
+  /** Endings and media types, as the browser's choice takes them; none: any file. */
+  readonly accept?: string;
   readonly onChange: (file: File | undefined) => void;
 }
 
@@ -106,7 +106,7 @@ export function FileField(props: FileFieldProps): ReactElement {
         id={id}
         type="file"
         className="console-file"
-        accept={accept}
+        {...(accept === undefined ? {} : { accept })}
         aria-describedby={`${id}-help`}
         onChange={({ currentTarget }) => onChange(currentTarget.files?.[0])}
       />

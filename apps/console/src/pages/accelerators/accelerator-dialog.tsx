@@ -10,6 +10,7 @@ import type { Accelerator } from './accelerators-page.tsx';
 import { AttachDialog } from './attach-dialog.tsx';
 import { EditDialog } from './edit-dialog.tsx';
 import { IdentifyDialog } from './identify-dialog.tsx';
+import { ProgramDialog } from './program-dialog.tsx';
 
 export type DialogKind =
   | 'approve'
@@ -18,6 +19,7 @@ export type DialogKind =
   | 'attach'
   | 'detach'
   | 'identify'
+  | 'program'
   | 'delete';
 
 export interface DialogProps {
@@ -33,6 +35,7 @@ const dialogs: Readonly<Record<DialogKind, (props: DialogProps) => ReactElement>
   attach: AttachDialog,
   detach: DetachDialog,
   identify: IdentifyDialog,
+  program: ProgramDialog,
   delete: DeleteDialog,
 };
 

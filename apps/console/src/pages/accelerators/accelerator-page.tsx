@@ -2,7 +2,6 @@ import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
 import { useRead } from '../../api/read.ts';
-import { ActButton } from '../../components/act-button.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { BackendLink, HostLink, InstanceLink } from '../../components/links.tsx';
@@ -10,7 +9,7 @@ import { PageHead } from '../../components/page-head.tsx';
 import { remedyOfAccelerator } from '../../components/remedies.ts';
 import { State, stateWords } from '../../components/states.tsx';
 import { Notice, Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
-import { useWho } from '../../session/who.ts';
+import { Acts } from './accelerator-acts.tsx';
 import { AcceleratorDialog, type DialogKind } from './accelerator-dialog.tsx';
 import type { Accelerator } from './accelerators-page.tsx';
 import { History } from './history.tsx';
@@ -43,74 +42,6 @@ export function AcceleratorPage(): ReactElement {
         </>
       )}
     </ThingPage>
-  );
-}
-
-interface ActsProps {
-  readonly accelerator: Accelerator;
-  readonly open: (kind: DialogKind) => void;
-}
-
-function Acts({ accelerator, open }: ActsProps): ReactElement {
-  const { caller } = useWho();
-  const { state, project_id: holder } = accelerator;
-  const isAdmin = caller.roles.includes('admin');
-  const forAdmins = isAdmin ? undefined : 'Only an admin offers and withholds accelerators.';
-  const isOurs = isAdmin || holder === caller.project_id;
-  const notOurs = isOurs ? undefined : 'Only while an instance of your project holds it.';
-  const isHeld = ['attached', 'reserved', 'orphaned'].includes(state);
-  return (
-    <div className="console-acts">
-      {isHeld ? (
-        <ActButton
-          action="attachment:delete"
-          variant="primary"
-          obstacle={notOurs}
-          onClick={() => open('detach')}
-        >
-          Detach
-        </ActButton>
-      ) : (
-        <ActButton
-          action="attachment:create"
-          variant="primary"
-          obstacle={state === 'available' ? undefined : `It is ${state}, not available.`}
-          onClick={() => open('attach')}
-        >
-          Attach
-        </ActButton>
-      )}
-      {(state === 'withheld' || state === 'cleaning_failed') && (
-        <ActButton action="accelerator:update" obstacle={forAdmins} onClick={() => open('approve')}>
-          Approve
-        </ActButton>
-      )}
-      {state !== 'withheld' && (
-        <ActButton
-          action="accelerator:update"
-          obstacle={forAdmins}
-          onClick={() => open('withhold')}
-        >
-          Withhold
-        </ActButton>
-      )}
-      <ActButton action="accelerator:update" obstacle={notOurs} onClick={() => open('edit')}>
-        Edit
-      </ActButton>
-      {state === 'withheld' && (
-        <ActButton action="accelerator:identify" onClick={() => open('identify')}>
-          Say which card it is
-        </ActButton>
-      )}
-      <ActButton
-        action="accelerator:delete"
-        variant="danger"
-        obstacle={isHeld ? 'Something holds it: detach it first.' : undefined}
-        onClick={() => open('delete')}
-      >
-        Delete
-      </ActButton>
-    </div>
   );
 }
 
