@@ -92,8 +92,12 @@ export async function allocationsOf(consumer: string): Promise<object> {
   return (await makePlacement(session).getAllocations(consumer))?.byProvider ?? {};
 }
 
-export async function cardAccelerators(): Promise<{ id: string; state: string }[]> {
-  const rows = await cyborgList('admin', 'accelerator-list', '--driver', 'fake');
+/** Those of this host: the lab's, unless told. */
+export async function cardAccelerators(
+  host = labSettings().host,
+): Promise<{ id: string; state: string }[]> {
+  const words = ['accelerator-list', '--driver', 'fake', '--host', host];
+  const rows = await cyborgList('admin', ...words);
   return rows.map(({ id, state }) => ({ id: asText(id, 'id'), state: asText(state, 'state') }));
 }
 

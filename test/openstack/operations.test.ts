@@ -65,7 +65,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   delete: 'boot.test.ts and attach.test.ts',
   'resize, cold migration': 'refused to what was bound at boot, below; another host: Nova’s code',
   'live migration': 'as resize',
-  evacuate: 'its conversation is replayed (apps/server/src/v2/nova-conversations.test.ts)',
+  evacuate: 'evacuate.test.ts',
   'host down': 'packages/conductor/src/reconcilers/reconcilers.test.ts',
   'host deleted': 'packages/conductor/src/nova/deleted-servers.test.ts',
 };
