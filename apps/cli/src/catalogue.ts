@@ -188,6 +188,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     summary: 'Enable or disable a host, or label it',
     load: async () => (await import('./commands/hosts.ts')).hostUpdate,
   },
+  'host-delete': {
+    group: 'Fleet',
+    summary: 'Take a host that is no more out of the ledger, with all that it had',
+    load: async () => (await import('./commands/hosts.ts')).hostDelete,
+  },
   'host-revoke': {
     group: 'Fleet',
     summary: "Revoke the credential of a host's agent; attachments stay",

@@ -97,6 +97,14 @@ export const changes: Readonly<Record<ChangingName, (world: World) => Change | P
     body: { labels: { rack: 'r1' } },
     read: `/v3/hosts/${host.name}`,
   }),
+  deleteHost: async ({ server, host }) => {
+    await server.deps.db
+      .updateTable('host')
+      .set({ lease_expires_at: null })
+      .where('id', '=', host.id)
+      .execute();
+    return { params: { host: host.name }, read: `/v3/hosts/${host.name}` };
+  },
   revokeHost: ({ host }) => ({ params: { host: host.name } }),
   reenrollHost: ({ host }) => ({ params: { host: host.name } }),
   createJoinToken: () => ({ body: { host: 'new-host' }, otherBody: { host: 'another' } }),

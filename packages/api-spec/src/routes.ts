@@ -22,6 +22,7 @@ export const v3Routes = {
   listHosts: { method: 'GET', url: '/v3/hosts' },
   showHost: { method: 'GET', url: '/v3/hosts/:host' },
   updateHost: { method: 'PATCH', url: '/v3/hosts/:host' },
+  deleteHost: { method: 'DELETE', url: '/v3/hosts/:host' },
   revokeHost: { method: 'POST', url: '/v3/hosts/:host/revoke' },
   reenrollHost: { method: 'POST', url: '/v3/hosts/:host/reenroll' },
   createJoinToken: { method: 'POST', url: '/v3/join-tokens' },
@@ -101,7 +102,7 @@ export const agentPackageUrl = '/agent/v1/driver-packages/:sha512';
 /** What the body of `uploadDriver` is sent as. */
 export const packageMediaTypes = ['application/gzip', 'application/octet-stream'] as const;
 
-export type AgentOperationName = keyof typeof agentRoutes;
 /** Of the body of `putConformanceReport`. */
 export const conformanceReportBytesMax = 256 * 1024;
 
+export type AgentOperationName = keyof typeof agentRoutes;

@@ -70,6 +70,7 @@ const others = [
   'grant.deleted',
   'host.changed',
   'host.conditions',
+  'host.deleted',
   'host.disabled',
   'host.down',
   'host.enabled',

@@ -20,6 +20,7 @@ export const policy = {
   'host:update': ['admin'],
   'host:enroll': ['admin'],
   'host:revoke': ['admin'],
+  'host:delete': ['admin'],
   'backend:list': ['admin', 'manager'],
   'backend:show': ['admin', 'manager'],
   'backend:update': ['admin'],

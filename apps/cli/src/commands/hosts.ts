@@ -2,7 +2,14 @@ import { all, type V3Result } from '@cyborg/api-client/v3';
 
 import { defineCommand } from '../command.ts';
 import type { Column } from '../output/output.ts';
-import { actArgs, dryRunFlag, forceArgs, forceFlag, showChanged } from '../operations/act.ts';
+import {
+  actArgs,
+  dryRunFlag,
+  forceArgs,
+  forceFlag,
+  showChanged,
+  showDeleted,
+} from '../operations/act.ts';
 import { limitFlag, requireChange, statusFlags, take, toLabels, toStatus } from './arguments.ts';
 import { countColumns, freeColumn, simulatedColumn } from './columns.ts';
 
@@ -100,6 +107,38 @@ export const hostUpdate = defineCommand({
       ...forceArgs(context, flags),
     });
     await showChanged(answer, context, [conditions]);
+  },
+});
+
+export const hostDelete = defineCommand({
+  changes: true,
+  args: hostArg,
+  flags: {
+    reason: {
+      type: 'string',
+      placeholder: 'TEXT',
+      help: 'why what is not clean there need not be cleaned any more (kept as evidence)',
+    },
+    dryRun: dryRunFlag,
+  },
+  examples: [
+    {
+      command: 'cyborg host-delete node-1 --dry-run',
+      help: 'what would go, or what is in the way',
+    },
+    {
+      command: 'cyborg host-delete node-1 --reason "scrapped, disks shredded"',
+      help: 'although something could not be cleaned',
+    },
+  ],
+  async run({ args, flags }, context) {
+    const { query, headers } = actArgs(context, flags.dryRun);
+    const answer = await context.api.deleteHost({
+      params: { host: args.host },
+      query: { ...query, reason: flags.reason },
+      headers,
+    });
+    await showDeleted(answer, context, `Deleted host ${args.host}.`);
   },
 });
 

@@ -234,6 +234,35 @@ export const fleetOperations = {
       response: { 200: Type.Union([HostSchema, DryRunSchema]), ...problems },
     },
   },
+  deleteHost: {
+    ...v3Routes.deleteHost,
+    action: 'host:delete',
+    schema: {
+      summary: 'Take a host that is no more out of the ledger, with all that it had',
+      description:
+        'Refused while its agent holds its lease (`wrong-state`), while anything of it is held or written to (`in-use`, with ' +
+        'the users), and without a `reason` while something of it is not clean (`wrong-state`). Its resource providers go from ' +
+        'Placement, also later when Placement is away. Events stay; `host.deleted` has the numbers of what went.',
+      params: hostParams,
+      querystring: Type.Object(
+        {
+          reason: Type.Optional(
+            Type.String({
+              minLength: 1,
+              maxLength: 2048,
+              pattern: '^[^\\u0000]*$',
+              description:
+                'Why what is `cleaning` or `cleaning_failed` there need not be cleaned any more; kept with the events.',
+            }),
+          ),
+          ...dryRunQuery,
+        },
+        closed,
+      ),
+      headers: IfMatchHeaders,
+      response: { 200: DryRunSchema, 204: Type.Null(), ...problems },
+    },
+  },
   revokeHost: {
     ...v3Routes.revokeHost,
     action: 'host:revoke',

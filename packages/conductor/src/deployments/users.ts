@@ -74,6 +74,7 @@ export function inUse(
       state: use.state,
       host: use.host,
       backend: use.backend,
+      attachment_id: isNamed ? use.attachment_id : null,
       instance_id: isNamed ? use.instance_id : null,
       project_id: isNamed ? use.project_id : null,
     };

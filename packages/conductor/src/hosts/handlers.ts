@@ -13,6 +13,7 @@ import { fromMarker, rowsWanted, toPage, type Page, type PageQuery } from '../pa
 import { recordEvents } from '../record-event.ts';
 import { hostsInScope, scopeOf } from '../scope.ts';
 import { act, type Act } from '../transaction.ts';
+import { deleteHost, type DeleteHostInput } from './delete-host.ts';
 import { findHost, type HostRow } from './find-host.ts';
 import { hostEvent } from './host-event.ts';
 import {
@@ -44,6 +45,7 @@ export interface HostHandlers {
   readonly listHosts: Handler<ListInput, Page<HostView>>;
   readonly showHost: Handler<Input<HostParams>, HostView>;
   readonly updateHost: Handler<UpdateInput, HostView | DryRunView>;
+  readonly deleteHost: Handler<DeleteHostInput, null | DryRunView>;
   readonly revokeHost: Handler<Input<HostParams, DryRunQuery>, HostView | DryRunView>;
   readonly reenrollHost: Handler<Input<HostParams, DryRunQuery>, JoinTokenView | DryRunView>;
   readonly createJoinToken: Handler<JoinTokenInput, JoinTokenView | DryRunView>;
@@ -67,6 +69,11 @@ export function makeHostHandlers(
 
     updateHost: (caller, input) => updateHost(deps, caller, input),
 
+    async deleteHost(caller, input) {
+      const answer = await deleteHost(deps, caller, input);
+      if (input.query.dry_run !== true) forgetCredentials();
+      return answer;
+    },
     async revokeHost(caller, input) {
       const view = await revokeHost(deps, caller, input);
       if (input.query.dry_run !== true) forgetCredentials();

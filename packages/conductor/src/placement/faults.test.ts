@@ -6,6 +6,7 @@ import { callerOf } from '@cyborg/testing/fleet';
 import { toJson } from '@cyborg/store/json';
 import { describe, it } from 'vitest';
 
+import { makeHostHandlers } from '../hosts/handlers.ts';
 import { makeArqHandlers } from '../v2/arqs/handlers.ts';
 import { addCard, openScene, type Scene, type SceneOptions } from '../../test/placement-scene.ts';
 import { startTestPlacement, type TestPlacement } from '../../test/fake-placement.ts';
@@ -225,6 +226,38 @@ describe('an outage of Placement', () => {
     expect(placement.providers.get(scene.card.rpUuid)?.inventories).toMatchObject({
       FPGA: { reserved: 1 },
     });
+  });
+
+  it('delays the removal of what a deleted host had, and nothing else of its deletion', async ({
+    expect,
+  }) => {
+    await using bench = await open();
+    const { placement, scene } = bench;
+    const { db, deps, host } = scene;
+    await scene.settle();
+    expect(placement.providers.has(scene.card.rpUuid)).toBe(true);
+    placement.fault = () => away;
+    await db.updateTable('host').set({ lease_expires_at: null }).execute();
+    const asked = { params: { host: host.id }, query: {}, body: undefined };
+    await makeHostHandlers(deps).deleteHost(callerOf('admin', 'ops'), asked);
+    await expect
+      .poll(async () => {
+        await scene.pass();
+        return countWaitingForPlacement(db);
+      })
+      .toMatchObject([{ trouble: 'outage', count: 1 }]);
+    expect(await db.selectFrom('accelerator').select('id').execute()).toEqual([]);
+    expect(placement.providers.has(scene.card.rpUuid)).toBe(true);
+    placement.fault = undefined;
+    // As after a restart: the event was seen before.
+    const other = scene.another();
+    await expect
+      .poll(async () => {
+        await other.pass(noOne);
+        return db.selectFrom('placement_provider').select('name').execute();
+      })
+      .toEqual([]);
+    expect([...placement.providers.values()].map(({ name }) => name)).toEqual([scene.nodeName]);
   });
 
   it('that is silence ends in time and is one too; so is an account that may not', async ({

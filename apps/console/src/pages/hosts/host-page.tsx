@@ -12,6 +12,7 @@ import { PageHead } from '../../components/page-head.tsx';
 import { State } from '../../components/states.tsx';
 import { Panel, Panels, ThingPage } from '../../components/thing-page.tsx';
 import { ReenrollDialog, RevokeDialog } from './credential-dialog.tsx';
+import { DeleteHostDialog } from './delete-host-dialog.tsx';
 import { HostInside } from './host-inside.tsx';
 import { HostTroubles } from './host-troubles.tsx';
 import { HostStatusDialog } from './host-status-dialog.tsx';
@@ -20,7 +21,7 @@ import { JoinTokenShown, type JoinToken } from './join-token-shown.tsx';
 
 const parent = { title: 'Hosts', to: '/hosts' };
 
-type DialogKind = 'status' | 'discover' | 'revoke' | 'reenroll';
+type DialogKind = 'status' | 'discover' | 'revoke' | 'reenroll' | 'delete';
 
 export function HostPage(): ReactElement {
   const { host: name = '' } = useParams();
@@ -43,6 +44,9 @@ export function HostPage(): ReactElement {
           )}
           {dialog === 'discover' && <DiscoverDialog host={host.name} close={close} />}
           {dialog === 'revoke' && <RevokeDialog host={host} close={close} />}
+          {dialog === 'delete' && (
+            <DeleteHostDialog host={host} etag={reading.etag} close={close} />
+          )}
           {dialog === 'reenroll' && <ReenrollDialog host={host} close={close} onDone={setToken} />}
           {token !== undefined && (
             <JoinTokenShown token={token} close={() => setToken(undefined)} />
@@ -72,6 +76,14 @@ function Acts({ host, open }: { host: Host; open: (kind: DialogKind) => void }):
       </ActButton>
       <ActButton action="host:revoke" variant="danger" onClick={() => open('revoke')}>
         Revoke
+      </ActButton>
+      <ActButton
+        action="host:delete"
+        variant="danger"
+        obstacle={host.state === 'up' ? 'The host is up: stop its agent, or revoke it.' : undefined}
+        onClick={() => open('delete')}
+      >
+        Delete
       </ActButton>
     </div>
   );
