@@ -40,6 +40,16 @@ async function edit(file: string, change: (text: string) => string): Promise<voi
   await writeFile(file, after);
 }
 
+const updateInPython = `
+
+def update(context, order, tell):
+    with open(order["image"], "rb") as image:
+        for percent in range(0, 101, 5):
+            context.check_cancelled()
+            image.read(65536)
+            tell(percent)
+`;
+
 const clauses = ['--clause', 'D-DISC-5', '--clause', 'D-REL-3', '--clause', 'D-PREP-4'];
 
 describe('cyborg driver-new', { timeout: 180_000 }, () => {
@@ -127,6 +137,19 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
         join(folder, 'nitrox'),
       );
       expect(nowhere.stderr).toContain('it has no folder sys');
+      // Into a card that can be programmed, in pieces.
+      await edit(join(folderOf, 'src', 'card.py'), (text) => text + updateInPython);
+      const updates = [1, 2, 3, 4, 5].flatMap((number) => ['--clause', `D-UPD-${number}`]);
+      const written = await cyborg(
+        folder,
+        'driver-test',
+        'nitrox',
+        ...updates,
+        '--backends',
+        backends,
+      );
+      expect(written, written.stdout + written.stderr).toMatchObject({ code: 0 });
+      expect(written.stdout.match(/^ok +D-UPD-/gm)).toHaveLength(5);
       const packed = await cyborg(folder, 'driver-pack', 'nitrox');
       expect(packed, packed.stderr).toMatchObject({ code: 0 });
       const unpacked = await cyborg(

@@ -1,12 +1,17 @@
 """The driver protocol, version 1 (docs/reference/driver-protocol.md), with Python's standard library. Rarely touched.
 
 A kind of backend is a module or object with the functions `discover(context)`, `prepare(context, order)`,
-`release(context, order)`, `clean(context, order)`, and, where it has them, `install(context)`, `uninstall(context)`,
-`health(context)` and `stats(context)`. Acts on different accelerators run at the same time, each in a thread.
+`release(context, order)`, `clean(context, order)`, and, where it has them, `install(context, dry_run)`,
+`uninstall(context, dry_run)`, `health(context)`, `stats(context)` and `update(context, order, tell)`. Acts on different
+accelerators run at the same time, each in a thread.
+
+`update` writes the file `order["image"]` into the card: its bytes have been checked, and nobody holds a part of the card.
+`tell(percent)` says how far it is; between two pieces it calls `context.check_cancelled()`, at least every few seconds.
 """
 
 import concurrent.futures
 import copy
+import hashlib
 import json
 import os
 import re
@@ -18,6 +23,7 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 LOG_CHARACTERS_MAX = 4096
 WORKERS_MAX = 32
 ANSWER_SECONDS_MAX = 50
+PIECE_BYTES = 1024 * 1024
 
 METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL, CANCELLED = -32601, -32602, -32603, -32800
 GONE, TRANSIENT, INVALID, UNSUPPORTED, HOST_USE = 4001, 4002, 4003, 4004, 4005
@@ -120,6 +126,7 @@ def problem_of_members(schema, value, at):
 
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
+PATH = {"type": "string", "minLength": 1, "maxLength": 4096}
 TEXTS = {"type": "array", "items": TEXT}
 FLAG = {"type": "boolean"}
 SPEC = {
@@ -136,6 +143,7 @@ PARAMS = {
     "prepare": {**TARGET, "attachment": TEXT, "instance": TEXT, "plugs": TEXTS},
     "release": {**TARGET, "attachment": TEXT},
     "clean": TARGET,
+    "update": {**TARGET, "image": PATH, "sha256": TEXT},
     "stats": {"backend": TEXT},
     "health": {"backend": TEXT},
     "shutdown": {},
@@ -148,6 +156,8 @@ class Backend:
         self.kind = kind
         self.config = config
         self.epochs = {}  # the highest seen, by accelerator
+        self.prepared = {}  # the attachment, by accelerator
+        self.cards = {}  # the device, by accelerator
 
 
 class Context:
@@ -167,6 +177,12 @@ class Context:
         """Asks the agent for what a driver may not do itself. Raises Refusal."""
         return self._driver.ask(self._request_id, method, {"backend": self.backend, **params})
 
+    def check_cancelled(self):
+        """Raises Refusal once the agent wants no more of this `update`."""
+        cancelled = self._driver.updates.get(self._request_id)
+        if cancelled is not None and cancelled.is_set():
+            raise Refusal(CANCELLED, "cancelled")
+
     def inventory_changed(self):
         self._driver.notify("inventoryChanged", {"backend": self.backend})
 
@@ -184,10 +200,11 @@ class Driver:
         self.stream = stream
         self.greeting = None
         self.backends = {}
-        self.lock = threading.Lock()  # of backends and epochs
+        self.lock = threading.Lock()  # of backends and what they remember
         self.writing = threading.Lock()
         self.asked = {}  # by id: who asked, and where the answer goes
         self.last_id = 0
+        self.updates = {}  # by request: whether it was cancelled
 
     # --- what goes out
 
@@ -235,11 +252,16 @@ class Driver:
         elif method in ("initialize", "install", "uninstall", "shutdown"):
             self.serve_one(message)  # in their order
         else:
+            if method == "update":  # known before a cancellation of it can be heard
+                self.updates[message["id"]] = threading.Event()
             pool.submit(self.serve_one, message)
         return method != "shutdown"
 
     def cancelled(self, params):
-        """What waits for the agent is answered at once; anything else is about to be."""
+        """What waits for the agent is answered at once, an update when it looks; anything else is about to be."""
+        update = self.updates.get(params.get("id"))
+        if update is not None:
+            update.set()
         error = {"error": {"code": CANCELLED, "message": "cancelled"}}
         for request_id, answer in list(self.asked.values()):
             if request_id == params.get("id") and not answer.done():
@@ -256,6 +278,8 @@ class Driver:
             text = f"{method} failed: {error!r}"
             print(text, file=sys.stderr)
             self.send({"id": request_id, "error": {"code": INTERNAL, "message": text}})
+        finally:
+            self.updates.pop(request_id, None)
 
     def answer(self, method, params, request_id):
         if method not in PARAMS:
@@ -278,7 +302,7 @@ class Driver:
                 self.put(spec)
             except Refusal as refusal:  # harms this backend alone
                 self.log("error", f'backend {spec["name"]} is not started: {refusal}')
-        optional = ("stats", "health")
+        optional = ("update", "stats", "health")
         kinds = self.kinds.values()
         return {
             "protocol_version": PROTOCOL,
@@ -304,7 +328,8 @@ class Driver:
         backend = self.parse(spec)
         with self.lock:
             before = self.backends.get(backend.name)
-            backend.epochs = before.epochs if before else {}
+            if before:
+                backend.epochs, backend.prepared, backend.cards = before.epochs, before.prepared, before.cards
             self.backends[backend.name] = backend
 
     def do_install(self, params, request_id):
@@ -344,24 +369,60 @@ class Driver:
     def do_discover(self, params, request_id):
         backend, context = self.enter(params, request_id)
         inventory = backend.kind.discover(context)
-        parts = [part for device in inventory["devices"] for part in device["deployables"]]
-        listed = {one["key"] for part in parts for one in part["accelerators"]}
+        parts = [(device["key"], part) for device in inventory["devices"] for part in device["deployables"]]
+        cards = {one["key"]: card for card, part in parts for one in part["accelerators"]}
         with self.lock:  # what comes back may be another ledger's
-            backend.epochs = {key: one for key, one in backend.epochs.items() if key in listed}
+            backend.cards = cards
+            backend.epochs = {key: one for key, one in backend.epochs.items() if key in cards}
+            backend.prepared = {key: one for key, one in backend.prepared.items() if key in cards}
         return inventory
 
     def do_prepare(self, params, request_id):
         backend, context = self.enter(params, request_id)
-        return {"plan": backend.kind.prepare(context, params)}
+        plan = backend.kind.prepare(context, params)
+        with self.lock:
+            backend.prepared[params["accelerator"]] = params["attachment"]
+        return {"plan": plan}
 
     def do_release(self, params, request_id):
         backend, context = self.enter(params, request_id)
         backend.kind.release(context, params)
+        with self.lock:
+            if backend.prepared.get(params["accelerator"]) == params["attachment"]:
+                del backend.prepared[params["accelerator"]]
         return {}
 
     def do_clean(self, params, request_id):
         backend, context = self.enter(params, request_id)
-        return {"evidence": backend.kind.clean(context, params)}
+        evidence = backend.kind.clean(context, params)
+        with self.lock:
+            backend.prepared.pop(params["accelerator"], None)
+        return {"evidence": evidence}
+
+    def do_update(self, params, request_id):
+        backend, context = self.enter(params, request_id)
+        update = getattr(backend.kind, "update", None)
+        if update is None:
+            raise Refusal(UNSUPPORTED, f"backend {backend.name} has no update")
+        key, told = params["accelerator"], [0]
+        self.check_unheld(backend, key)
+        check_image(context, params)
+
+        def tell(percent):
+            told[0] = max(told[0], min(100, int(percent)))
+            progress = {"backend": backend.name, "accelerator": key, "percent": told[0]}
+            self.notify("updateProgress", progress)
+
+        update(context, params, tell)
+        return {}
+
+    def check_unheld(self, backend, key):
+        """No image is written into a card of which a part is prepared."""
+        with self.lock:
+            card = backend.cards.get(key)
+            for other, attachment in backend.prepared.items():
+                if other == key or (card is not None and backend.cards.get(other) == card):
+                    raise Refusal(HOST_USE, f"{other} is prepared for attachment {attachment}")
 
     def optional(self, method, params, request_id):
         backend, context = self.enter(params, request_id)
@@ -372,6 +433,20 @@ class Driver:
 
     def do_shutdown(self, _params, _id):
         return {}
+
+
+def check_image(context, order):
+    """The bytes that were ordered, and no others. Raises Refusal: nothing was touched then."""
+    image, found = order["image"], hashlib.sha256()
+    try:
+        with open(image, "rb") as file:
+            for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+                context.check_cancelled()
+                found.update(piece)
+    except OSError as error:
+        raise Refusal(INVALID, f"image {image} cannot be read: {error}") from None
+    if found.hexdigest() != order["sha256"]:
+        raise Refusal(INVALID, f'image {image} has SHA-256 {found.hexdigest()}, not {order["sha256"]}')
 
 
 def serve(manifest, kinds):
