@@ -149,6 +149,22 @@ export const serverProgram = defineProgram({
       default: defaultLimits.absentGraceSeconds,
       help: 'a free device that has been absent for this long is removed; 0 = never by itself',
     },
+    eventRetention: {
+      type: 'duration',
+      min: 0,
+      max: 36_500 * daySeconds,
+      default: defaultLimits.eventRetentionSeconds,
+      help: 'events, and attachments that ended, are forgotten after this, a day or more; 0 = never',
+      refuse: refuseShortRetention,
+    },
+    operationRetention: {
+      type: 'duration',
+      min: 0,
+      max: 36_500 * daySeconds,
+      default: defaultLimits.operationRetentionSeconds,
+      help: 'operations that ended, instances that vanished and join tokens are forgotten after this, a day or more; 0 = never',
+      refuse: refuseShortRetention,
+    },
     replicaName: {
       type: 'string',
       default: hostname(),
@@ -190,6 +206,11 @@ export const serverProgram = defineProgram({
   },
 });
 
+/** Answers are repeated for a day, with the operations that they name; and a reader may be away for a night. */
+function refuseShortRetention(seconds: string): string | undefined {
+  return seconds === '0' || Number(seconds) >= daySeconds ? undefined : '0, or at least 1d';
+}
+
 function isDatabaseUrl(text: string): boolean {
   const url = URL.parse(text);
   return url !== null && ['postgresql:', 'postgres:'].includes(url.protocol);
@@ -206,6 +227,8 @@ export function toLimits(options: ServerOptions): ConductorLimits {
     waitForHostSeconds: options.waitForHost,
     vanishSeconds: options.vanishAfter,
     absentGraceSeconds: options.absentGrace,
+    eventRetentionSeconds: options.eventRetention,
+    operationRetentionSeconds: options.operationRetention,
   };
 }
 

@@ -11,6 +11,10 @@ export const defaultLimits = {
   joinTokenSeconds: 3600,
   idempotencyHours: 24,
   idempotencyRetryAfterSeconds: 1,
+  /** * Events, and attachments that ended, are kept for so long; 0 = for good. */
+  eventRetentionSeconds: 400 * 86_400,
+  /** * Operations that ended, instances that vanished and join tokens are kept for so long; 0 = for good. */
+  operationRetentionSeconds: 90 * 86_400,
   /** * An attach or detach that its host has not finished fails after this. */
   attachDeadlineSeconds: 300,
   detachDeadlineSeconds: 900,

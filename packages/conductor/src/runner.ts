@@ -28,6 +28,8 @@ export interface EndedPass {
   readonly outcome: 'ok' | 'failed';
   readonly found: number;
   readonly seconds: number;
+  /** What the pass said of itself. */
+  readonly notes: Readonly<Record<string, number>>;
 }
 
 type RunnerDeps = Pick<ConductorDeps, 'clock' | 'rng' | 'log' | 'wake'> & {
@@ -106,6 +108,7 @@ function toEndedPass({ name, lastError, lastReport }: ReconcilerStatus, ms: numb
     outcome: isOk ? 'ok' : 'failed',
     found: isOk ? (lastReport?.found ?? 0) : 0,
     seconds: ms / 1000,
+    notes: isOk ? (lastReport?.notes ?? {}) : {},
   };
 }
 

@@ -1,3 +1,4 @@
+import { isUuid } from '@cyborg/model/ids';
 import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 
 import { isOfProject, pageLimit } from './page-of-ids.ts';
@@ -57,8 +58,41 @@ export async function numberEvents(tx: Transaction<Database>, limit: number): Pr
   return numbered.rows[0]?.count ?? 0;
 }
 
-/** Numbered events after a number, in order. */
+/**
+ * Numbered events after a number, in order. Those about one accelerator begin with the ones that are kept of it beyond
+ * their time.
+ */
 export async function listEvents(db: Kysely<Database>, filter: EventFilter): Promise<EventRow[]> {
+  const rows = await listYoungEvents(db, filter);
+  if (filter.subjectId === undefined || !isUuid(filter.subjectId)) return rows;
+  // Asked for last, so that what is forgotten meanwhile is found in one of the two.
+  const known = new Set(rows.map(({ number }) => number));
+  const kept = (await listKeptEvents(db, filter, filter.subjectId)).filter(
+    ({ number }) => !known.has(number),
+  );
+  const all = filter.before === undefined ? [...kept, ...rows] : [...rows, ...kept.toReversed()];
+  return all.slice(0, filter.limit);
+}
+
+/** At most one of each kind, in order. */
+async function listKeptEvents(
+  db: Kysely<Database>,
+  { after, before, kind, projectId }: EventFilter,
+  acceleratorId: string,
+): Promise<EventRow[]> {
+  const { rows } = await sql<EventRow>`
+    select k.number, k.at, k.kind, 'accelerator' as subject_kind, k.accelerator_id::text as subject_id,
+      h.name as host, k.project_id, k.user_id, k.data
+    from kept_event k left join host h on h.id = k.host_id
+    where k.accelerator_id = ${acceleratorId}::uuid and k.number > ${after}
+      ${typeof before === 'number' ? sql`and k.number < ${before}` : sql``}
+      ${kind === undefined ? sql`` : sql`and k.kind = ${kind}`}
+      ${projectId === undefined ? sql`` : sql`and k.project_id = ${projectId}`}
+    order by k.number`.execute(db);
+  return rows;
+}
+
+async function listYoungEvents(db: Kysely<Database>, filter: EventFilter): Promise<EventRow[]> {
   let query = db
     .selectFrom('event')
     .leftJoin('host', 'host.id', 'event.host_id')
@@ -87,6 +121,17 @@ export async function listEvents(db: Kysely<Database>, filter: EventFilter): Pro
   }
   const rows = await query.orderBy('event.number', direction).execute();
   return rows.map((row) => ({ ...row, number: row.number ?? 0 }));
+}
+
+export interface EventBounds {
+  /** The highest number given so far. */
+  readonly last: number;
+  /** Up to this number they are forgotten; those after it are all there. */
+  readonly forgotten: number;
+}
+
+export function readEventBounds(db: Kysely<Database>): Promise<EventBounds> {
+  return db.selectFrom('event_counter').select(['last', 'forgotten']).executeTakeFirstOrThrow();
 }
 
 /** The highest number given so far. */

@@ -41,6 +41,15 @@ export interface EventTable {
 export interface EventCounterTable {
   only_row: Generated<boolean>;
   last: BigInteger;
+  forgotten: Generated<BigInteger>;
+}
+
+export interface KeptEventTable extends Omit<
+  EventTable,
+  'id' | 'number' | 'subject_kind' | 'subject_id'
+> {
+  accelerator_id: string;
+  number: BigInteger;
 }
 
 export interface IdempotencyKeyTable {

@@ -25,6 +25,7 @@ import type {
   EventCounterTable,
   EventTable,
   IdempotencyKeyTable,
+  KeptEventTable,
   LedgerTable,
   ReplicaTable,
 } from './schema-control.ts';
@@ -496,5 +497,6 @@ export interface Database {
   access_grant: AccessGrantTable;
   event: EventTable;
   event_counter: EventCounterTable;
+  kept_event: KeptEventTable;
   idempotency_key: IdempotencyKeyTable;
 }

@@ -38,12 +38,10 @@ export async function* followEvents(
       lostSinceMs ??= io.clock.monotonicMs();
     } catch (error) {
       if (isSilence(error)) continue; // Nothing happened for a while: nothing is wrong with that.
-      const newest = lastId === undefined ? undefined : newestOf(error);
-      if (newest !== undefined) {
-        warn(
-          `The newest event has number ${newest}, and ${lastId} was read: going on after ${newest}.`,
-        );
-        lastId = String(newest);
+      const jump = jumpOf(error, lastId);
+      if (jump !== undefined) {
+        warn(jump.why);
+        lastId = String(jump.after);
         continue;
       }
       if (!isPassing(error)) throw error;
@@ -65,11 +63,24 @@ function requestAfter(
   return { path, query: rest, headers: { 'last-event-id': lastId } };
 }
 
-/** The server went back to an earlier state of its database: what was read since is of another past. */
-function newestOf(error: unknown): number | undefined {
-  if (!(error instanceof ApiError) || error.code !== 'event-number-unknown') return undefined;
-  const { newest } = error.extra;
-  return typeof newest === 'number' ? newest : undefined;
+/**
+ * Where to go on when what comes after the last event is not to be had: the server went back to an earlier state of its
+ * database (what was read since is of another past), or keeps no events that old.
+ */
+function jumpOf(
+  error: unknown,
+  lastId: string | undefined,
+): { readonly after: number; readonly why: string } | undefined {
+  if (!(error instanceof ApiError)) return undefined;
+  const { newest, forgotten } = error.extra;
+  if (error.code === 'event-number-forgotten' && typeof forgotten === 'number') {
+    const why = `Events up to number ${forgotten} are older than the server keeps them, so some may be missing here: going on after ${forgotten}.`;
+    return { after: forgotten, why };
+  }
+  if (error.code !== 'event-number-unknown' || lastId === undefined) return undefined;
+  if (typeof newest !== 'number') return undefined;
+  const why = `The newest event has number ${newest}, and ${lastId} was read: going on after ${newest}.`;
+  return { after: newest, why };
 }
 
 function isSilence(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import { recordEvents } from '@cyborg/conductor/record-event';
+import { forgetHistory } from '@cyborg/conductor/reconcilers/forget-history';
 import { numberEvents } from '@cyborg/conductor/reconcilers/number-events';
 import { act } from '@cyborg/conductor/transaction';
 import { openTestDatabase } from '@cyborg/testing/database';
@@ -127,5 +128,55 @@ describe('a cursor beyond the newest event', () => {
     expect(code).toBe('event-number-unknown');
     const again = await server.app.inject({ url: `/v3/events?after=${newest}`, headers: admin });
     expect(again.json()).toEqual({ items: [], next: null });
+  });
+});
+
+describe('a cursor that is older than the events that are kept', () => {
+  let own: TestApp;
+  beforeAll(async () => {
+    const database = await openTestDatabase();
+    own = await openTestApp(database);
+    const { deps } = own;
+    await act(deps, (current) =>
+      recordEvents(
+        current,
+        ['x', 'y'].map((subjectId) => ({ kind: 'test.x', subjectKind: 'test', subjectId })),
+      ),
+    );
+    const { signal } = new AbortController();
+    await numberEvents(deps).pass(signal);
+    await database.db
+      .updateTable('event')
+      .set({ at: new Date('2020-01-01T00:00:00Z') })
+      .execute();
+    await forgetHistory(deps).pass(signal);
+  });
+  afterAll(async () => own[Symbol.asyncDispose]());
+
+  it.for([
+    ['?after=1', {}, 410],
+    ['?marker=1', {}, 410],
+    ['?after=1', { accept: 'text/event-stream' }, 410],
+    ['', { accept: 'text/event-stream', 'last-event-id': '1' }, 410],
+    ['?after=0', {}, 200],
+    ['', {}, 200],
+  ] as const)('%s %s answers %s', async ([query, headers, status], { expect }) => {
+    const url = `/v3/events${query}`;
+    const answer = await own.app.inject({ url, headers: { ...admin, ...headers } });
+    expect(answer.statusCode, answer.body).toBe(status);
+    expect(answer.json()).toMatchObject(
+      status === 200
+        ? { items: [], next: null }
+        : { code: 'event-number-forgotten', forgotten: 2, newest: 2 },
+    );
+  });
+
+  it('is no matter when a reader comes back with a younger one', async ({ expect }) => {
+    const url = await own.app.listen({ port: 0, host: '127.0.0.1' });
+    const gone = new AbortController();
+    const headers = { ...admin, accept: 'text/event-stream', 'last-event-id': '2' };
+    const stream = await fetch(`${url}/v3/events?after=1`, { headers, signal: gone.signal });
+    expect(stream.status).toBe(200);
+    gone.abort();
   });
 });

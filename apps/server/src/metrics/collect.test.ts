@@ -1,8 +1,11 @@
 import { makeAttachmentHandlers } from '@cyborg/conductor/attachments/handlers';
+import { forgetHistory } from '@cyborg/conductor/reconcilers/forget-history';
 import { numberEvents } from '@cyborg/conductor/reconcilers/number-events';
+import { startReconcilers } from '@cyborg/conductor/runner';
 import { obey } from '@cyborg/conductor/test-agent';
 import { makeTestDeps } from '@cyborg/conductor/test-deps';
 import { reconcilerQueues } from '@cyborg/store/backlog';
+import { readEventBounds } from '@cyborg/store/events';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
@@ -111,7 +114,7 @@ describe('/metrics', () => {
     const { database, db, clock, scrape, onPass } = await setUp();
     await using _ = database;
     await scrape();
-    onPass({ reconciler: 'placement', outcome: 'failed', found: 0, seconds: 0.2 });
+    onPass({ reconciler: 'placement', outcome: 'failed', found: 0, seconds: 0.2, notes: {} });
     await db.schema.alterTable('accelerator').renameTo('elsewhere').execute();
     await clock.advance(pauseMs);
     const lines = await scrape();
@@ -123,6 +126,23 @@ describe('/metrics', () => {
     expect(lines).toContain(
       'cyborg_reconciler_pass_duration_seconds_count{reconciler="placement",outcome="failed"} 1',
     );
+  });
+
+  it('counts what was forgotten for its age, by kind', async ({ expect }) => {
+    const { database, clock, deps, attach, scrape, onPass } = await setUp();
+    await using _ = database;
+    await attach();
+    await numberEvents(deps).pass(signal);
+    await clock.advance(401 * 86_400_000);
+    const reconcilers = startReconcilers({ ...deps, onPass }, [forgetHistory(deps)]);
+    while (reconcilers.status()[0]?.passes === 0) await new Promise(setImmediate);
+    await reconcilers.stop();
+    const { last, forgotten } = await readEventBounds(deps.db);
+    expect(forgotten).toBe(last);
+    const lines = await scrape();
+    expect(lines).toContain(`cyborg_forgotten_total{kind="event"} ${last}`);
+    expect(lines).toContain('cyborg_forgotten_total{kind="operation"} 0');
+    expect(lines).toContain(`cyborg_event_forgotten_number ${last}`);
   });
 
   it('names the queues as the reconcilers are called', async ({ expect }) => {

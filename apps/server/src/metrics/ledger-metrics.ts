@@ -13,7 +13,7 @@ import {
   countUnclaimed,
   type PartCount,
 } from '@cyborg/store/counts';
-import { lastEventNumber } from '@cyborg/store/events';
+import { readEventBounds } from '@cyborg/store/events';
 import { countWaitingForPlacement } from '@cyborg/store/placement';
 
 export type LedgerMetrics = ReturnType<typeof makeLedgerMetrics>;
@@ -36,6 +36,10 @@ export function makeLedgerMetrics(metrics: Metrics) {
     lastEvent: metrics.gauge({
       name: 'event_last_number',
       help: 'Number of the latest event that readers can see.',
+    }),
+    forgottenEvent: metrics.gauge({
+      name: 'event_forgotten_number',
+      help: 'Number of the latest event that is forgotten; all after it are there. 0 while none is.',
     }),
     events: metrics.counter({
       name: 'events_total',
@@ -146,7 +150,7 @@ export async function readLedger(db: Db, now: Date): Promise<(to: LedgerMetrics)
   const work = await readBacklogs(db, reconcilerQueues, now);
   const hostWork = await readBacklogs(db, hostQueues, now);
   const placement = await countWaitingForPlacement(db);
-  const lastEvent = await lastEventNumber(db);
+  const events = await readEventBounds(db);
   return (to) => {
     forgetLedger(to);
     for (const { count, ...labels } of accelerators) to.accelerators.set(labels, count);
@@ -163,7 +167,8 @@ export async function readLedger(db: Db, now: Date): Promise<(to: LedgerMetrics)
       to.placement.set(labels, count);
       to.placementAge.set(labels, secondsSince(since, now));
     }
-    to.lastEvent.set(lastEvent);
+    to.lastEvent.set(events.last);
+    to.forgottenEvent.set(events.forgotten);
   };
 }
 
@@ -194,7 +199,7 @@ function setWork(
 
 /** What cannot be read is not there: an old figure would look like a new one. */
 export function forgetLedger(to: LedgerMetrics): void {
-  for (const gauge of [to.unclaimed, to.lastEvent]) gauge.set(Number.NaN);
+  for (const gauge of [to.unclaimed, to.lastEvent, to.forgottenEvent]) gauge.set(Number.NaN);
   for (const gauge of [to.operations, to.operationsAge]) gauge.reset();
   for (const gauge of [to.work, to.workAge, to.server, to.installation, to.conditions]) {
     gauge.reset();

@@ -1,4 +1,5 @@
 /** What this server knows of itself: its pool, its reconcilers. */
+import { forgetHistoryName } from '@cyborg/conductor/reconcilers/forget-history';
 import type { EndedPass } from '@cyborg/conductor/runner';
 import type { RunningReconcilers } from '@cyborg/conductor/runner';
 import type { Metrics } from '@cyborg/service/metrics';
@@ -30,6 +31,11 @@ export function makeProcessMetrics(metrics: Metrics) {
       help: 'Work items that passes of a reconciler have looked at.',
       labels: ['reconciler'],
     }),
+    forgotten: metrics.counter({
+      name: 'forgotten_total',
+      help: 'Rows that were forgotten for their age (--event-retention, --operation-retention).',
+      labels: ['kind'],
+    }),
     failures: metrics.gauge({
       name: 'reconciler_failures_in_a_row',
       help: 'Passes of a reconciler that have failed since the last good one.',
@@ -38,9 +44,12 @@ export function makeProcessMetrics(metrics: Metrics) {
   };
 }
 
-export function notePass(to: ProcessMetrics, { reconciler, outcome, found, seconds }: EndedPass) {
+export function notePass(to: ProcessMetrics, pass: EndedPass): void {
+  const { reconciler, outcome, found, seconds, notes } = pass;
   to.passSeconds.observe({ reconciler, outcome }, seconds);
   to.items.inc({ reconciler }, found);
+  if (reconciler !== forgetHistoryName) return;
+  for (const [kind, count] of Object.entries(notes)) to.forgotten.inc({ kind }, count);
 }
 
 export function setProcess(

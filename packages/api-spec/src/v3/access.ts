@@ -247,11 +247,14 @@ export const accessOperations = {
     schema: {
       summary: 'List events in order; with `Accept: text/event-stream` follow them',
       description:
-        "The stream continues after `Last-Event-ID`, or after `after`, or from now on. Non-admins see their project's.",
+        "The stream continues after `Last-Event-ID`, or after `after`, or from now on. Non-admins see their project's. Events are kept for `--event-retention` of the server; an older cursor is answered with 410 `event-number-forgotten`, never with a gap.",
       querystring: Type.Object(
         {
           after: Type.Optional(
-            Type.Integer({ minimum: 0, description: 'Only events with a higher number.' }),
+            Type.Integer({
+              minimum: 0,
+              description: 'Only events with a higher number; 0 = from the oldest that is kept.',
+            }),
           ),
           kind: Type.Optional(Type.String({ maxLength: 64 })),
           subject_id: Type.Optional(Type.String({ maxLength: 255 })),

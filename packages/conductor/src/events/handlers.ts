@@ -6,6 +6,7 @@ import type { ConductorDeps } from '../deps.ts';
 import type { Handler, Input } from '../handler.ts';
 import { pageItemsDefault, type Page } from '../page.ts';
 import {
+  checkEventIsKept,
   checkEventNumber,
   eventNumberOf,
   readEvents,
@@ -45,6 +46,8 @@ export function makeEventHandlers({ db }: Pick<ConductorDeps, 'db'>): EventHandl
         subjectId: query.subject_id,
         limit: limit + 1,
       });
+      const cursor = isNewestFirst && query.subject_id === undefined ? (marker ?? after) : after;
+      if (cursor !== undefined) await checkEventIsKept(db, cursor);
       return toEventPage(events, limit);
     },
   };

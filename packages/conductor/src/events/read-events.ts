@@ -1,7 +1,7 @@
 /** Events as readers see them: each once, in one order, from any cursor on. */
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import { lastEventNumber, listEvents, type EventRow } from '@cyborg/store/events';
+import { listEvents, readEventBounds, type EventBounds, type EventRow } from '@cyborg/store/events';
 
 import type { ConductorDeps, Db } from '../deps.ts';
 import { badMarker, pageItemsDefault, type Page } from '../page.ts';
@@ -32,7 +32,8 @@ export function readEvents(db: Db, caller: Caller, query: EventQuery): Promise<E
 }
 
 /**
- * Yields events as they get their numbers, after `after` or from now on, until the signal is aborted.
+ * Yields events as they get their numbers, after `after` or from now on, until the signal is aborted. Ends when events
+ * that come next are forgotten: the reader who comes back with the last number it got is told.
  *
  * @throws when the database does not answer: the reader comes back with the last number it got.
  */
@@ -42,15 +43,28 @@ export async function* followEvents(
   { signal, ...query }: EventQuery & { readonly signal: AbortSignal },
 ): AsyncGenerator<EventView, void, undefined> {
   using waiter = makeWaiter(deps, 'events');
-  let after = query.after ?? (await lastEventNumber(deps.db));
+  let bounds = await readEventBounds(deps.db);
+  let after = query.after ?? bounds.last;
   while (!signal.aborted) {
     const events = await readEvents(deps.db, caller, { ...query, after });
+    const { last } = bounds;
+    bounds = await readEventBounds(deps.db);
+    if (isForgotten(after, bounds)) return;
     for (const event of events) {
       yield event;
-      after = event.number;
+      // What is kept of an accelerator beyond its time comes first, and all that followed is there.
+      after = Math.max(event.number, bounds.forgotten);
     }
-    if (events.length === 0) await waiter.wait(signal);
+    if (events.length > 0) continue;
+    // None of those that were there before the look is for this reader: it has read them all the same.
+    after = Math.max(after, last);
+    await waiter.wait(signal);
   }
+}
+
+/** 0 is no event's number: it stands for the oldest that is kept. */
+function isForgotten(after: number, { forgotten }: EventBounds): boolean {
+  return after > 0 && after < forgotten;
 }
 
 /**
@@ -59,12 +73,29 @@ export async function* followEvents(
  * @throws ServiceError `event-number-unknown` with the number of the newest, from which the reader may go on.
  */
 export async function checkEventNumber(db: Db, number: number): Promise<void> {
-  const newest = await lastEventNumber(db);
+  const { last: newest } = await readEventBounds(db);
   if (number <= newest) return;
   throw new ServiceError(
     'event-number-unknown',
     `The newest event has number ${newest}: there is none ${number} to go on from. Was the database restored? Go on after ${newest}, or read again from 0.`,
     { extra: { newest } },
+  );
+}
+
+/**
+ * What comes after an event that is older than all that are kept is not whole: going on from it would skip events. Ask
+ * after reading, so that what is forgotten meanwhile counts.
+ *
+ * @throws ServiceError `event-number-forgotten` with the number after which all are there, and that of the newest.
+ */
+export async function checkEventIsKept(db: Db, number: number): Promise<void> {
+  const bounds = await readEventBounds(db);
+  if (!isForgotten(number, bounds)) return;
+  const { last: newest, forgotten } = bounds;
+  throw new ServiceError(
+    'event-number-forgotten',
+    `Events up to number ${forgotten} are older than this server keeps them, so not all that happened after ${number} is there. Go on after ${forgotten} with what is kept, or read what you follow anew and go on after ${newest}.`,
+    { extra: { forgotten, newest } },
   );
 }
 

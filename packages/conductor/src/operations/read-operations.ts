@@ -52,7 +52,7 @@ export async function readOperation(db: Db, caller: Caller, id: string): Promise
   if (row === undefined) {
     throw new ServiceError(
       'operation-not-found',
-      `There is no operation ${id}; "cyborg operation-list" lists those of your project.`,
+      `There is no operation ${id}, or it ended too long ago; "cyborg operation-list" lists those of your project.`,
     );
   }
   return toOperationView(row);

@@ -4,6 +4,7 @@ import type { Reconciler } from '../reconciler.ts';
 import { dispatchAttachments } from './dispatch-attachments.ts';
 import { endOverdueOperations } from './end-overdue-operations.ts';
 import { failOverdueCleaning } from './fail-overdue-cleaning.ts';
+import { forgetHistory } from './forget-history.ts';
 import { forgetIdempotencyKeys } from './forget-idempotency-keys.ts';
 import { numberEvents } from './number-events.ts';
 import { releaseVanished } from './release-vanished.ts';
@@ -18,5 +19,6 @@ export function attachmentReconcilers(deps: ConductorDeps): Reconciler[] {
     failOverdueCleaning(deps),
     releaseVanished(deps),
     forgetIdempotencyKeys(deps),
+    forgetHistory(deps),
   ];
 }

@@ -334,6 +334,7 @@ const statements = [
   `create index instance_project on instance (project_id, (state <> 'ACTIVE'), name, id) where project_id is not null`,
   `create index instance_name on instance (name)`,
   `create index instance_vanished on instance (id) where is_vanished`,
+  `create index instance_gone on instance (missing_since) where is_vanished`,
   `create table device_profile (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -369,6 +370,7 @@ const statements = [
   // Newest first, of all and of one project.
   `create index operation_newest on operation (created_at desc, id desc)`,
   `create index operation_project on operation (project_id, created_at desc, id desc)`,
+  `create index operation_finished on operation (finished_at) where finished_at is not null`,
   `create table attachment (
     id uuid primary key,
     number integer generated always as identity unique,
@@ -408,6 +410,7 @@ const statements = [
   `create index attachment_accelerator on attachment (accelerator_id, number)`,
   `create index attachment_work on attachment (host_id, id) where state in ('reserved', 'attaching', 'detaching')`,
   `create index attachment_held on attachment (host_id, id) where state in ('attached', 'failed')`,
+  `create index attachment_released on attachment (updated_at) where state = 'released' and allocation is null`,
   `create index attachment_instance on attachment (instance_id) where state <> 'released'`,
   // v2's lists: of one project, and of all.
   `create index attachment_project on attachment (project_id, number) where state <> 'released'`,
@@ -490,8 +493,26 @@ const statements = [
   `create index event_unnumbered on event (id) where number is null`,
   `create index event_subject on event (subject_id, number)`,
   `create index event_project on event (project_id, number) where project_id is not null`,
-  `create table event_counter (only_row boolean primary key default true check (only_row), last bigint not null)`,
+  // Events up to \`forgotten\` are older than is kept; those after it, up to \`last\`, are all there.
+  `create table event_counter (
+    only_row boolean primary key default true check (only_row),
+    last bigint not null,
+    forgotten bigint not null default 0,
+    check (forgotten <= last)
+  )`,
   `insert into event_counter (last) values (0)`,
+  // Of forgotten events: the last of each kind that says why an accelerator is as it is.
+  `create table kept_event (
+    accelerator_id uuid not null references accelerator on delete cascade,
+    kind text not null,
+    number bigint not null,
+    at timestamptz not null,
+    host_id uuid,
+    project_id text,
+    user_id text,
+    data jsonb not null,
+    primary key (accelerator_id, kind)
+  )`,
   `create table idempotency_key (
     scope text not null,
     key text not null,
