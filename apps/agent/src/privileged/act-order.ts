@@ -1,7 +1,7 @@
 /** What an agent and the process of a privileged act say to each other; both are our own code. */
 import type { AgentResult } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
-import type { Binding } from './bindings.ts';
+import type { Binding, Unprobed } from './bindings.ts';
 
 export interface ActOrder {
   readonly method: string;
@@ -13,6 +13,8 @@ export interface ActOrder {
   readonly inventory: readonly string[];
   /** What this agent bound and has not restored, of all backends. */
   readonly bindings: readonly Binding[];
+  /** Cards whose new virtual functions get no kernel driver for now, by this agent's doing. */
+  readonly unprobed: readonly Unprobed[];
   /** An order about the function is being carried out. */
   readonly isOrdered: boolean;
 }
@@ -23,13 +25,17 @@ export type OpenAnswer = AgentResult<'openNodes'>;
 export type ActQuestion =
   | { readonly nodes: readonly string[] }
   /** To be on disk before the act. */
-  | { readonly keep: readonly Binding[] };
+  | { readonly keep: readonly Binding[] }
+  | { readonly unprobed: Unprobed };
 
 /** What is different afterwards, for the agent's notes. */
 export interface ActChanges {
   readonly changed?: readonly Binding[];
   /** Addresses of notes that are done with. */
   readonly settled?: readonly string[];
+  readonly unprobed?: Unprobed;
+  /** Address of a card whose new virtual functions get their kernel drivers again. */
+  readonly probed?: string;
 }
 
 export interface ActDone extends ActChanges {

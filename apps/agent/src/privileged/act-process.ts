@@ -7,6 +7,7 @@ import type { Clock } from '@cyborg/service/clock';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type {
+  ActChanges,
   ActDone,
   ActFailure,
   ActOrder,
@@ -26,7 +27,7 @@ export interface ActProcessDeps {
 }
 
 export class FailedAct extends DriverCallError {
-  readonly changes: Pick<ActFailure, 'changed' | 'settled'>;
+  readonly changes: ActChanges;
 
   constructor({ code, message, ...changes }: ActFailure) {
     super(code, message);

@@ -12,7 +12,7 @@ import { Backend } from '../driver-host/backend.ts';
 import { hostCommands } from '../host-needs/commands.ts';
 import { HostPreparation } from '../host-needs/host-preparation.ts';
 import { PrivilegedActs } from './acts.ts';
-import type { Binding } from './bindings.ts';
+import type { Binding, Unprobed } from './bindings.ts';
 import { Permits } from './permits.ts';
 
 const address = '0000:21:00.0';
@@ -38,6 +38,7 @@ const quietProc = {
 interface Host extends AsyncDisposable {
   readonly act: (method: AgentMethod, params?: object) => Promise<object>;
   readonly read: (path: string) => Promise<string>;
+  readonly root: string;
 }
 
 /** A host in whose inventory the first of these functions is, and an order about it is being carried out. */
@@ -45,10 +46,12 @@ async function makeHost({
   functions,
   files = {},
   bindings = [],
+  unprobed = [],
 }: {
   readonly functions: readonly FunctionDescription[];
   readonly files?: Readonly<Record<string, Leaf>>;
   readonly bindings?: readonly Omit<Binding, 'backend'>[];
+  readonly unprobed?: readonly Unprobed[];
 }): Promise<Host> {
   const root = await mkdtemp(join(tmpdir(), 'cyborg-acts-'));
   const { sysfs } = buildTree(root, { functions, files: { ...quietProc, ...files } });
@@ -56,7 +59,10 @@ async function makeHost({
   const backend = new Backend(makeBackend({ id: randomUUID() }), () => undefined);
   const { id } = backend.wanted;
   const notes = bindings.map((note) => ({ ...note, backend: id }));
-  await writeFile(join(root, 'state', 'bindings.json'), JSON.stringify({ functions: notes }));
+  await writeFile(
+    join(root, 'state', 'bindings.json'),
+    JSON.stringify({ functions: notes, unprobed }),
+  );
   backend.setInventory(inventoryOf(functions[0]?.address ?? address));
   const permits = new Permits();
   permits.grant(id, 'fn');
@@ -83,6 +89,7 @@ async function makeHost({
         backend,
       ),
     read: async (path) => await readFile(join(root, path), 'utf8'),
+    root,
     [Symbol.asyncDispose]: async () => await rm(root, { recursive: true, force: true }),
   };
 }
@@ -233,6 +240,55 @@ describe('virtual functions', () => {
     expect(await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`)).toMatch(
       /^1/u,
     );
+  });
+
+  it('made half-way by an agent before: those of the host get their drivers again with the next look', async ({
+    expect,
+  }) => {
+    const off = { ...gpu, attributes: { sriov_drivers_autoprobe: '0\n' } };
+    const second = { ...off, address: other };
+    const third = { ...off, address: '0000:22:00.0', device: 0x2330 };
+    const note = (at: string): Unprobed => ({ address: at, ids: '0x10de:0x1eb8' });
+    await using host = await makeHost({
+      functions: [off, second, third],
+      // Another card is where one was, and one is gone.
+      unprobed: [note(address), note(third.address), note('0000:23:00.0')],
+    });
+    expect(await host.act('listBound')).toEqual({ functions: [] });
+    const autoprobe = (at: string): Promise<string> =>
+      host.read(`sys/bus/pci/devices/${at}/sriov_drivers_autoprobe`);
+    expect((await autoprobe(address))[0]).toBe('1');
+    expect(await autoprobe(other)).toBe('0\n');
+    expect(await autoprobe(third.address)).toBe('0\n');
+    expect(JSON.parse(await host.read('state/bindings.json'))).toMatchObject({ unprobed: [] });
+  });
+
+  it('are made for guests, and the host’s get their drivers again, also after a death half-way', async ({
+    expect,
+  }) => {
+    const off = { ...gpu, totalVfs: 4, attributes: { sriov_drivers_autoprobe: '0\n' } };
+    await using host = await makeHost({
+      functions: [off],
+      unprobed: [{ address, ids: '0x10de:0x1eb8' }],
+    });
+    await host.act('setVfCount', { count: 3 });
+    expect(await host.read(numvfs)).toMatch(/^3/u);
+    expect((await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`))[0]).toBe(
+      '1',
+    );
+  });
+
+  it('are not made when it cannot be noted before that the host’s get no drivers', async ({
+    expect,
+  }) => {
+    await using host = await makeHost({ functions: [{ ...card, totalVfs: 4 }] });
+    await host.act('listBound');
+    const notes = join(host.root, 'state/bindings.json');
+    await rm(notes);
+    await mkdir(notes);
+    await expect(host.act('setVfCount', { count: 2 })).rejects.toThrow(/EISDIR/u);
+    expect(await host.read(numvfs)).toBe('0\n');
+    expect(await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`)).toBe('1\n');
   });
 
   it('keep their number while one of them is in use, which is named', async ({ expect }) => {

@@ -7,6 +7,7 @@ import type { Clock } from '@cyborg/service/clock';
 import type { Backend, KnownFunction } from '../driver-host/backend.ts';
 import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import type { HostPreparation } from '../host-needs/host-preparation.ts';
+import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Lease } from '../server-link/lease.ts';
@@ -31,6 +32,8 @@ export interface PrivilegedActsDeps {
   readonly timeoutMs?: number;
 }
 
+/** With what no driver may ask for. */
+type OwnMethod = AgentMethod | 'probeAgain';
 type Params = Readonly<Record<string, unknown>>;
 
 const modulePattern = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
@@ -65,7 +68,7 @@ export class PrivilegedActs {
     if (method === 'openNodes') {
       return await this.#openNodes.find(backend.wanted.id, toNodes(params));
     }
-    if (method === 'listBound') return await this.#listBound();
+    if (method === 'listBound') return await this.#listBound(backend);
     if (method === 'loadModule') return await this.#loadModule(params, backend);
     const functions = await this.#check(method, params, backend);
     if (!lease.isHeld()) throw noLease();
@@ -89,11 +92,30 @@ export class PrivilegedActs {
     throw new DriverCallError('unsupported', `Host policy: ${step}.`);
   }
 
-  async #listBound(): Promise<AgentResult<'listBound'>> {
-    const bindings = this.#deps.simulated ? [] : await this.#bindings.list();
+  /** Each look at the cards begins with it. */
+  async #listBound(backend: Backend): Promise<AgentResult<'listBound'>> {
+    const { simulated, lease } = this.#deps;
+    if (!simulated && lease.isHeld()) await this.#probeAgain(backend);
+    const bindings = simulated ? [] : await this.#bindings.list();
     return {
       functions: bindings.map(({ address, driver }) => ({ address, kernel_driver: driver })),
     };
+  }
+
+  /** Where an act that makes virtual functions died half-way. What cannot be done now is tried with the next look. */
+  async #probeAgain(backend: Backend): Promise<void> {
+    const { log } = this.#deps;
+    for (const { address } of await this.#bindings.listUnprobed()) {
+      if (this.#turns.isTaken(address)) continue;
+      try {
+        using _turn = await this.#turns.take([address]);
+        await this.#inProcess('probeAgain', { address }, backend);
+        log.info({ address }, 'new virtual functions get their kernel drivers again');
+      } catch (error) {
+        const reason = messageOf(error);
+        log.warn({ address, reason }, 'new virtual functions get no kernel drivers for now');
+      }
+    }
   }
 
   async #check(method: AgentMethod, params: Params, backend: Backend): Promise<KnownFunction[]> {
@@ -133,7 +155,7 @@ export class PrivilegedActs {
     return backend.acceleratorsAt(address).some((key) => permits.isGranted(backend.wanted.id, key));
   }
 
-  async #inProcess(method: AgentMethod, params: Params, backend: Backend): Promise<ActDone> {
+  async #inProcess(method: OwnMethod, params: Params, backend: Backend): Promise<ActDone> {
     const { clock, timeoutMs = agentDefaults.privilegedActTimeoutMs } = this.#deps;
     const order = await this.#toOrder(method, params, backend);
     const asker = `${method} ${String(params['address'])}`;
@@ -151,7 +173,7 @@ export class PrivilegedActs {
     }
   }
 
-  async #toOrder(method: AgentMethod, params: Params, backend: Backend): Promise<ActOrder> {
+  async #toOrder(method: OwnMethod, params: Params, backend: Backend): Promise<ActOrder> {
     const { sysfs, proc } = this.#deps.roots;
     const { id, name } = backend.wanted;
     return {
@@ -161,13 +183,14 @@ export class PrivilegedActs {
       backend: { id, name },
       inventory: backend.addresses(),
       bindings: await this.#bindings.list(),
+      unprobed: await this.#bindings.listUnprobed(),
       isOrdered: this.#isOrdered(String(params['address']), backend),
     };
   }
 
   async #answer(question: ActQuestion, asker: string): Promise<unknown> {
     if ('nodes' in question) return await this.#openNodes.find(asker, question.nodes);
-    await this.#bindings.apply({ changed: question.keep });
+    await this.#bindings.apply('keep' in question ? { changed: question.keep } : question);
     return undefined;
   }
 }

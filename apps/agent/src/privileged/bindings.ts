@@ -28,12 +28,20 @@ const BindingSchema = Type.Object({
 });
 export type Binding = Static<typeof BindingSchema>;
 
-const FileSchema = Type.Object({ functions: Type.Array(BindingSchema) });
+/** A card whose `sriov_drivers_autoprobe` was 1, and is 0 while virtual functions are made. */
+const UnprobedSchema = Type.Object({ address: Type.String(), ids: Type.String() });
+export type Unprobed = Static<typeof UnprobedSchema>;
+
+const FileSchema = Type.Object({
+  functions: Type.Array(BindingSchema),
+  unprobed: Type.Optional(Type.Array(UnprobedSchema)),
+});
 
 export class Bindings {
   readonly #path: string;
   readonly #log: Log;
   readonly #byAddress = new Map<string, Binding>();
+  readonly #unprobed = new Map<string, Unprobed>();
   #reading: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
 
@@ -48,13 +56,24 @@ export class Bindings {
     return [...this.#byAddress.values()];
   }
 
+  async listUnprobed(): Promise<Unprobed[]> {
+    await this.list();
+    return [...this.#unprobed.values()];
+  }
+
   /** On disk when it returns. */
-  async apply({ changed = [], settled = [] }: ActChanges): Promise<void> {
-    if (changed.length === 0 && settled.length === 0) return;
+  async apply({ changed = [], settled = [], unprobed, probed }: ActChanges): Promise<void> {
+    const isNews = unprobed !== undefined || probed !== undefined;
+    if (changed.length === 0 && settled.length === 0 && !isNews) return;
     await this.list();
     for (const binding of changed) this.#byAddress.set(binding.address, binding);
     for (const address of settled) this.#byAddress.delete(address);
-    const content = { functions: [...this.#byAddress.values()] };
+    if (unprobed !== undefined) this.#unprobed.set(unprobed.address, unprobed);
+    if (probed !== undefined) this.#unprobed.delete(probed);
+    const content = {
+      functions: [...this.#byAddress.values()],
+      unprobed: [...this.#unprobed.values()],
+    };
     this.#writing = this.#writing
       .catch(() => undefined)
       .then(async () => writeDurably(this.#path, content));
@@ -65,6 +84,7 @@ export class Bindings {
     try {
       const file = await readChecked(this.#path, FileSchema);
       for (const binding of file?.functions ?? []) this.#byAddress.set(binding.address, binding);
+      for (const card of file?.unprobed ?? []) this.#unprobed.set(card.address, card);
     } catch (error) {
       if (isOfTheSystem(error)) {
         // It may be readable the next time: what it says must not be written over.

@@ -2,6 +2,11 @@
 export class Turns {
   readonly #last = new Map<string, Promise<void>>();
 
+  /** Somebody has it, or waits for it. */
+  isTaken(name: string): boolean {
+    return this.#last.has(name);
+  }
+
   async take(names: readonly string[]): Promise<Disposable> {
     const before = names.flatMap((name) => this.#last.get(name) ?? []);
     const { promise, resolve } = Promise.withResolvers<void>();

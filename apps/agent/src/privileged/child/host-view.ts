@@ -44,6 +44,13 @@ export class HostView {
     return binding?.ids === idsOf(fn) ? binding : undefined;
   }
 
+  /** The agent noted that it keeps kernel drivers from new virtual functions of the card that is there now. */
+  isUnprobed(fn: PciFunction): boolean {
+    return this.order.unprobed.some(
+      ({ address, ids }) => address === fn.address && ids === idsOf(fn),
+    );
+  }
+
   /** Its configuration says that its kernel driver may be taken away while idle. */
   mayUnbind(address: string): boolean {
     const { unbind } = this.order.params;

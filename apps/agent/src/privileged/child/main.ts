@@ -6,7 +6,7 @@ import { HostView } from './host-view.ts';
 import { makeMdev, removeMdev } from './mdev.ts';
 import { RefusedAct, toFailure } from './refused-act.ts';
 import { reset } from './reset.ts';
-import { setVfCount } from './vfs.ts';
+import { probeAgain, setVfCount } from './vfs.ts';
 
 type Act = (host: HostView) => Promise<ActDone>;
 
@@ -16,6 +16,7 @@ const acts: Readonly<Record<string, Act>> = {
   restore,
   reset,
   setVfCount,
+  probeAgain,
   makeMdev,
   removeMdev,
 };

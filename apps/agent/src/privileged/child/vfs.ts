@@ -1,7 +1,7 @@
 /** How many virtual functions there are, without disturbing one that is in use. */
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { ActDone } from '../act-order.ts';
-import type { HostView } from './host-view.ts';
+import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
 import { writeAttribute } from './sysfs-write.ts';
 
@@ -23,8 +23,18 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
   }
   const virtual = target.virtualFunctions.flatMap((one) => host.find(one.address) ?? []);
   await host.refuseHostUse(virtual);
-  change(host, target, count);
-  return { result: {} };
+  return await change(host, target, count);
+}
+
+/** After a death between the two writes of `makeWithoutDrivers`: asked by the agent itself. */
+export function probeAgain(host: HostView): Promise<ActDone> {
+  const address = String(host.order.params['address']);
+  const fn = host.find(address);
+  if (fn !== undefined && host.isUnprobed(fn)) {
+    const file = autoprobeOf(fn);
+    if (host.reader.text(file) === '0') writeAttribute(file, '1');
+  }
+  return Promise.resolve({ result: {}, probed: address });
 }
 
 /** A physical function that a guest has whole. What the host itself does with it may go on. */
@@ -50,16 +60,34 @@ function requireFree(host: HostView, { index, virtual }: { index: number; virtua
 }
 
 /** The kernel changes the number only by way of 0. New ones get no driver: they are for guests. */
-function change(host: HostView, { path }: PciFunction, count: number): void {
-  const file = `${path}/sriov_numvfs`;
+async function change(host: HostView, fn: PciFunction, count: number): Promise<ActDone> {
+  const file = `${fn.path}/sriov_numvfs`;
   if (host.reader.integer(file) !== 0) writeAttribute(file, '0');
-  if (count === 0) return;
-  const autoprobe = `${path}/sriov_drivers_autoprobe`;
-  const before = host.reader.text(autoprobe);
-  if (before === '1') writeAttribute(autoprobe, '0');
-  try {
-    writeAttribute(file, String(count));
-  } finally {
-    if (before === '1') writeAttribute(autoprobe, before);
+  if (count === 0) return { result: {} };
+  return await makeWithoutDrivers(host, fn, () => writeAttribute(file, String(count)));
+}
+
+async function makeWithoutDrivers(
+  host: HostView,
+  fn: PciFunction,
+  make: () => void,
+): Promise<ActDone> {
+  const file = autoprobeOf(fn);
+  const isOn = host.reader.text(file) === '1';
+  if (!isOn && !host.isUnprobed(fn)) {
+    make();
+    return { result: {} };
   }
+  await host.ask({ unprobed: { address: fn.address, ids: idsOf(fn) } });
+  if (isOn) writeAttribute(file, '0');
+  try {
+    make();
+  } finally {
+    writeAttribute(file, '1');
+  }
+  return { result: {}, probed: fn.address };
+}
+
+function autoprobeOf({ path }: PciFunction): string {
+  return `${path}/sriov_drivers_autoprobe`;
 }
