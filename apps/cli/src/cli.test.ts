@@ -543,7 +543,7 @@ describe('event-list --follow', () => {
     const seen: string[] = [];
     const events = http.createServer((request, response) => {
       const { searchParams } = new URL(request.url ?? '', 'http://x');
-      seen.push(`${request.headers['last-event-id']} ${searchParams.get('after')}`);
+      seen.push(`${String(request.headers['last-event-id'])} ${searchParams.get('after')}`);
       answers.shift()?.(response);
     });
     await new Promise<void>((done) => events.listen(0, '127.0.0.1', done));

@@ -6,6 +6,7 @@ import { sql, type Kysely } from 'kysely';
 
 import { fingerprintOf } from '../schema-fingerprint.ts';
 import { driverTables } from './driver-tables.ts';
+import { eventTables } from './event-tables.ts';
 import { novaTables } from './nova-tables.ts';
 import { programTables } from './program-tables.ts';
 
@@ -475,44 +476,7 @@ const statements = [
     created_at timestamptz not null
   )`,
   `create unique index access_grant_once on access_grant (project_id, host_id, coalesce(backend_name, ''))`,
-  // Written without a number in the act's transaction; the sequencer numbers it after commit, so a reader's cursor
-  // never skips. \`subject_id\` is text: a driver's id is no UUID.
-  `create table event (
-    id bigint generated always as identity primary key,
-    number bigint,
-    at timestamptz not null,
-    kind text not null,
-    subject_kind text not null,
-    subject_id text not null,
-    host_id uuid,
-    project_id text,
-    user_id text,
-    data jsonb not null
-  )`,
-  `create unique index event_number on event (number) where number is not null`,
-  `create index event_unnumbered on event (id) where number is null`,
-  `create index event_subject on event (subject_id, number)`,
-  `create index event_project on event (project_id, number) where project_id is not null`,
-  // Events up to \`forgotten\` are older than is kept; those after it, up to \`last\`, are all there.
-  `create table event_counter (
-    only_row boolean primary key default true check (only_row),
-    last bigint not null,
-    forgotten bigint not null default 0,
-    check (forgotten <= last)
-  )`,
-  `insert into event_counter (last) values (0)`,
-  // Of forgotten events: the last of each kind that says why an accelerator is as it is.
-  `create table kept_event (
-    accelerator_id uuid not null references accelerator on delete cascade,
-    kind text not null,
-    number bigint not null,
-    at timestamptz not null,
-    host_id uuid,
-    project_id text,
-    user_id text,
-    data jsonb not null,
-    primary key (accelerator_id, kind)
-  )`,
+  ...eventTables,
   `create table idempotency_key (
     scope text not null,
     key text not null,
