@@ -131,20 +131,27 @@ export interface AwaitedHosts {
 
 /**
  * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger. A host that
- * an operator has revoked is not waited for, and named.
+ * an operator has revoked or deleted is not waited for, and named.
  */
 export function hostsReady(
   { db }: Pick<ConductorDeps, 'db'>,
   { hosts, since, joining }: AwaitedHosts,
 ): ReadinessCheck {
+  const enrolled = new Set(hosts.flatMap(({ name }) => (joining.has(name) ? [] : name)));
   return {
     name: 'hosts',
     check: async () => {
       const names = hosts.map(({ name }) => name);
       const found = new Map((await readHostProgress(db, names)).map((host) => [host.name, host]));
       const revoked: string[] = [];
+      const deleted: string[] = [];
       const missing = names.flatMap((name) => {
         const host = found.get(name);
+        if (host !== undefined) enrolled.add(name);
+        else if (enrolled.has(name)) {
+          deleted.push(name);
+          return [];
+        }
         const hasAgent = host !== undefined && host.agentSince !== null && host.agentSince >= since;
         if (host?.isRevoked === true && (hasAgent || !joining.has(name))) {
           revoked.push(name);
@@ -153,9 +160,19 @@ export function hostsReady(
         return whatIsMissing(host, hasAgent).map((what) => `${name} ${what}`);
       });
       if (missing.length > 0) return missing.join('; ');
-      return revoked.length === 0 ? undefined : { note: `revoked: ${revoked.join(', ')}` };
+      return noteOf({ revoked, deleted });
     },
   };
+}
+
+/** What was done on purpose keeps nobody waiting. */
+function noteOf(
+  names: Readonly<Record<'revoked' | 'deleted', readonly string[]>>,
+): { readonly note: string } | undefined {
+  const notes = Object.entries(names)
+    .filter(([, of]) => of.length > 0)
+    .map(([what, of]) => `${what}: ${of.join(', ')}`);
+  return notes.length === 0 ? undefined : { note: notes.join('; ') };
 }
 
 function whatIsMissing(host: HostProgress | undefined, hasAgent: boolean): string[] {
