@@ -3,7 +3,7 @@ import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { sceneOr } from './browser.ts';
+import { confirm, sceneOr } from './browser.ts';
 import { clientOf } from './demo.ts';
 import { useBrowser } from './windows.ts';
 
@@ -192,10 +192,37 @@ describe('the console', () => {
     await dialog.getByLabel('Why').fill('moving house');
     await dialog.getByRole('button', { name: 'Disable' }).click();
     await page.getByText('demo-recorded is disabled now.').waitFor();
-    await page.getByText('moving house').waitFor();
+    await page.getByText('moving house').first().waitFor();
     await page.getByRole('button', { name: 'Enable' }).click();
     await dialog.getByRole('button', { name: 'Enable' }).click();
     await page.getByText('demo-recorded is enabled now.').waitFor();
+    expect(window.complaints).toEqual([]);
+  });
+
+  it('shows what it did itself at once, and does the next act on that, though no event comes', async (context) => {
+    const { expect } = context;
+    const v3 = clientOf(sceneOr(context), 'admin');
+    await using window = await openAs(context, 'admin', '/hosts');
+    const { page } = window;
+    await page.route('**/v3/events*', async (route) => {
+      const isStream = route.request().headers()['accept'] === 'text/event-stream';
+      await (isStream ? route.abort() : route.continue());
+    });
+    await window.go('/hosts/demo-recorded');
+    await window.heading('demo-recorded');
+    const dialog = page.getByRole('dialog');
+    for (const [verb, status] of [
+      ['Disable', 'disabled'],
+      ['Enable', 'enabled'],
+      ['Disable', 'disabled'],
+      ['Enable', 'enabled'],
+    ] as const) {
+      await page.getByRole('button', { name: verb, exact: true }).click();
+      if (verb === 'Disable') await dialog.getByLabel('Why').fill('nobody tells');
+      await confirm(page, verb);
+      const params = { host: 'demo-recorded' };
+      expect(await v3.showHost({ params })).toMatchObject({ status });
+    }
     expect(window.complaints).toEqual([]);
   });
 
