@@ -87,12 +87,19 @@ describe('evacuating a server', () => {
         },
       );
       expect(after[0]?.['uuid']).not.toBe(before[0]?.['uuid']);
-      expect(await server.reach('ACTIVE')).toMatchObject({ host: labSettings().host });
+      await until({ what: 'it runs on its new host', seconds: settleSeconds }, async () => {
+        const view = await server.look();
+        return view?.host === labSettings().host && view.task === null ? true : undefined;
+      });
+      expect(await server.look()).toMatchObject({ status: 'ACTIVE' });
       // Nobody can say that the dead host lets go of it.
       expect((await cardAccelerators(second)).map(({ state }) => state)).toContain('cleaning');
 
       await secondCompute();
-      await forceDown(false);
+      await until({ what: 'Nova lets the host be up again', seconds: settleSeconds }, async () => {
+        await forceDown(false);
+        return true;
+      });
       await awaitCards('all free', (states) => states.every((state) => state === 'available'));
       expect(await arqsOf(server)).toEqual(after);
       await server.remove();

@@ -5,8 +5,8 @@ die() { echo "$SELF: $*" >&2; exit 1; }
 port() { (exec 3<>"/dev/tcp/$IP/$1") 2>/dev/null; }
 http() { curl -sf -o /dev/null --noproxy '*' -m 10 "$1"; }
 await() { # await SECONDS WHAT COMMAND...
-    local n=$1 what=$2 left; shift 2
-    for ((left = n * 5; left > 0; left--)); do
+    local n=$1 what=$2 end=$((SECONDS + $1)); shift 2
+    while ((SECONDS <= end)); do
         "$@" >/dev/null 2>&1 && return 0
         [ ! -f "$RUN/$what.pid" ] || alive "$what" ||
             die "$what died; the end of $LOG/$what.log: $(tail -n 5 "$LOG/$what.log" | cut -c1-200)"
