@@ -1,24 +1,6 @@
 /** Accelerators of one IOMMU group leave an instance together. */
-import type { Result } from '../api/call.ts';
 import { useRead } from '../api/read.ts';
-
-type Accelerator = Pick<
-  Result<'showAccelerator'>,
-  'id' | 'name' | 'host' | 'iommu_group' | 'presence'
->;
-
-/** Of what one instance holds: the rest of the group of this one. */
-export function matesOf<Held extends Accelerator>(held: readonly Held[], id: string): Held[] {
-  const self = held.find((one) => one.id === id);
-  if (self === undefined || self.iommu_group === null) return [];
-  return held.filter(
-    (one) =>
-      one.id !== id &&
-      one.host === self.host &&
-      one.iommu_group === self.iommu_group &&
-      one.presence !== 'absent',
-  );
-}
+import { matesOf } from './group-mates.ts';
 
 export interface Whole {
   readonly ids: readonly string[];

@@ -1,6 +1,7 @@
 import { describe, it } from 'vitest';
 
-import { matesOf, togetherWith } from './whole-group.ts';
+import { matesOf } from './group-mates.ts';
+import { togetherWith } from './whole-group.ts';
 
 const card = (id: string, group: number | null, more = {}) => ({
   id,
