@@ -104,7 +104,18 @@ describe('cyborg driver-new', { timeout: 180_000 }, () => {
       expect(begun, begun.stderr).toMatchObject({ code: 0 });
       expect(await readdir(folderOf)).not.toContain('node_modules');
       await edit(join(folderOf, 'manifest.json'), (text) => text.replace('8086:0b30', '177d:0010'));
-      const tests = ['-m', 'unittest', 'discover', 'test', '-k', 'Family', '-k', 'Use'];
+      const tests = [
+        '-m',
+        'unittest',
+        'discover',
+        'test',
+        '-k',
+        'Family',
+        '-k',
+        'Use',
+        '-k',
+        'Talk',
+      ];
       const own = await run('python3', tests, folderOf);
       expect(own, own.stderr).toMatchObject({ code: 0 });
       // Beside its own card two that the host uses.

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import threading
+import traceback
 
 PROTOCOL = "1"
 FRAME_BYTES_MAX = 8 * 1024 * 1024
@@ -24,6 +25,7 @@ LOG_CHARACTERS_MAX = 4096
 WORKERS_MAX = 32
 ANSWER_SECONDS_MAX = 50
 PIECE_BYTES = 1024 * 1024
+KIND_FIELDS = ("kind", "title", "config_schema", "delegable")  # the manifest may say more of a kind: what it needs
 
 METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL, CANCELLED = -32601, -32602, -32603, -32800
 GONE, TRANSIENT, INVALID, UNSUPPORTED, HOST_USE = 4001, 4002, 4003, 4004, 4005
@@ -205,6 +207,7 @@ class Driver:
         self.asked = {}  # by id: who asked, and where the answer goes
         self.last_id = 0
         self.updates = {}  # by request: whether it was cancelled
+        self.settled = {}  # by backend: its last `install` or `uninstall`, for which later requests wait
 
     # --- what goes out
 
@@ -249,13 +252,26 @@ class Driver:
         elif "id" not in message:
             if method == "$/cancelRequest":
                 self.cancelled(message.get("params") or {})
-        elif method in ("initialize", "install", "uninstall", "shutdown"):
-            self.serve_one(message)  # in their order
+        elif method in ("initialize", "shutdown"):
+            self.serve_one(message)  # these ask the agent for nothing
         else:
-            if method == "update":  # known before a cancellation of it can be heard
-                self.updates[message["id"]] = threading.Event()
-            pool.submit(self.serve_one, message)
+            self.begin(message, pool)
         return method != "shutdown"
+
+    def begin(self, message, pool):
+        """Off the thread that hears the agent's answers, whatever asks for them."""
+        method, request_id = message["method"], message["id"]
+        if method == "update":  # known before a cancellation of it can be heard
+            self.updates[request_id] = threading.Event()
+        name = backend_of(message.get("params"))
+        before = self.settled.get(name)
+        turn = None
+        if before is not None and not before.done():
+            turn = concurrent.futures.Future()
+            self.asked[("turn", request_id)] = (request_id, turn)  # a cancellation ends the wait
+        work = pool.submit(self.serve_one, message, before, turn)
+        if method in ("install", "uninstall") and name is not None:
+            self.settled[name] = work
 
     def cancelled(self, params):
         """What waits for the agent is answered at once, an update when it looks; anything else is about to be."""
@@ -267,19 +283,30 @@ class Driver:
             if request_id == params.get("id") and not answer.done():
                 answer.set_result(error)
 
-    def serve_one(self, message):
+    def serve_one(self, message, before=None, turn=None):
         method, request_id = message["method"], message["id"]
         try:
+            if turn is not None:
+                self.await_turn(request_id, before, turn)
             result = self.answer(method, message.get("params"), request_id)
             self.send({"id": request_id, "result": result})
         except Refusal as refusal:
             self.send({"id": request_id, "error": {"code": refusal.code, "message": str(refusal)}})
         except Exception as error:  # a bug of ours: the agent is told, and the driver goes on
             text = f"{method} failed: {error!r}"
-            print(text, file=sys.stderr)
+            print(f"{text}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
             self.send({"id": request_id, "error": {"code": INTERNAL, "message": text}})
         finally:
             self.updates.pop(request_id, None)
+
+    def await_turn(self, request_id, before, turn):
+        """Until the backend is installed or uninstalled, as was asked earlier."""
+        try:
+            concurrent.futures.wait((before, turn), return_when=concurrent.futures.FIRST_COMPLETED)
+        finally:
+            self.asked.pop(("turn", request_id), None)
+        if turn.done():
+            raise Refusal(CANCELLED, "cancelled")
 
     def answer(self, method, params, request_id):
         if method not in PARAMS:
@@ -308,7 +335,7 @@ class Driver:
             "protocol_version": PROTOCOL,
             "driver": {"id": self.manifest["id"], "version": self.manifest["version"]},
             "capabilities": [name for name in optional if any(hasattr(kind, name) for kind in kinds)],
-            "kinds": self.manifest["kinds"],
+            "kinds": [{name: one[name] for name in KIND_FIELDS if name in one} for one in self.manifest["kinds"]],
         }
 
     def parse(self, spec):
@@ -433,6 +460,13 @@ class Driver:
 
     def do_shutdown(self, _params, _id):
         return {}
+
+
+def backend_of(params):
+    """The backend that a request is about, None where it names none."""
+    named = params.get("backend") if isinstance(params, dict) else None
+    name = named.get("name") if isinstance(named, dict) else named
+    return name if isinstance(name, str) else None
 
 
 def check_image(context, order):

@@ -1,5 +1,6 @@
 """`python3 -m unittest discover test`: what is special about the cards, who uses them, and the protocol, without hardware."""
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(FOLDER / "src"))
 
+import cyborg_driver  # noqa: E402
 import family  # noqa: E402
 import pci  # noqa: E402
 from cyborg_driver import METHOD_NOT_FOUND, Refusal  # noqa: E402
@@ -117,6 +119,75 @@ class Use(unittest.TestCase):
         bound = {"address": "0000:65:00.0", "kernel_driver": None}
         self.answers["listBound"] = {"functions": [bound]}
         self.assertIsNone(self.use())
+
+
+class Talk(unittest.TestCase):
+    """What cyborg_driver.py makes of messages, with an agent that is this test."""
+
+    def setUp(self):
+        self.calls = []
+        schema = {"type": "object", "properties": {}}
+        kind = {"kind": "card", "title": "Cards", "config_schema": schema, "delegable": [], "needs": {"modules": ["x"]}}
+        own = types.SimpleNamespace(install=self.install, discover=self.discover)
+        to_agent, self.said = os.pipe()
+        self.heard = os.fdopen(to_agent, "rb")
+        self.stream = os.fdopen(self.said, "wb")
+        manifest = {"id": "talk", "version": "1.0.0", "kinds": [kind]}
+        self.driver = cyborg_driver.Driver(manifest, {"card": own}, self.stream)
+        self.pool = concurrent.futures.ThreadPoolExecutor(4)
+
+    def tearDown(self):
+        self.pool.shutdown()
+        self.stream.close()
+        self.heard.close()
+
+    def install(self, context, dry_run):
+        self.calls.append("install")
+        return {"status": "ready"} if context.ask("loadModule", module="x") == {} else None
+
+    def discover(self, context):
+        self.calls.append("discover")
+        return {"devices": [], "services": []}
+
+    def hear(self, request_id, method, params):
+        self.driver.heard({"id": request_id, "method": method, "params": params}, self.pool)
+
+    def next(self):
+        return cyborg_driver.read_frame(self.heard)
+
+    def begin(self):
+        """`install` under way, which has asked the agent and waits."""
+        host = {"name": "h", "node_name": "h"}
+        greeting = {"host": host, "roots": {}, "simulated": False, "state_dir": None}
+        self.hear(1, "initialize", {**greeting, "protocol_versions": ["1"], "backends": []})
+        self.greeted = self.next()["result"]
+        spec = {"name": "cards", "kind": "card", "config": {}}
+        self.hear(2, "install", {"backend": spec, "dry_run": False})
+        self.asked = self.next()
+
+    def test_the_protocol_is_told_of_a_kind_what_it_knows(self):
+        self.begin()
+        self.assertEqual([*self.greeted["kinds"][0]], ["kind", "title", "config_schema", "delegable"])
+        self.driver.heard({"id": self.asked["id"], "result": {}}, self.pool)
+
+    def test_install_may_ask_the_agent_and_what_comes_later_waits_for_it(self):
+        self.begin()
+        self.assertEqual(self.asked["method"], "loadModule")
+        self.hear(3, "discover", {"backend": "cards"})
+        self.assertEqual(self.calls, ["install"])
+        self.driver.heard({"id": self.asked["id"], "result": {}}, self.pool)
+        answers = {one["id"]: one for one in (self.next(), self.next())}
+        self.assertEqual(answers[2].get("result"), {"status": "ready"})
+        self.assertEqual(answers[3].get("result"), {"devices": [], "services": []})
+
+    def test_what_waits_for_an_install_can_be_cancelled(self):
+        self.begin()
+        self.hear(3, "discover", {"backend": "cards"})
+        self.driver.heard({"method": "$/cancelRequest", "params": {"id": 3}}, self.pool)
+        self.assertEqual(self.next()["error"]["code"], cyborg_driver.CANCELLED)
+        self.driver.heard({"id": self.asked["id"], "result": {}}, self.pool)
+        self.assertEqual(self.next()["id"], 2)
+        self.assertEqual(self.calls, ["install"])
 
 
 class Protocol(unittest.TestCase):
