@@ -1,13 +1,12 @@
-/** Which labs the tests use: some side by side where the machine has room for them, a file of tests in each at a time. */
+/** Which labs the tests use: two side by side where the machine has room for them, a file of tests in each at a time. */
 import { availableParallelism, freemem } from 'node:os';
 import process from 'node:process';
 
 export const memoryMiB = 3072;
 /** Beside a lab's memory: its QEMU, server and database. */
 const besideMiB = 1024;
-const labsMax = 3;
-/** A third of a lab's time is waiting: measured with two on two processors. */
-const labsPerProcessor = 1.5;
+/** A third one on two processors makes each several times as slow: it was tried. */
+const labsMax = 2;
 
 interface LabNames {
   readonly names: readonly string[];
@@ -25,6 +24,5 @@ export function labNames(): LabNames {
 
 function labCount(): number {
   const byMemory = Math.floor(freemem() / ((memoryMiB + besideMiB) * 1024 * 1024));
-  const byProcessors = Math.floor(availableParallelism() * labsPerProcessor);
-  return Math.max(1, Math.min(labsMax, byMemory, byProcessors));
+  return Math.max(1, Math.min(labsMax, byMemory, availableParallelism()));
 }
