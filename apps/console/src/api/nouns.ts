@@ -54,7 +54,7 @@ export const nounOf = {
 export type ReadName = keyof typeof nounOf;
 
 /** By the part of an event's kind before the dot. */
-export const nounsOfEvent = {
+const nounsOfEvent = {
   accelerator: ['accelerators', 'backends', 'devices', 'services', 'summary'],
   attachment: ['attachments', 'accelerators', 'instances', 'quotas', 'summary'],
   attribute: ['devices'],

@@ -6,7 +6,7 @@ import { v3Routes } from '@cyborg/api-client/routes';
 import type { CarriedOut } from '../../api/act.ts';
 import { sendFile } from '../../api/upload.ts';
 
-export type ProgramUpload = CarriedOut<'uploadProgram'>;
+type ProgramUpload = CarriedOut<'uploadProgram'>;
 
 export interface Uploading {
   /** From 0 to 1; undefined when nothing is on its way. */
