@@ -54,10 +54,24 @@ describe('a package', () => {
   });
 
   it.for<[string, object, RegExp]>([
-    ['without an id', { id: undefined }, /manifest.json: .*id/],
-    ['with an id that is a path', { id: '../x' }, /manifest.json: id is wrong/],
-    ['with an unknown key', { shell: 'rm' }, /manifest.json/],
-    ['whose entry is a path upwards', { entry: '../main.js' }, /manifest.json: entry is wrong/],
+    ['without an id', { id: undefined }, /manifest.json: id is missing/],
+    ['with an id that is a path', { id: '../x' }, /manifest.json: id is "\.\.\/x"; .*lower-case/],
+    [
+      'with an unknown key',
+      { shell: 'rm' },
+      /manifest.json: shell is not known; the keys are id, version, .*runtime/,
+    ],
+    [
+      'with an unknown runtime',
+      { runtime: 'ruby' },
+      /runtime is "ruby"; it must be one of "node", "python3", "program"\./,
+    ],
+    ['whose version is no version', { version: '1.0' }, /version is "1.0"; .*semantic version/],
+    [
+      'whose entry is a path upwards',
+      { entry: '../main.js' },
+      /manifest.json: entry is "\.\.\/main.js"; .*A file of the package, such as/,
+    ],
     ['whose entry is not in it', { entry: 'src/other.js' }, /there is no file src\/other.js/],
     ['with definitions that are not in it', { definitions: ['a.yaml'] }, /there is no file a.yaml/],
     ['with a program that is not executable', { runtime: 'program' }, /is not executable/],
@@ -82,6 +96,13 @@ describe('a package', () => {
       content: '{"name":"x","version":"9.0.0"}',
     };
     expect(await refusalOf([other, ...rest])).toMatch('not that of package.json, 9.0.0');
+  });
+
+  it('whose manifest begins with a byte order mark is refused', async ({ expect }) => {
+    const [npm, manifest, ...rest] = testEntries();
+    const marked = { name: 'package/manifest.json', content: `\uFEFF${String(manifest?.content)}` };
+    const entries = [npm, marked, ...rest].filter((one) => one !== undefined);
+    expect(await refusalOf(entries)).toMatch('manifest.json begins with a byte order mark');
   });
 
   it('that unpacks to a hundred times its size is refused', async ({ expect }) => {

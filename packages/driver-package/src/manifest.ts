@@ -1,10 +1,11 @@
 /** manifest.json: what a driver says of itself, before any of its code has run. */
 import Type, { type Static, type TSchema } from 'typebox';
-import { Check, Errors } from 'typebox/value';
+import { Check } from 'typebox/value';
 
 import { HostNeedsSchema } from './needs.ts';
 import { packageLimits } from './limits.ts';
 import { PackageError } from './package-error.ts';
+import { wrongIn } from './wrong-in.ts';
 
 const closed = { additionalProperties: false } as const;
 const Slug = Type.String({
@@ -124,6 +125,11 @@ export function parseNpmManifest(text: string): Static<typeof NpmSchema> {
 }
 
 function parseJson(file: string, text: string): unknown {
+  if (text.startsWith('\uFEFF')) {
+    throw new PackageError(
+      `${file} begins with a byte order mark (EF BB BF); save it as UTF-8 without one.`,
+    );
+  }
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -134,9 +140,5 @@ function parseJson(file: string, text: string): unknown {
 
 function checked<T extends TSchema>(file: string, schema: T, content: unknown): Static<T> {
   if (Check(schema, content)) return content;
-  const [error] = Errors(schema, content);
-  const field = (error?.instancePath ?? '').slice(1).replaceAll('/', '.');
-  throw new PackageError(
-    `${file}: ${field === '' ? 'it' : field} is wrong: it ${error?.message ?? 'does not fit the schema'}.`,
-  );
+  throw new PackageError(wrongIn(file, schema, content));
 }

@@ -1,8 +1,9 @@
 /** What a manifest says that a host must have before a backend can work there. */
 import Type, { type Static } from 'typebox';
-import { Check, Errors } from 'typebox/value';
+import { Check } from 'typebox/value';
 
 import { PackageError } from './package-error.ts';
+import { wrongIn } from './wrong-in.ts';
 
 const closed = { additionalProperties: false } as const;
 const listMax = 64;
@@ -73,11 +74,7 @@ const NeedySchema = Type.Object({
  */
 export function needsOfKind(manifest: unknown, kind: string): HostNeeds {
   if (!Check(NeedySchema, manifest)) {
-    const [error] = Errors(NeedySchema, manifest);
-    const field = (error?.instancePath ?? '').slice(1).replaceAll('/', '.');
-    throw new PackageError(
-      `manifest.json: ${field === '' ? 'it' : field} is wrong: it ${error?.message ?? 'does not fit the schema'}.`,
-    );
+    throw new PackageError(wrongIn('manifest.json', NeedySchema, manifest));
   }
   const own = manifest.kinds?.find((one) => one.kind === kind)?.needs;
   return joined(manifest.needs ?? {}, own ?? {});

@@ -98,10 +98,13 @@ function problemOfString(schema: JsonSchema, value: string, where: string): stri
   if (value.length < minLength) return `${where} is shorter than ${minLength} characters`;
   if (value.length > maxLength) return `${where} is longer than ${maxLength} characters`;
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(value)) {
-    return `${where} is ${show(value)}; it must match ${pattern}`;
+    const inWords = schema.description === undefined ? '' : `: ${trimmed(schema.description)}`;
+    return `${where} is ${show(value)}; it must match ${pattern}${inWords}`;
   }
   return undefined;
 }
+
+const trimmed = (sentence: string): string => sentence.replace(/\.$/u, '');
 
 function problemOfNumber(schema: JsonSchema, value: number, where: string): string | undefined {
   const { minimum = -Infinity, maximum = Infinity } = schema;

@@ -59,7 +59,7 @@ describe('a driver that misbehaves harms only its own backends', () => {
     ['flood-notifications', 'sent more than 200 messages per second that nobody asked for'],
     ['garbage', 'wrote something that is not protocol to stdout: \\"Hello, I am'],
     ['huge-frame', 'announced a message of 4000000000 bytes'],
-    ['nonsense', 'answered discover with something else than the protocol says, at /devices'],
+    ['nonsense', 'answered discover with something else than the protocol says: result.devices'],
   ])('%s', async ([mode, reason], { expect }) => {
     await using running = await startWith(mode ?? '');
     const { server, good, bad } = running;
