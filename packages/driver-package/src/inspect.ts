@@ -5,10 +5,17 @@ import { packageLimits } from './limits.ts';
 import { parseManifest, parseNpmManifest, type PackageManifest } from './manifest.ts';
 import { PackageError } from './package-error.ts';
 
+interface PackagedFile {
+  readonly path: string;
+  readonly isExecutable: boolean;
+}
+
 export interface Inspected extends Hashed {
   readonly manifest: PackageManifest;
   readonly unpackedBytes: number;
   readonly files: number;
+  /** In the order of the package. */
+  readonly listing: readonly PackagedFile[];
 }
 
 /** @throws PackageError with the first thing that is wrong. */
@@ -28,7 +35,8 @@ export async function inspectPackage(tarball: AsyncIterable<Uint8Array>): Promis
   const manifest = parseManifest(textOf(texts, 'manifest.json'));
   checkVersion(manifest, textOf(texts, 'package.json'));
   checkFiles(manifest, files);
-  return { ...hasher.end(), manifest, unpackedBytes, files: files.size };
+  const listing = [...files].map(([path, { isExecutable }]) => ({ path, isExecutable }));
+  return { ...hasher.end(), manifest, unpackedBytes, files: files.size, listing };
 }
 
 async function* hashed(

@@ -4,6 +4,7 @@ import { Check } from 'typebox/value';
 
 import { HostNeedsSchema } from './needs.ts';
 import { packageLimits } from './limits.ts';
+import { checkKeys, checkKinds, checkPresets } from './manifest-rules.ts';
 import { PackageError } from './package-error.ts';
 import { wrongIn } from './wrong-in.ts';
 
@@ -100,6 +101,7 @@ export type PackageManifest = Static<typeof PackageManifestSchema>;
 /** @throws PackageError naming the field. */
 export function parseManifest(text: string): PackageManifest {
   const content = parseJson('manifest.json', text);
+  checkKeys(text);
   const manifest = checked('manifest.json', PackageManifestSchema, content);
   const { protocol, kinds, default_backends: presets } = manifest;
   if (protocol.min > protocol.max) {
@@ -107,13 +109,8 @@ export function parseManifest(text: string): PackageManifest {
       `manifest.json: protocol.min: ${protocol.min} is above protocol.max ${protocol.max}.`,
     );
   }
-  const names = kinds.map(({ kind }) => kind);
-  for (const { name, kind } of presets) {
-    if (names.includes(kind)) continue;
-    throw new PackageError(
-      `manifest.json: default_backends: ${name} is of kind ${kind}, which is not among the kinds (${names.join(', ')}).`,
-    );
-  }
+  checkKinds(kinds);
+  checkPresets(presets, kinds);
   return manifest;
 }
 

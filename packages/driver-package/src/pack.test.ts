@@ -45,6 +45,48 @@ describe('a folder', () => {
     expect((await stat(join(out, 'manifest.json'))).mode & 0o777).toBe(0o644);
   });
 
+  it('leaves out what is made anew, and settings of the machine that packs it', async ({
+    expect,
+  }) => {
+    const cache = join(folder, 'source', 'src', '__pycache__');
+    mkdirSync(cache);
+    for (const path of [join(cache, 'main.cpython-312.pyc'), join(folder, 'source', 'old.pyc')]) {
+      writeFileSync(path, 'x');
+    }
+    for (const name of ['.env', '.env.local']) writeFileSync(join(folder, 'source', name), 'A=b');
+    writeFileSync(join(folder, 'source', '.environment'), 'kept');
+    await packFolder(join(folder, 'source'), join(folder, 'a.tgz'));
+    const { listing } = await inspectPackage(createReadStream(join(folder, 'a.tgz')));
+    expect(listing).toEqual([
+      { path: '.environment', isExecutable: false },
+      { path: 'manifest.json', isExecutable: false },
+      { path: 'package.json', isExecutable: false },
+      { path: 'src/main.js', isExecutable: true },
+    ]);
+  });
+
+  it.for(['PRIVATE KEY', 'RSA PRIVATE KEY', 'OPENSSH PRIVATE KEY', 'PGP PRIVATE KEY BLOCK'])(
+    'with a file that holds a %s is refused, wherever in it the key is',
+    async (name, { expect }) => {
+      // Across two pieces of the file, as it is read.
+      const before = `${'x'.repeat(64 * 1024 - 8)}\n`;
+      const file = join(folder, 'source', 'notes.txt');
+      writeFileSync(file, `${before}-----BEGIN ${name}-----\nMC4C\n`);
+      const packing = packFolder(join(folder, 'source'), join(folder, 'a.tgz'));
+      await expect(packing).rejects.toThrow(`${file} holds a private key`);
+    },
+  );
+
+  it('with a public key in it, or with code that looks for private ones, is packed', async ({
+    expect,
+  }) => {
+    writeFileSync(join(folder, 'source', 'a.pem'), '-----BEGIN PUBLIC KEY-----\nMCow\n');
+    writeFileSync(join(folder, 'source', 'b.js'), "x = '-----BEGIN PRIVATE KEY-----';\n");
+    await packFolder(join(folder, 'source'), join(folder, 'a.tgz'));
+    const { files } = await inspectPackage(createReadStream(join(folder, 'a.tgz')));
+    expect(files).toBe(5);
+  });
+
   it('with a link in it is refused', async ({ expect }) => {
     symlinkSync('/etc/hostname', join(folder, 'source', 'x'));
     await expect(packFolder(join(folder, 'source'), join(folder, 'a.tgz'))).rejects.toThrow(

@@ -52,6 +52,11 @@ export function signDigest(digest: string, privateKeyPem: string): string {
   return sign(null, signedText(digest), key).toString('base64');
 }
 
+/** Of the public half, as `driver-show` and refusals call the key. @throws PackageError as `signDigest` does. */
+export function fingerprintOf(privateKeyPem: string): string {
+  return toTrusted(parsed(() => createPublicKey(privateKeyPem))).fingerprint;
+}
+
 /** @returns the key that made it, or undefined when none of these did. */
 export function findSigner(
   { digest, signature }: { readonly digest: string; readonly signature: string | null },
@@ -70,10 +75,9 @@ export interface SignedPackage {
 /** Undefined when the package may be used; else why not, with the way out. */
 export function refusalOf(signed: SignedPackage, trust: DriverTrust): string | undefined {
   if (trust.policy === 'warn' || findSigner(signed, trust.keys) !== undefined) return undefined;
-  const way = 'Sign it with `cyborg driver-sign`, or name its key with --driver-key.';
-  if (signed.signature === null) return `It is not signed. ${way}`;
+  if (signed.signature === null) return 'It is not signed. Sign it with `cyborg driver-sign`.';
   const known = trust.keys.map(({ fingerprint }) => fingerprint).join(', ');
-  return `Its signature is by none of the keys that are trusted here (${known || 'there is none'}). ${way}`;
+  return `Its signature is by none of the keys that are trusted here (${known || 'there is none'}). Sign it with one of them, or have its publisher’s key named with --driver-key where the server and the agents are started.`;
 }
 
 function toTrusted(key: KeyObject): TrustedKey {

@@ -4,9 +4,10 @@ import { basename, resolve } from 'node:path';
 
 import { digestOf } from '@cyborg/driver-package/digest';
 import { inspectPackage } from '@cyborg/driver-package/inspect';
+import { checkProtocol } from '@cyborg/driver-package/manifest-rules';
 import { packFolder } from '@cyborg/driver-package/pack';
 import { PackageError } from '@cyborg/driver-package/package-error';
-import { signDigest } from '@cyborg/driver-package/signature';
+import { fingerprintOf, signDigest } from '@cyborg/driver-package/signature';
 import type { V3Result } from '@cyborg/api-client/v3';
 
 import { defineCommand, defineLocalCommand, type Context } from '../command.ts';
@@ -174,9 +175,11 @@ export const driverPack = defineLocalCommand({
       const target = flags.out ?? `${await nameOf(folder)}.tgz`;
       const file = resolve(io.workingDirectory, target);
       await packFolder(folder, file);
-      return { file, ...(await inspectPackage(createReadStream(file))) };
+      const inspected = await inspectPackage(createReadStream(file));
+      checkProtocol(inspected.manifest);
+      return { file, ...inspected };
     });
-    const { file, digest, bytes, unpackedBytes, files, manifest } = packed;
+    const { file, digest, bytes, unpackedBytes, files, listing, manifest } = packed;
     const { id, version } = manifest;
     await out.show({
       file,
@@ -186,6 +189,9 @@ export const driverPack = defineLocalCommand({
       size_bytes: bytes,
       unpacked_bytes: unpackedBytes,
       files,
+      content: listing.map(
+        ({ path, isExecutable }) => `${path}${isExecutable ? ' (executable)' : ''}`,
+      ),
     });
   },
 });
@@ -220,7 +226,7 @@ export const driverSign = defineLocalCommand({
     const signed = await explained(async () => {
       const { digest } = await digestOf(createReadStream(file));
       const secret = await readFile(resolve(io.workingDirectory, key), 'utf8');
-      return { digest, signature: signDigest(digest, secret) };
+      return { digest, signature: signDigest(digest, secret), key: fingerprintOf(secret) };
     });
     await writeFile(target, `${signed.signature}\n`);
     await out.show({ file: target, ...signed });

@@ -1,9 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { inspectPackage } from '@cyborg/driver-package/inspect';
+import { parseManifest } from '@cyborg/driver-package/manifest';
+import { checkProtocol } from '@cyborg/driver-package/manifest-rules';
 import { unpackPackage } from '@cyborg/driver-package/unpack';
 
 import { defineLocalCommand } from '../command.ts';
@@ -84,6 +86,7 @@ export const driverTest = defineLocalCommand({
     const named = args['path-or-package'];
     await using unpacked = await unpackIfPacked(resolve(io.workingDirectory, named)).catch(refuse);
     const target = unpacked?.folder ?? named;
+    await checkManifest(resolve(io.workingDirectory, target)).catch(refuse);
     const result = await tryDriver({
       ...files,
       clauses: clause,
@@ -101,6 +104,12 @@ export const driverTest = defineLocalCommand({
 
 function refuse(error: unknown): never {
   throw new CliError(error instanceof Error ? error.message : String(error));
+}
+
+/** What would be uploaded has an `entry`; drivers of the release have not. @throws PackageError, as the server would. */
+async function checkManifest(folder: string): Promise<void> {
+  const text = await readFile(join(folder, 'manifest.json'), 'utf8').catch(() => '');
+  if (/"entry"\s*:/u.test(text)) checkProtocol(parseManifest(text));
 }
 
 interface Unpacked extends AsyncDisposable {

@@ -24,11 +24,17 @@ const versions: Column<Driver> = {
     versions
       .map((version) => {
         const { version: number, state, signature, builtin } = version;
-        const line = `${number} (${state}, ${signatureText[signature]})`;
-        return builtin ? line : [line, ...conformanceText(version).split('\n')].join('\n  ');
+        const line = `${number} (${state}, ${signatureText[signature]}${signerOf(version)})`;
+        const more = [`digest ${version.digest ?? '-'}`, ...conformanceText(version).split('\n')];
+        return builtin ? line : [line, ...more].join('\n  ');
       })
       .join('\n'),
 };
+
+function signerOf({ signed_by: key }: Driver['versions'][number]): string {
+  return key === null ? '' : ` by ${key}`;
+}
+
 const kinds: Column<Driver> = {
   key: 'kinds',
   text: (driver) =>
