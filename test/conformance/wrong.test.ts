@@ -25,6 +25,28 @@ describe.concurrent('a wrong driver fails on its clause and on no other', () => 
     expect(names, `${readFileSync(main, 'utf8')}\n${textOf(report)}`).toEqual([clause]);
     caught.push(clause);
   });
+
+  it('one whose discover fails by itself fails once, with what it wrote to stderr', async ({
+    expect,
+  }) => {
+    const main = join(folder, 'raises.ts');
+    const others = ['D-INIT-3', 'D-INIT-4', 'D-ASK-1', 'D-NOTE-1', 'D-LIM-1'] as const;
+    const report = await runKit({ ...(await readPackage(folder)), main }, others);
+    const failed = report.clauses.filter(({ outcome }) => outcome === 'failed');
+    expect(failed.map((one) => one.clause)).toEqual(['D-DISC-1']);
+    expect(failed[0]?.detail).toMatch(/no such attribute[^]*Trace of src\/cards, line 7/);
+    const why = report.clauses.filter(({ outcome }) => outcome === 'not-run');
+    expect(new Set(why.map(({ detail }) => detail))).toEqual(new Set(['needs D-DISC-1']));
+    expect(why).toHaveLength(others.length);
+  });
+
+  it('one with names that Placement does not take fails on D-DISC-1', async ({ expect }) => {
+    const main = join(folder, 'names.ts');
+    const report = await runKit({ ...(await readPackage(folder)), main }, ['D-DISC-1']);
+    const failed = report.clauses.filter(({ outcome }) => outcome === 'failed');
+    expect(failed.map((one) => one.clause)).toEqual(['D-DISC-1']);
+    expect(failed[0]?.detail).toMatch(/backend .*resource_class is "XEON_PHI"; .*CUSTOM_/);
+  });
 });
 
 afterAll(() => {

@@ -20,6 +20,18 @@ const Key = Type.String({ minLength: 1, maxLength: 255 });
 const Nullable = <T extends Type.TSchema>(schema: T): Type.TUnion<[T, Type.TNull]> =>
   Type.Union([schema, Type.Null()]);
 
+/** Placement takes no other names; it has to know those without CUSTOM_. */
+const placementName = { minLength: 1, maxLength: 255, pattern: '^[A-Z0-9_]+$' } as const;
+const ResourceClass = Type.String({
+  ...placementName,
+  description:
+    "one of Placement's (PGPU, VGPU, FPGA) or your own, CUSTOM_ and capitals, digits and _",
+});
+const Trait = Type.String({
+  ...placementName,
+  description: "one of Placement's (HW_…) or your own, CUSTOM_ and capitals, digits and _",
+});
+
 /** What an accelerator is, in the words of the API. */
 export const AcceleratorTypeSchema = Type.Union([
   Type.Literal('GPU'),
@@ -128,8 +140,8 @@ export const DriverDeployableSchema = Type.Object(
     key: Key,
     /** Unique over the fleet by convention: `{host}_{address}`. */
     name: Key,
-    resource_class: Key,
-    traits: Type.Array(Key, { maxItems: 64 }),
+    resource_class: ResourceClass,
+    traits: Type.Array(Trait, { maxItems: 64 }),
     accelerators: Type.Array(DriverAcceleratorSchema, { maxItems: 1024 }),
   },
   closed,

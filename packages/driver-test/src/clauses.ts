@@ -30,7 +30,8 @@ export const clauses = {
   'D-INST-3': 'A wrong configuration or an unknown kind is refused with 4003.',
   'D-INST-4': '`uninstall` may be repeated; what was never installed is `ready`.',
   'D-INST-5': 'Requests for a backend that is not installed are refused with 4003.',
-  'D-DISC-1': '`discover` answers the inventory of one backend, as specified.',
+  'D-DISC-1':
+    '`discover` answers the inventory of one backend, as specified, with names that Placement takes.',
   'D-DISC-2': 'Keys of devices, deployables and accelerators are unique within a backend.',
   'D-DISC-3': 'What did not change is told the same again, also by a new process.',
   'D-DISC-4': 'What is offered is free, pluggable and without a reason; what is not says why.',

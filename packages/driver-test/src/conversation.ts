@@ -24,6 +24,8 @@ export interface ConversationOptions {
   readonly journal: Journal;
   readonly callMs: number;
   readonly onViolation: (violation: Violation) => void;
+  /** Told of everything that the driver asks, before it is answered. */
+  readonly onAsked: (method: string) => void;
   /** Called with what the driver asks, instead of answering it. */
   readonly onRequest?: (request: Heard & { kind: 'request' }) => void;
 }
@@ -37,6 +39,8 @@ export interface Asked {
   readonly id: number;
   readonly answer: Promise<Answer>;
 }
+
+const internalError = -32_603;
 
 /** An error that the driver answered with. */
 export class Refused extends Error {
@@ -139,7 +143,7 @@ export class Conversation {
     limitMs?: number,
   ): Promise<DriverResult<M>> {
     const answer = await this.attempt(method, params, limitMs);
-    if ('error' in answer) throw new Refused(method, answer.error);
+    if ('error' in answer) throw new Refused(method, await this.#withLastWords(answer.error));
     return this.parse(method, answer.result);
   }
 
@@ -189,6 +193,14 @@ export class Conversation {
       this.#end('the kit went on'),
     );
     await this.exited;
+  }
+
+  /** Of a driver's own fault stderr says more; it comes by another pipe than the answer. */
+  async #withLastWords({ code, message }: WireError): Promise<WireError> {
+    if (code !== internalError) return { code, message };
+    await this.#options.clock.sleep(kitLimits.lastWordsMs);
+    const words = this.lastWords.slice(-kitLimits.lastWordsCharsMax);
+    return { code, message: words === '' ? message : `${message}\nits stderr: ${words}` };
   }
 
   #write(bytes: Buffer): void {
@@ -269,6 +281,7 @@ export class Conversation {
 
   #wasAsked(heard: Heard & { kind: 'request' }): void {
     this.asks += 1;
+    this.#options.onAsked(heard.method);
     if (heard.violation !== undefined) this.#options.onViolation(heard.violation);
     if (this.#options.onRequest !== undefined) return this.#options.onRequest(heard);
     this.send({ jsonrpc: '2.0', id: heard.id, ...agentAnswer(heard.method, this.agentAnswers) });

@@ -109,6 +109,11 @@ export class Kit {
     return chosen;
   }
 
+  /** What the trials found on offer. */
+  get offered(): readonly Target[] {
+    return this.#targets ?? [];
+  }
+
   async target(): Promise<Target> {
     const [first] = await this.targets();
     if (first === undefined) throw new Untested('no accelerator is on offer');

@@ -11,6 +11,9 @@ export const kitLimits = {
   endMsMax: 5_000,
   /** How long a process that is not looked at any more may take to end. */
   farewellMs: 300,
+  /** Until what was written to stderr before an answer has come, too. */
+  lastWordsMs: 50,
+  lastWordsCharsMax: 1_200,
   /** The whole run; what is left then is reported as not run. */
   runMsMax: 110_000,
   /** Accelerators that take part in the trials of prepare, release and clean. */

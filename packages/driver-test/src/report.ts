@@ -1,5 +1,6 @@
 /** The report for people. */
 import type { ClauseReport, Outcome, Report } from './run.ts';
+import { warningOf } from './unseen.ts';
 
 const marks = {
   passed: 'ok  ',
@@ -17,7 +18,13 @@ export function lineOf({ clause, text, outcome, detail }: ClauseReport): string 
 }
 
 /** `driver generic 0.1.0: 45 clauses hold, 1 broken (D-PREP-2), 4 not tested, 2 not run, in 9 s` */
-export function summaryOf({ driver, clauses, duration_ms: ms, passed }: Report): string {
+export function summaryOf({
+  driver,
+  clauses,
+  duration_ms: ms,
+  passed,
+  left_out: leftOut,
+}: Report): string {
   const of = (outcome: Outcome): ClauseReport[] => clauses.filter((one) => one.outcome === outcome);
   const failed = of('failed');
   const names = failed.map(({ clause }) => clause).join(', ');
@@ -29,11 +36,11 @@ export function summaryOf({ driver, clauses, duration_ms: ms, passed }: Report):
   ];
   const verdict = passed ? 'conforms' : 'does not conform';
   const seconds = Math.round(ms / 1000);
-  return `driver ${driver.id} ${driver.version} ${verdict}: ${parts.join(', ')}; ${seconds} s`;
+  return `driver ${driver.id} ${driver.version} ${verdict}: ${parts.join(', ')}; ${seconds} s${warningOf(leftOut)}`;
 }
 
 export function textOf(report: Report): string {
-  const left = report.left_out.map((kind) => `not tried: kind ${kind}; give --backends FILE`);
+  const left = report.left_out.map((kind) => `not tried: kind ${kind}`);
   return [
     `backends: ${report.backends.join(', ') || 'none'}; seed ${report.seed}`,
     ...left,

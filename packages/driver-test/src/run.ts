@@ -13,6 +13,7 @@ import { Kit, type Trial } from './kit.ts';
 import { kitLimits } from './limits.ts';
 import { Subject } from './subject.ts';
 import { trials } from './trials.ts';
+import { unseenKinds } from './unseen.ts';
 
 export type Outcome = 'passed' | 'failed' | 'untested' | 'not-run';
 
@@ -77,7 +78,10 @@ export async function runTrials(options: RunOptions): Promise<Report> {
   try {
     // A driver that cannot even be greeted fails its first trial, which says so.
     await subject.chooseBackends().catch(() => undefined);
-    await run.all(new Kit(subject, seed));
+    const kit = new Kit(subject, seed);
+    await run.all(kit);
+    const { asked, backends } = subject;
+    subject.leftOut.push(...unseenKinds({ asked, backends, offered: kit.offered }));
   } finally {
     await subject.close();
   }

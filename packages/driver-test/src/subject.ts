@@ -76,6 +76,8 @@ export class Subject {
   backends: readonly BackendSpec[] = [];
   /** Kinds that no backend could be made of. */
   readonly leftOut: string[] = [];
+  /** What its processes asked of their agent. */
+  readonly asked = new Set<string>();
   readonly #wall: Wall;
   readonly #conversations = new Set<Conversation>();
   #started = 0;
@@ -131,6 +133,7 @@ export class Subject {
       journal,
       callMs,
       onViolation,
+      onAsked: (method) => this.asked.add(method),
       ...(onRequest && { onRequest }),
     });
     this.#conversations.add(conversation);
@@ -169,7 +172,7 @@ export class Subject {
     for (const { kind, config_schema: schema } of others) {
       const problem = findProblem(toSchema(schema), {}, 'config');
       if (problem === undefined) own.push({ name: `kit-${kind}`, kind, config: {} });
-      else this.leftOut.push(`${kind} (${problem})`);
+      else this.leftOut.push(`${kind} (${problem}); give --backends FILE`);
     }
     this.backends = [...defaults, ...own];
   }

@@ -7,6 +7,7 @@ import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import { demand, Untested } from '../failures.ts';
 import type { Trial } from '../kit.ts';
 import { changedMachine } from '../machine.ts';
+import { problemOfNames } from '../names.ts';
 import { demandAlive } from './framing.ts';
 
 interface Placed {
@@ -45,6 +46,10 @@ export const discover: readonly Trial[] = [
         () =>
           `no backend (${kinds}) offers an accelerator${reasonsOf(all)}; give --backends FILE, or --tree PATH of a machine with hardware that it knows`,
       );
+      for (const [name, inventory] of inventories) {
+        const problem = problemOfNames(inventory);
+        demand(problem === undefined, () => `backend ${name}: ${problem}`);
+      }
     },
   },
   {

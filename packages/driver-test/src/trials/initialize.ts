@@ -55,7 +55,7 @@ export const initialize: readonly Trial[] = [
   },
   {
     clause: 'D-INIT-3',
-    needs: ['D-INIT-1'],
+    needs: ['D-INIT-1', 'D-DISC-1'],
     run: async (kit) => {
       const { conversation, launched } = await kit.subject.start();
       const backend = kit.anyBackend();
@@ -74,7 +74,7 @@ export const initialize: readonly Trial[] = [
   },
   {
     clause: 'D-INIT-4',
-    needs: ['D-INIT-1'],
+    needs: ['D-INIT-1', 'D-DISC-1'],
     run: async (kit) => {
       const good = kit.anyBackend();
       const bad = { name: notThere, kind: 'driver-test/no-such-kind', config: {} };

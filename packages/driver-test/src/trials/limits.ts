@@ -26,11 +26,12 @@ export async function capabilitiesOf(kit: Kit): Promise<InitializeResult['capabi
 }
 
 export const limits: readonly Trial[] = [
-  { clause: 'D-LIM-1', run: lookAround },
-  { clause: 'D-LIM-2', run: lookAround },
-  { clause: 'D-LIM-3', run: lookAround },
+  { clause: 'D-LIM-1', needs: ['D-DISC-1'], run: lookAround },
+  { clause: 'D-LIM-2', needs: ['D-DISC-1'], run: lookAround },
+  { clause: 'D-LIM-3', needs: ['D-DISC-1'], run: lookAround },
   {
     clause: 'D-NOTE-1',
+    needs: ['D-DISC-1'],
     run: async (kit) => {
       await lookAround(kit);
       if ((await kit.calm()).notifications === 0) {
@@ -40,6 +41,7 @@ export const limits: readonly Trial[] = [
   },
   {
     clause: 'D-ASK-1',
+    needs: ['D-DISC-1'],
     run: async (kit) => {
       await lookAround(kit);
       const { asks } = await kit.calm();
