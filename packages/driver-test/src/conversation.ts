@@ -10,8 +10,9 @@ import { messageOf } from '@cyborg/service/node-error';
 import { clauseOfResult, type ClauseId } from './clauses.ts';
 import { Broken, Ended } from './failures.ts';
 import { encodeFrame, FrameReader } from './frames.ts';
-import { isRecord, shorten, type Journal } from './journal.ts';
+import { isRecord, shorten, type Journal, type Places } from './journal.ts';
 import { kitLimits } from './limits.ts';
+import type { MachineName } from './machine.ts';
 import { judge, show, type Answer, type Heard, type Violation, type WireError } from './judge.ts';
 
 /** What the kit's agent says to what the driver asks of it. */
@@ -24,6 +25,8 @@ export interface ConversationOptions {
   readonly journal: Journal;
   readonly callMs: number;
   readonly onViolation: (violation: Violation) => void;
+  readonly machine: MachineName;
+  readonly places: Places;
   /** Told of everything that the driver asks, before it is answered. */
   readonly onAsked: (method: string) => void;
   /** Called with what the driver asks, instead of answering it. */
@@ -74,9 +77,9 @@ export class Conversation {
   #stderrBytes = 0;
 
   constructor(options: ConversationOptions) {
-    const { child, clock, journal, number } = options;
+    const { child, clock, journal, number, machine, places } = options;
     this.#options = options;
-    journal.note(number, { what: 'start' });
+    journal.note(number, { what: 'start', machine, places });
     this.#guard = new StreamGuard(clock, (reason) =>
       this.#offended(clauseOfOffence(reason), reason),
     );
@@ -318,7 +321,7 @@ export class Conversation {
   }
 }
 
-function agentAnswer(method: string, answers: AgentAnswers): Record<string, unknown> {
+export function agentAnswer(method: string, answers: AgentAnswers): Record<string, unknown> {
   if (answers === 'unknown') {
     return { error: { code: -32_601, message: `this agent does not know ${method}` } };
   }

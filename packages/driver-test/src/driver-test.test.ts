@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
@@ -18,7 +18,7 @@ function ask(options: Partial<DriverTestOptions>): ReturnType<typeof driverTest>
   return driverTest({ ...defaults, clauses: ['D-PREP-1'], ...options });
 }
 
-describe('driverTest', () => {
+describe('driverTest', { timeout: 180_000 }, () => {
   it('records a conversation that replays, and sees when it goes differently', async ({
     expect,
   }) => {
@@ -45,6 +45,36 @@ describe('driverTest', () => {
     const other = await ask({ replay: record });
     expect(other.passed).toBe(false);
     expect(other.text).toMatch(/prepare .*then .*0c:00\.9.*now .*0c:00\.1/);
+  });
+
+  it('replays frames in pieces, other machines, cancelled and killed requests as they were', async ({
+    expect,
+  }) => {
+    await using folder = await makeFolder();
+    const record = join(folder.path, 'talk.jsonl');
+    const clauses = ['D-FRAME-2', 'D-DISC-5', 'D-DISC-6', 'D-RPC-6', 'D-KILL-1'];
+    const first = await ask({ record, clauses });
+    expect(first.passed, first.text).toBe(true);
+    const again = await ask({ replay: record });
+    expect(again.text).toMatch(/note: not compared: .*\n.*replayed: \d+ answers, all as recorded$/);
+    expect(again.passed).toBe(true);
+  });
+
+  it('replays on the machine of the recording alone, and says when it is not the same', async ({
+    expect,
+  }) => {
+    await using folder = await makeFolder();
+    const record = join(folder.path, 'talk.jsonl');
+    const tree = join(folder.path, 'machine');
+    await mkdir(join(tree, 'sys'), { recursive: true });
+    const first = await ask({ record, tree, clauses: ['D-INIT-1'] });
+    expect(first.passed, first.text).toBe(true);
+    await expect(ask({ replay: record })).rejects.toThrow(`It was recorded with --tree ${tree}`);
+    const same = await ask({ replay: record, tree });
+    expect(same.text).not.toContain('note: its tree');
+    await writeFile(join(tree, 'sys', 'new'), '');
+    const other = await ask({ replay: record, tree });
+    expect(other.text).toContain(`note: its tree is not that of the recording (${tree})`);
   });
 
   it('tries the backends that it is given, and fails when they offer nothing', async ({

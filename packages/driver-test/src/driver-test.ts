@@ -88,20 +88,26 @@ async function tryAll(pkg: DriverPackage, options: DriverTestOptions): Promise<D
 
 async function sayAgain(
   pkg: DriverPackage,
-  { callMs, tree, report }: DriverTestOptions,
+  { callMs, tree, image, report }: DriverTestOptions,
   file: string,
 ): Promise<DriverTestResult> {
   const { lines } = readJournal(file);
-  const result = await replay({ pkg, clock: systemClock, lines, callMs, tree });
-  const { answers, differences, violations } = result;
+  const result = await replay({ pkg, clock: systemClock, lines, callMs, tree, image });
+  const { answers, differing, differences, notes, violations } = result;
   writeReport(report, result);
-  const differing = differences.map((detail) => ({ clause: '-', outcome: 'differs', detail }));
+  const rowsOfThem = differences.map((detail) => ({ clause: '-', outcome: 'differs', detail }));
   const breaking = violations.map((one) => ({ ...one, outcome: 'failed' }));
-  const rows = [...differing, ...breaking];
-  const verdict = differences.length === 0 ? 'all as recorded' : `${differences.length} differ`;
+  const rows = [...rowsOfThem, ...breaking];
+  const verdict = differing === 0 ? 'all as recorded' : `${differing} differ`;
   const summary = `driver ${pkg.id} ${pkg.version}, replayed: ${answers} answers, ${verdict}`;
   const told = rows.map(({ clause, outcome, detail }) => `${outcome} ${clause} ${detail}`);
-  return { passed: rows.length === 0, text: [...told, summary].join('\n'), summary, rows };
+  const noted = notes.map((note) => `note: ${note}`);
+  return {
+    passed: rows.length === 0,
+    text: [...told, ...noted, summary].join('\n'),
+    summary,
+    rows,
+  };
 }
 
 function writeReport(file: string | undefined, report: Report | ReplayReport): void {

@@ -2,9 +2,11 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import type { Clock } from '@cyborg/service/clock';
 import { kitLimits } from './limits.ts';
+import type { MachineName } from './machine.ts';
 
 export type Happening =
-  | { readonly what: 'start' }
+  | ({ readonly what: 'setting' } & Setting)
+  | { readonly what: 'start'; readonly machine?: MachineName; readonly places?: Places }
   | { readonly what: 'sent'; readonly message: unknown }
   | { readonly what: 'sent-bytes'; readonly base64: string }
   | { readonly what: 'received'; readonly message: unknown }
@@ -14,8 +16,24 @@ export type Happening =
   | { readonly what: 'killed'; readonly why: string }
   | { readonly what: 'ended'; readonly status: number | null; readonly signal: string | null };
 
+/** Which machine and program image the kit took, for who says it again. */
+export interface Setting {
+  /** As it was named; null = the kit's own. */
+  readonly tree: string | null;
+  readonly tree_sha256: string;
+  readonly image: string | null;
+  readonly image_sha256: string;
+}
+
+/** What is elsewhere in every run. */
+export interface Places {
+  readonly folder: string;
+  readonly state_dir: string | null;
+  readonly images_dir: string;
+}
+
 export type JournalLine = Happening & {
-  /** Which process of the driver, from 1. */
+  /** Which process of the driver, from 1; 0 = the kit itself. */
   readonly process: number;
   readonly at_ms: number;
 };
@@ -76,6 +94,7 @@ function isHead(value: unknown): value is JournalHead {
 }
 
 const kinds = new Set([
+  'setting',
   'start',
   'sent',
   'sent-bytes',

@@ -7,7 +7,6 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,14 +22,12 @@ import type {
   InitializeParams,
   Roots,
 } from '@cyborg/driver-sdk/protocol';
-import { layOutCopy, layOutRecording } from '@cyborg/driver-sdk/recording';
-import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import type { Clock } from '@cyborg/service/clock';
 import { Conversation, type ConversationOptions } from './conversation.ts';
-import { isRecord, type Journal } from './journal.ts';
+import { isRecord, type Journal, type Setting } from './journal.ts';
 import type { Violation } from './judge.ts';
 import { kitLimits } from './limits.ts';
-import { kitMachine } from './machine.ts';
+import { digestOfFolder, layOutMachine, type MachineName } from './machine.ts';
 
 export interface SubjectOptions {
   readonly pkg: DriverPackage;
@@ -54,7 +51,7 @@ function madeImage(): Buffer {
 }
 
 export interface StartOptions {
-  readonly roots?: Roots;
+  readonly machine?: MachineName;
   /** Another folder than the one that all processes share. */
   readonly stateDir?: string;
   readonly onRequest?: ConversationOptions['onRequest'];
@@ -67,7 +64,7 @@ export interface Started {
 
 export class Subject {
   readonly folder: string;
-  readonly roots: Roots;
+  readonly setting: Setting;
   readonly options: SubjectOptions;
   readonly imageSha256: string;
   /** As drivers see it. */
@@ -79,6 +76,7 @@ export class Subject {
   /** What its processes asked of their agent. */
   readonly asked = new Set<string>();
   readonly #wall: Wall;
+  readonly #roots = new Map<MachineName, Roots>();
   readonly #conversations = new Set<Conversation>();
   #started = 0;
 
@@ -86,15 +84,20 @@ export class Subject {
     this.options = options;
     this.#wall = wall;
     this.folder = folder;
-    const { tree } = options;
-    const machine = join(folder, 'machine');
     this.#images = join(folder, 'images');
     this.imagesDir = this.#images;
     mkdirSync(this.#images, { mode: 0o755 });
     const bytes = options.image === undefined ? madeImage() : readFileSync(options.image);
     writeFileSync(join(this.#images, imageName), bytes, { mode: 0o644 });
     this.imageSha256 = createHash('sha256').update(bytes).digest('hex');
-    this.roots = layOut(tree, machine);
+    this.rootsOf('machine');
+    this.setting = {
+      tree: options.tree ?? null,
+      tree_sha256: digestOfFolder(join(folder, 'machine')),
+      image: options.image ?? null,
+      image_sha256: this.imageSha256,
+    };
+    options.journal.note(0, { what: 'setting', ...this.setting });
   }
 
   /** @throws when the recording cannot be laid out, or no driver can be started on this machine. */
@@ -115,12 +118,21 @@ export class Subject {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async start({ roots, stateDir, onRequest }: StartOptions = {}): Promise<Started> {
+  /** Laid out when it is first asked for. */
+  rootsOf(name: MachineName): Roots {
+    const { folder } = this;
+    const roots = this.#roots.get(name) ?? layOutMachine(name, { folder, tree: this.options.tree });
+    this.#roots.set(name, roots);
+    return roots;
+  }
+
+  async start(options: StartOptions = {}): Promise<Started> {
+    const { machine = 'machine', stateDir, onRequest } = options;
     const { pkg, clock, journal, callMs, onViolation } = this.options;
     const launched = await launchDriver(pkg, {
       wall: this.#wall,
       execPath: process.execPath,
-      roots: roots ?? this.roots,
+      roots: this.rootsOf(machine),
       stateDir: stateDir ?? join(this.folder, 'state'),
       imagesDir: this.#images,
     });
@@ -134,6 +146,12 @@ export class Subject {
       callMs,
       onViolation,
       onAsked: (method) => this.asked.add(method),
+      machine,
+      places: {
+        folder: this.folder,
+        state_dir: launched.stateDir,
+        images_dir: this.imagesDir,
+      },
       ...(onRequest && { onRequest }),
     });
     this.#conversations.add(conversation);
@@ -184,12 +202,6 @@ export class Subject {
     await conversation.leave();
     return kinds;
   }
-}
-
-/** @throws when it is neither a recording nor a copy of a machine. */
-function layOut(tree: string | undefined, machine: string): Roots {
-  if (tree === undefined) return buildTree(machine, kitMachine());
-  return statSync(tree).isDirectory() ? layOutCopy(tree, machine) : layOutRecording(tree, machine);
 }
 
 /** A driver's own schema: what of it this checker does not know it does not check. */

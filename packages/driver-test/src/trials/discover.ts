@@ -1,12 +1,7 @@
 /** Inventories: whole, stable, consistent. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DriverAccelerator, DriverDevice, Inventory } from '@cyborg/driver-sdk/protocol';
-import { rootsBelow } from '@cyborg/driver-sdk/recording';
-import { buildTree } from '@cyborg/driver-sdk/tree-builder';
 import { demand, Untested } from '../failures.ts';
 import type { Trial } from '../kit.ts';
-import { changedMachine } from '../machine.ts';
 import { problemOfNames } from '../names.ts';
 import { demandAlive } from './framing.ts';
 
@@ -104,8 +99,7 @@ export const discover: readonly Trial[] = [
         throw new Untested('a recorded machine is not taken apart');
       }
       const before = await kit.discoverAll(await kit.calm());
-      const roots = buildTree(join(kit.subject.folder, 'changed'), changedMachine());
-      const conversation = await kit.fresh({ roots });
+      const conversation = await kit.fresh({ machine: 'changed' });
       const after = await kit.discoverAll(conversation);
       await conversation.leave();
       for (const [name, inventory] of before) {
@@ -117,9 +111,7 @@ export const discover: readonly Trial[] = [
     clause: 'D-DISC-6',
     needs: ['D-INIT-1'],
     run: async (kit) => {
-      const folder = join(kit.subject.folder, 'empty');
-      mkdirSync(folder, { recursive: true });
-      const conversation = await kit.fresh({ roots: rootsBelow(folder), install: false });
+      const conversation = await kit.fresh({ machine: 'empty', install: false });
       for (const { name } of kit.subject.backends) {
         const answer = await conversation.attempt('discover', { backend: name });
         if ('result' in answer) conversation.parse('discover', answer.result);
