@@ -7,21 +7,22 @@ export const simulatedColumn = {
     !items.some(({ simulated }) => simulated),
 } as const;
 
+/** An older server does not say all of it. */
 interface Counted {
-  readonly accelerators_total: number;
-  readonly accelerators_free: number;
-  readonly accelerators_cleaning_failed: number;
+  readonly accelerators_total?: number;
+  readonly accelerators_free?: number;
+  readonly accelerators_cleaning_failed?: number;
 }
 
 /** `2 of 8, 1 cleaning_failed`: the free ones of all, and those that need somebody; nothing for what has none. */
 export const freeColumn = {
   key: 'accelerators_free',
   text: ({
-    accelerators_total: total,
+    accelerators_total: total = 0,
     accelerators_free: free,
-    accelerators_cleaning_failed: failed,
+    accelerators_cleaning_failed: failed = 0,
   }: Counted): string => {
-    if (total === 0) return '-';
+    if (total === 0 || free === undefined) return '-';
     return `${free} of ${total}${failed === 0 ? '' : `, ${failed} cleaning_failed`}`;
   },
 } as const;
