@@ -264,6 +264,8 @@ export const BackendReportSchema = Type.Object(
       Type.Literal('removed'),
     ]),
     reason: Nullable(TextSchema),
+    /** Its driver says that this configuration cannot be: as it is, it will not be taken. */
+    refused: Type.Optional(Type.Boolean()),
   },
   closed,
 );

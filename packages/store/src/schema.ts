@@ -113,6 +113,8 @@ export interface DeploymentTable extends Timestamps {
   driver_id: string;
   version: string;
   previous_version: string | null;
+  /** Set by a rollback, until another version is wanted. */
+  rolled_back_from: string | null;
   rollout: JsonWithDefault<Rollout>;
   /** By somebody: nothing more is begun. */
   rollout_paused: Generated<boolean>;
@@ -208,6 +210,8 @@ export interface BackendTable extends Timestamps {
   additions: JsonWithDefault<readonly BackendAddition[]>;
   generation: Generated<number>;
   observed_generation: Generated<number>;
+  /** Generation whose configuration its driver said cannot be. */
+  refused_generation: number | null;
   status: Generated<'enabled' | 'disabled'>;
   state: BackendState;
   reason: string | null;

@@ -1,4 +1,5 @@
 /** What there is to do for backends with the driver that runs: made ready, looked at, taken away. Each can be repeated. */
+import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import { backoffMs } from '@cyborg/service/backoff';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
@@ -83,7 +84,7 @@ export class BackendWork {
     signal: AbortSignal,
   ): Promise<void> {
     if (driver?.isUp !== true) return;
-    const { discovery, name } = backend.wanted;
+    const { discovery, generation, name } = backend.wanted;
     try {
       const needed = await this.#install(driver, backend, signal);
       if (needed !== undefined) return this.#postpone(backend, 'blocked', needed);
@@ -92,13 +93,16 @@ export class BackendWork {
       backend.setInventory(inventory);
       backend.listedFor = discovery;
       backend.failures = 0;
+      backend.refusedGeneration = undefined;
       this.#publish(backend);
       this.lookAtHealth(driver, backend);
     } catch (error) {
       if (signal.aborted) return;
       backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
       if (driver.isQuarantined) return this.#postpone(backend, 'failed', driver.downReason);
-      const state = backend.inventory === undefined ? 'failed' : 'stale';
+      const isRefused = error instanceof DriverCallError && error.failure === 'invalid';
+      if (isRefused) backend.refusedGeneration = generation;
+      const state = isRefused || backend.inventory === undefined ? 'failed' : 'stale';
       this.#postpone(backend, state, messageOf(error));
     }
   }

@@ -18,6 +18,8 @@ export class Backend {
   wanted: DesiredBackend;
   /** Generation that the driver has been given; undefined after a start of the agent. */
   installedGeneration: number | undefined;
+  /** Generation that its driver last said cannot be; undefined once it takes one. */
+  refusedGeneration: number | undefined;
   discoveryDone = 0;
   /** Asked for by the driver, or needed after it came back. */
   needsDiscovery = true;
@@ -117,16 +119,17 @@ export class Backend {
 
   tell(): void {
     if (this.#state === undefined) return;
+    const { generation } = this.wanted;
+    const isRefused = this.#state !== 'removed' && this.refusedGeneration === generation;
+    // What was installed before says nothing of a removal, nor of a configuration that was refused.
+    const isOfWish = isRefused || this.#state === 'removed';
     const report: BackendReport = {
       backend_id: this.wanted.id,
-      // A removal is a wish of its own generation: what was installed before it says nothing of it.
-      generation:
-        this.#state === 'removed'
-          ? this.wanted.generation
-          : (this.installedGeneration ?? this.wanted.generation),
+      generation: isOfWish ? generation : (this.installedGeneration ?? generation),
       discovery: this.discoveryDone,
       state: this.#state,
       reason: this.#reason?.slice(0, 2048) ?? null,
+      ...(isRefused && { refused: true }),
     };
     const text = JSON.stringify(report);
     if (text === this.#lastReport) return;

@@ -104,6 +104,35 @@ describe('a driver that misbehaves harms only its own backends', () => {
     expect(server.violations).toEqual([]);
   });
 
+  it('says of a configuration that its driver refuses that it is refused, and takes the next', async ({
+    expect,
+  }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const backend = makeBackend();
+    const installation = makeInstallation([backend]);
+    server.installations = [installation];
+    await host.start({ driverLimits: quick });
+    await server.until('ready', () => server.backendState(backend.id) === 'ready');
+    const last = (): object | undefined =>
+      server.reports.flatMap(({ backends }) => backends).at(-1);
+
+    const wrong = { ...backend, generation: 2, config: { mode: 'no such mode' } };
+    server.installations = [{ ...installation, generation: 2, backends: [wrong] }];
+    server.changed();
+    await server.until('failed', () => server.backendState(backend.id) === 'failed');
+    expect(last()).toMatchObject({ generation: 2, refused: true });
+    expect(reasonOf(server, backend.id)).toContain('no such mode');
+
+    const better = { ...backend, generation: 3, config: { count: 3 } };
+    server.installations = [{ ...installation, generation: 3, backends: [better] }];
+    server.changed();
+    await server.until('ready', () => server.backendState(backend.id) === 'ready');
+    expect(last()).toMatchObject({ generation: 3 });
+    expect(last()).not.toHaveProperty('refused');
+    expect(server.violations).toEqual([]);
+  });
+
   it('lets a quarantined driver try again when a discovery is asked for', async ({ expect }) => {
     await using running = await startWith('crash-on-discover');
     const { server, bad } = running;

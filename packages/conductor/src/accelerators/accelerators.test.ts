@@ -142,8 +142,27 @@ describe('accelerators', () => {
     ).rejects.toMatchObject({
       code: 'invalid-input',
     });
+  });
+
+  it('say why a free one is not given out, as long as its backend is not well', async ({
+    expect,
+  }) => {
+    const { database, db, hold, list } = await setUp(2);
+    await using _ = database;
+    await hold(0, 'alpha');
     await db.updateTable('backend').set({ state: 'stale' }).execute();
-    expect((await list(admin))[0]?.presence).toBe('stale');
+    expect(await list(admin)).toMatchObject([
+      { state: 'attached', presence: 'stale', reason: null },
+      { state: 'available', presence: 'stale', reason: 'backend virtual is stale' },
+    ]);
+    await db.updateTable('backend').set({ state: 'failed' }).execute();
+    expect((await list(admin))[1]).toMatchObject({
+      state: 'available',
+      presence: 'present',
+      reason: 'backend virtual is failed',
+    });
+    await db.updateTable('backend').set({ state: 'ready' }).execute();
+    expect((await list(admin))[1]).toMatchObject({ state: 'available', reason: null });
   });
 
   it('are edited by role, and only as they were read', async ({ expect }) => {

@@ -3,6 +3,7 @@ import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import { findAccelerator, type ListedAcceleratorRow } from '@cyborg/store/accelerators';
 
+import { unusableBackends } from '../attachments/fitting.ts';
 import type { Db } from '../deps.ts';
 import { acceleratorsInScope, mayName, scopeOf, type Scope } from '../scope.ts';
 
@@ -64,7 +65,7 @@ export function toAcceleratorView(row: ListedAcceleratorRow, scope: Scope): Acce
     pcie_root: row.pcie_root,
     resetless_reason: row.resetless_reason,
     state: row.state,
-    reason: row.reason,
+    reason: row.reason ?? whyNotGiven(row),
     presence: row.presence === 'present' && row.backend_state === 'stale' ? 'stale' : row.presence,
     absent_since: row.absent_since,
     health: row.health,
@@ -76,6 +77,12 @@ export function toAcceleratorView(row: ListedAcceleratorRow, scope: Scope): Acce
     created_at: row.created_at,
     updated_at: row.updated_at,
   };
+}
+
+/** What an attach would say: it is free, and still it is not given out. */
+function whyNotGiven({ state, backend, backend_state }: ListedAcceleratorRow): string | null {
+  const isHeldBack = state === 'available' && unusableBackends.includes(backend_state);
+  return isHeldBack ? `backend ${backend} is ${backend_state}` : null;
 }
 
 /** @throws ServiceError `accelerator-not-found`, also when the caller may not see it. */

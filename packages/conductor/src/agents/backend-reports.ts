@@ -16,6 +16,7 @@ export interface BackendReport {
   readonly discovery: number;
   readonly state: 'ready' | 'stale' | 'failed' | 'blocked' | 'removed';
   readonly reason: string | null;
+  readonly refused?: boolean | undefined;
 }
 
 type Row = Selectable<BackendTable>;
@@ -24,6 +25,7 @@ const written = [
   'reason',
   'stale_since',
   'observed_generation',
+  'refused_generation',
   'discovery_done',
 ] as const satisfies readonly (keyof Row)[];
 type Reported = Pick<Row, (typeof written)[number]>;
@@ -79,6 +81,7 @@ function isRemoval(row: Row, report: BackendReport): boolean {
 function afterReport(row: Row, report: BackendReport, now: Date): Reported {
   const progress = {
     observed_generation: Math.max(row.observed_generation, report.generation),
+    refused_generation: refusedGeneration(row, report),
     discovery_done: Math.max(row.discovery_done, report.discovery),
   };
   if (row.state === 'removing' || report.state === 'removed') {
@@ -88,6 +91,7 @@ function afterReport(row: Row, report: BackendReport, now: Date): Reported {
       stale_since: row.stale_since,
       reason: isDone ? row.reason : (report.reason ?? row.reason),
       discovery_done: progress.discovery_done,
+      refused_generation: row.refused_generation,
       observed_generation: isDone ? progress.observed_generation : row.observed_generation,
     };
   }
@@ -109,6 +113,12 @@ function afterReport(row: Row, report: BackendReport, now: Date): Reported {
     reason: report.reason,
     stale_since: report.state === 'ready' ? null : (row.stale_since ?? now),
   };
+}
+
+function refusedGeneration(row: Row, report: BackendReport): number | null {
+  if (report.refused === true) return report.generation;
+  // What it says of an older wish does not undo its word about this one.
+  return report.generation < row.generation ? row.refused_generation : null;
 }
 
 async function tellChanges(

@@ -52,7 +52,7 @@ const typeOfClass: Readonly<Record<string, string>> = {
   CUSTOM_SSD: 'SSD',
 };
 const namedClasses = [...Object.keys(typeOfClass), 'VGPU'];
-const unusableBackends = ['stale', 'failed', 'blocked', 'draining', 'removing'];
+export const unusableBackends = ['stale', 'failed', 'blocked', 'draining', 'removing'];
 
 const conditions = {
   host: {

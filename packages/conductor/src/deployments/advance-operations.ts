@@ -89,7 +89,7 @@ function judgeOperation(running: Act, row: OperationRow): Promise<OperationResul
   if (row.kind === 'uninstall-driver') return judgeUninstall(running, subject as UninstallSubject);
   if (row.kind === 'discover-services') return judgeDiscovery(running, subject as DiscoverySubject);
   if (row.kind === 'restart-backend') return judgeRestart(running, subject as RestartSubject);
-  return judgeInstall(running, subject as InstallSubject);
+  return judgeInstall(running, subject as InstallSubject, row.results);
 }
 
 /** After its deadline what is pending has failed; the wish stays, and is carried out when the host is back. */

@@ -11,6 +11,7 @@ import type { DeploymentRow } from './context.ts';
 import { isStaged } from './roll-out-plan.ts';
 import { isLeaving } from './removing.ts';
 import { selects } from './selectors.ts';
+import { judgeOvertaken, type Overtakers } from './overtaken.ts';
 import { isUsed } from './users.ts';
 
 export interface InstallSubject {
@@ -19,6 +20,7 @@ export interface InstallSubject {
   readonly backends: readonly string[];
   /** Hosts that the operation's owner may see; absent = all of them. */
   readonly host_ids?: readonly string[];
+  readonly overtaken?: Overtakers;
 }
 
 interface Progress {
@@ -30,6 +32,7 @@ interface Progress {
   readonly reason: string | null;
   readonly generation: number;
   readonly observed_generation: number;
+  readonly refused_generation: number | null;
   readonly installation_state: InstallationState;
   readonly installation_reason: string | null;
   readonly wanted_version: string;
@@ -44,10 +47,11 @@ const succeeded: Verdict = { outcome: 'succeeded', message: null };
 const pending = (message: string | null): Verdict => ({ outcome: 'pending', message });
 const failed = (message: string): Verdict => ({ outcome: 'failed', message });
 
-/** Enabled hosts that the named backends select, as the selectors are now. */
+/** Enabled hosts that the named backends select, as the selectors are now; `before`: what was judged last. */
 export async function judgeInstall(
   { tx, now }: Act,
   subject: InstallSubject,
+  before: readonly OperationResult[] = [],
 ): Promise<OperationResult[]> {
   const deployment = await tx
     .selectFrom('deployment')
@@ -83,14 +87,18 @@ export async function judgeInstall(
         const wish = { version: deployment.version, kind, config };
         const verdict = judge(row, { ...wish, isUp: isUp(host, now) });
         const isBegun = row !== undefined && (isRolledOut(row, wish) || wentBack(row, wish));
-        return { host: host.name, subject: `${host.name}@${name}`, ...verdict, isBegun };
+        const by = subject.overtaken?.[name];
+        const overtaken = by === undefined ? undefined : { backend: name, by, before };
+        return { host: host.name, subject: `${host.name}@${name}`, ...verdict, isBegun, overtaken };
       }),
   );
-  return results.map(({ isBegun, ...result }) =>
-    isBegun || result.outcome !== 'pending'
+  const own = results.filter(({ overtaken }) => overtaken === undefined);
+  return results.map(({ isBegun, overtaken, ...result }) => {
+    if (overtaken !== undefined) return judgeOvertaken(result, overtaken);
+    return isBegun || result.outcome !== 'pending'
       ? result
-      : { ...result, ...notBegun(deployment, results) },
-  );
+      : { ...result, ...notBegun(deployment, own) };
+  });
 }
 
 /** Why a host that could be begun is not. */
@@ -108,7 +116,7 @@ function notBegun(
 
 async function readProgress(tx: Act['tx'], driverId: string): Promise<Map<string, Progress>> {
   const { rows } = await sql<Progress>`
-    select b.host_id, b.name, b.kind, b.config, b.state, b.reason, b.generation, b.observed_generation,
+    select b.host_id, b.name, b.kind, b.config, b.state, b.reason, b.generation, b.observed_generation, b.refused_generation,
       i.state as installation_state, i.reason as installation_reason, i.wanted_version, i.running_version,
       i.failed_version, i.failed_reason
     from backend b join installation i on i.id = b.installation_id
@@ -149,7 +157,8 @@ function judge(row: Progress | undefined, wanted: Wish & { readonly isUp: boolea
     row.observed_generation >= row.generation;
   if (!isCurrent) return waiting;
   if (row.state === 'ready') return succeeded;
-  if (row.state === 'failed' || row.state === 'blocked') {
+  const isRefused = row.refused_generation === row.generation;
+  if (row.state === 'failed' || row.state === 'blocked' || isRefused) {
     return failed(row.reason ?? `the backend is ${row.state}`);
   }
   return pending(row.reason);

@@ -33,6 +33,7 @@ function facts(
       state: 'ready',
       generation: 1,
       observed_generation: 1,
+      refused_generation: null,
     })),
     installations: names.map((name) => ({
       id: `i-${name}`,

@@ -32,6 +32,7 @@ export interface FoundBackend {
   readonly state: BackendState;
   readonly generation: number;
   readonly observed_generation: number;
+  readonly refused_generation: number | null;
 }
 
 export interface RollOutHost extends SelectableHost {
@@ -134,17 +135,47 @@ function inOrder({ hosts, rollout }: RollOutFacts): readonly RollOutHost[] {
 }
 
 /** The host with which there were too many failures. */
-function stopOf({ installations, version, rollout }: RollOutFacts): string | undefined {
-  const failed = installations.filter((row) => hasFailed(row, version));
-  return failed.at(rollout.max_failures ?? 0)?.host_id;
+function stopOf(facts: RollOutFacts): string | undefined {
+  return failedHosts(facts).at(facts.rollout.max_failures ?? 0);
 }
 
-export function hasFailed(
-  row: Pick<FoundInstallation, 'failed_version' | 'state' | 'wanted_version'>,
-  version: string,
-): boolean {
+export type FailableInstallation = Pick<
+  FoundInstallation,
+  'host_id' | 'failed_version' | 'state' | 'wanted_version'
+>;
+export type RefusableBackend = Pick<
+  FoundBackend,
+  'host_id' | 'name' | 'kind' | 'config' | 'generation' | 'refused_generation'
+>;
+type Failable = Pick<RollOutFacts, 'version' | 'rollout' | 'wanted'> & {
+  readonly installations: readonly FailableInstallation[];
+  readonly backends: readonly RefusableBackend[];
+};
+
+/** A configuration that is refused stops a paced roll-out; one without a pace has given it to every host already. */
+export function failedHosts(facts: Failable): string[] {
+  const { installations, version, rollout } = facts;
+  const failed = [
+    ...installations.filter((row) => hasFailed(row, version)),
+    ...(isStaged(rollout) ? facts.backends.filter((row) => hasRefused(row, facts)) : []),
+  ];
+  return [...new Set(failed.map(({ host_id }) => host_id))];
+}
+
+function hasFailed(row: FailableInstallation, version: string): boolean {
   return (
     row.failed_version === version || (row.state === 'failed' && row.wanted_version === version)
+  );
+}
+
+/** Its driver, in the version that is wanted, said of the configuration that is wanted that it cannot be. */
+function hasRefused(row: RefusableBackend, { wanted, installations, version }: Failable): boolean {
+  if (row.refused_generation !== row.generation) return false;
+  const wish = wanted.find(({ name }) => name === row.name);
+  const isWanted = wish?.kind === row.kind && isDeepStrictEqual(row.config, wish.config);
+  return (
+    isWanted &&
+    installations.some((one) => one.host_id === row.host_id && one.wanted_version === version)
   );
 }
 

@@ -16,6 +16,7 @@ import { act, type Act } from '../transaction.ts';
 import { findDriverTrace } from '../traces.ts';
 import { conductorSpans } from '../spans.ts';
 import type { DeploymentRow } from './context.ts';
+import { tryRefusedAgain } from './refused-configs.ts';
 import { planRollOut, type HostPlan, type RollOutPlan } from './roll-out-plan.ts';
 
 /**
@@ -32,7 +33,7 @@ const facts = (
     count(*) filter (where lease_expires_at > ${now})) from host
     where status = 'enabled' and revoked_at is null),
   (select concat_ws(' ', count(*), sum(generation), max(updated_at), max(created_at)) from installation),
-  (select concat_ws(' ', count(*), sum(generation), sum(observed_generation), max(updated_at), max(created_at),
+  (select concat_ws(' ', count(*), sum(generation), sum(observed_generation), sum(refused_generation), max(updated_at), max(created_at),
     count(*) filter (where state = 'removing')) from backend)) end`;
 
 export function rollOut(deps: ConductorDeps): Reconciler {
@@ -134,7 +135,7 @@ async function readFacts(
     backends: await db
       .selectFrom('backend')
       .select(['id', 'host_id', 'name', 'kind', 'config', 'state'])
-      .select(['generation', 'observed_generation'])
+      .select(['generation', 'observed_generation', 'refused_generation'])
       .where('driver_id', '=', driverId)
       .execute(),
   };
@@ -213,6 +214,7 @@ async function changeInstallation(
       }))
       .where('id', '=', id)
       .execute();
+    await tryRefusedAgain(running, { installationId: id });
   }
   const subject = { kind: 'installation', id, driver_id: deployment.driver_id, version };
   events.push(hostEvent(host, `installation.${state}`, subject));

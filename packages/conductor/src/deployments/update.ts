@@ -27,6 +27,8 @@ import {
 import { rolloutOf } from './install.ts';
 import { judgeInstall } from './judge.ts';
 import { addHostOperation } from './new-operation.ts';
+import { overtakeOperations } from './overtaken.ts';
+import { tryRefusedAgain } from './refused-configs.ts';
 import { selects } from './selectors.ts';
 import { takenAway } from './taken-away.ts';
 import { inUse, lockUses, type Use } from './users.ts';
@@ -113,6 +115,7 @@ function wantedVersion(deployment: DeploymentRow, body: UpdateBody): string | un
   }
   if (act === 'rollback') {
     if (deployment.previous_version !== null) return deployment.previous_version;
+    if (deployment.rolled_back_from !== null) throw rolledBackAlready(deployment);
     throw new ServiceError(
       'wrong-state',
       `Driver ${deployment.driver_id} has had no version before ${deployment.version} here: there is nothing to go back to.`,
@@ -120,6 +123,18 @@ function wantedVersion(deployment: DeploymentRow, body: UpdateBody): string | un
   }
   const isBare = Object.values({ act, version, ...others }).every((value) => value === undefined);
   return isBare ? undefined : (version ?? deployment.version);
+}
+
+/** A repeated request must not go forward to the version that was left. */
+function rolledBackAlready({
+  driver_id: id,
+  version,
+  rolled_back_from: from,
+}: DeploymentRow): ServiceError {
+  return new ServiceError(
+    'wrong-state',
+    `Driver ${id} was rolled back from ${from} to ${version} already: \`cyborg deployment-show ${id}\` says how far that is. To go to another version, name it: \`cyborg update-driver ${id} --version ${from}\`.`,
+  );
 }
 
 /** What is wrong is taken away everywhere, as many hosts at a time as before. */
@@ -239,13 +254,16 @@ export async function update(
     ...shownHosts(input.context, plan.names),
   };
   const results = await judgeInstall(running, subject);
-  return addHostOperation(deps, running, {
+  const operation = await addHostOperation(deps, running, {
     caller: input.context.caller,
     kind: 'update-driver',
     subject: isSame ? { ...subject, already_installed: true } : subject,
     // What was written takes its way through the roll-out first.
     results: isSame ? results : results.map((row) => ({ ...row, outcome: 'pending' })),
   });
+  const changed = plan.configs.map(({ row }) => row.name);
+  await overtakeOperations(running, { driverId: driver_id, by: operation.id, changed });
+  return operation;
 }
 
 /** What has begun goes on; nothing more is begun. */
@@ -296,6 +314,16 @@ function eventOf({ act, forced: kept }: UpdatePlan): NewEvent['kind'] {
   return kept.length > 0 ? 'driver.forced-update' : 'driver.updated';
 }
 
+/** One step back is known: from there, nothing is before. */
+function cameFrom(
+  version: string,
+  act: RolloutAct | undefined,
+): Pick<DeploymentRow, 'previous_version' | 'rolled_back_from'> {
+  return act === 'rollback'
+    ? { previous_version: null, rolled_back_from: version }
+    : { previous_version: version, rolled_back_from: null };
+}
+
 async function writeUpdate(
   running: Act,
   plan: UpdatePlan,
@@ -308,7 +336,7 @@ async function writeUpdate(
     .updateTable('deployment')
     .set({
       version: version.version,
-      ...(isVersionNew && { previous_version: deployment.version }),
+      ...(isVersionNew && cameFrom(deployment.version, act)),
       ...(rollout !== undefined && { rollout: toJson(rollout) }),
       ...((isVersionNew || act === 'resume') && {
         rollout_paused: false,
@@ -320,6 +348,7 @@ async function writeUpdate(
     .where('id', '=', deployment.id)
     .execute();
   if (isVersionNew || act === 'resume') await forgetFailures(running, deployment.driver_id);
+  if (act === 'resume') await tryRefusedAgain(running, { driverId: deployment.driver_id });
   for (const { row, config } of configs) {
     await tx
       .updateTable('deployment_backend')

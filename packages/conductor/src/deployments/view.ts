@@ -4,7 +4,12 @@ import type { BackendConfig, Rollout } from '@cyborg/store/schema';
 import type { Db } from '../deps.ts';
 import { hostsInScope, scopeOf } from '../scope.ts';
 import { deploymentOf, readContext, type DeploymentRow } from './context.ts';
-import { hasFailed, type FoundInstallation } from './roll-out-plan.ts';
+import {
+  failedHosts,
+  type FailableInstallation,
+  type RefusableBackend,
+  type RollOutFacts,
+} from './roll-out-plan.ts';
 
 export type RolloutState = 'running' | 'paused' | 'stopped' | 'done';
 
@@ -49,11 +54,20 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
         .innerJoin('host', 'host.id', 'installation.host_id')
         .select(['host.name as host', 'wanted_version', 'running_version'])
         .select(['installation.state', 'installation.reason'])
-        .select(['failed_version', 'failed_reason'])
+        .select(['failed_version', 'failed_reason', 'host_id'])
         .where('installation.driver_id', '=', driverId)
         .where('installation.state', '<>', 'removed')
         .where(hostsInScope(scopeOf(caller)))
         .orderBy('host.name')
+        .execute();
+      const refused = await tx
+        .selectFrom('backend')
+        .innerJoin('host', 'host.id', 'backend.host_id')
+        .select(['backend.host_id', 'backend.name', 'kind', 'config'])
+        .select(['generation', 'refused_generation'])
+        .where('driver_id', '=', driverId)
+        .whereRef('refused_generation', '=', 'generation')
+        .where(hostsInScope(scopeOf(caller)))
         .execute();
       const isSeen = (hostId: string, name: string): boolean =>
         isAdmin(caller) || context.mayUse(hostId, name);
@@ -62,7 +76,11 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
         version: deployment.version,
         previous_version: deployment.previous_version,
         rollout: deployment.rollout,
-        rollout_state: stateOf(deployment, installations),
+        rollout_state: stateOf(deployment, {
+          installations,
+          wanted: context.backends,
+          backends: refused,
+        }),
         backends: context.backends.map(({ name, kind, config, selector }) => ({
           name,
           kind,
@@ -75,24 +93,36 @@ export function readDeployment(db: Db, caller: Caller, driverId: string): Promis
           labels: selector.kind === 'labels' ? selector.labels : null,
           config,
         })),
-        installations,
+        installations: installations.map(toShown),
         created_at: deployment.created_at,
         updated_at: deployment.updated_at,
       };
     });
 }
 
+type Installation = DeploymentView['installations'][number];
+
+function toShown(row: Installation): Installation {
+  const { host, wanted_version, running_version, state, reason, failed_version, failed_reason } =
+    row;
+  return { host, wanted_version, running_version, state, reason, failed_version, failed_reason };
+}
+
 /** Of the hosts in the caller's scope. */
 function stateOf(
   { version, rollout, rollout_paused: isPaused }: DeploymentRow,
-  installations: readonly (Pick<
-    FoundInstallation,
-    'wanted_version' | 'failed_version' | 'state'
-  > & { readonly running_version: string | null })[],
+  {
+    installations,
+    ...rest
+  }: Pick<RollOutFacts, 'wanted'> & {
+    readonly installations: readonly (FailableInstallation & {
+      readonly running_version: string | null;
+    })[];
+    readonly backends: readonly RefusableBackend[];
+  },
 ): RolloutState {
-  if (installations.filter((row) => hasFailed(row, version)).length > (rollout.max_failures ?? 0)) {
-    return 'stopped';
-  }
+  const failed = failedHosts({ version, rollout, installations, ...rest });
+  if (failed.length > (rollout.max_failures ?? 0)) return 'stopped';
   if (isPaused) return 'paused';
   const isDone = installations.every(
     ({ state, running_version: running }) => state === 'ready' && running === version,
