@@ -77,60 +77,43 @@ async function keepLastOfAccelerators(
 }
 
 /** Those that have ended. */
-export function forgetOperations(
-  db: Kysely<Database>,
-  { before, limit }: Forgetting,
-): Promise<number> {
-  return run(
-    db,
-    sql`delete from operation where id in (
-      select id from operation where finished_at < ${before}
-      order by finished_at limit ${sql.lit(limit)} for update skip locked)`,
-  );
+export function forgetOperations(db: Kysely<Database>, forgetting: Forgetting): Promise<number> {
+  return forget(db, forgetting, { table: 'operation', isOver: sql`true`, since: 'finished_at' });
 }
 
 /** Those that have ended, and of which Placement need not be told any more. */
-export function forgetAttachments(
-  db: Kysely<Database>,
-  { before, limit }: Forgetting,
-): Promise<number> {
-  return run(
-    db,
-    sql`delete from attachment where id in (
-      select id from attachment
-      where state = 'released' and allocation is null and updated_at < ${before}
-      order by updated_at limit ${sql.lit(limit)} for update skip locked)`,
-  );
+export function forgetAttachments(db: Kysely<Database>, forgetting: Forgetting): Promise<number> {
+  const isOver = sql`state = 'released' and allocation is null`;
+  return forget(db, forgetting, { table: 'attachment', isOver, since: 'updated_at' });
 }
 
 /** Those that vanished, unless they hold something: what their hypervisor merely does not answer for has not. */
-export function forgetInstances(
-  db: Kysely<Database>,
-  { before, limit }: Forgetting,
-): Promise<number> {
-  return run(
-    db,
-    sql`delete from instance where id in (
-      select i.id from instance i where i.is_vanished and i.missing_since < ${before}
-        and not exists (select from attachment t where t.instance_id = i.id and t.state <> 'released')
-      order by i.missing_since limit ${sql.lit(limit)} for update skip locked)`,
-  );
+export function forgetInstances(db: Kysely<Database>, forgetting: Forgetting): Promise<number> {
+  const isOver = sql`is_vanished and not exists (
+    select from attachment t where t.instance_id = instance.id and t.state <> 'released')`;
+  return forget(db, forgetting, { table: 'instance', isOver, since: 'missing_since' });
 }
 
 /** Used or not: after their time they are good for nothing. */
-export function forgetJoinTokens(
-  db: Kysely<Database>,
-  { before, limit }: Forgetting,
-): Promise<number> {
-  return run(
-    db,
-    sql`delete from join_token where id in (
-      select id from join_token where expires_at < ${before}
-      order by expires_at limit ${sql.lit(limit)} for update skip locked)`,
-  );
+export function forgetJoinTokens(db: Kysely<Database>, forgetting: Forgetting): Promise<number> {
+  return forget(db, forgetting, { table: 'join_token', isOver: sql`true`, since: 'expires_at' });
 }
 
-async function run(db: Kysely<Database>, statement: RawBuilder<unknown>): Promise<number> {
-  const { numAffectedRows } = await statement.execute(db);
+interface What {
+  readonly table: keyof Database;
+  readonly isOver: RawBuilder<unknown>;
+  /** When it was over; null: not yet. */
+  readonly since: string;
+}
+
+async function forget(
+  db: Kysely<Database>,
+  { before, limit }: Forgetting,
+  { table, isOver, since }: What,
+): Promise<number> {
+  const at = sql.ref(since);
+  const { numAffectedRows } = await sql`delete from ${sql.table(table)} where id in (
+    select id from ${sql.table(table)} where ${isOver} and ${at} < ${before}
+    order by ${at} limit ${sql.lit(limit)} for update skip locked)`.execute(db);
   return Number(numAffectedRows ?? 0n);
 }
