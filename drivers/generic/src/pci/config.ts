@@ -69,7 +69,7 @@ const rule = {
       additionalProperties: false,
       required: ['accepted', 'reason'],
       description:
-        'Gives out again what has no reset of its own, or keeps data through one (an NVMe drive). Without it such an ' +
+        'Gives out again what has no reset of its own, or keeps data through one (storage). Without it such an ' +
         'accelerator is cleaning_failed after its first use.',
       properties: {
         accepted: { const: true, description: 'That what a guest left in it is accepted.' },

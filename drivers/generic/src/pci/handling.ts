@@ -1,4 +1,5 @@
 /** What configuration and definitions say of how a function is given out and cleaned. */
+import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { PciConfig } from './config.ts';
 import type { Listed } from './device.ts';
 
@@ -29,9 +30,14 @@ export function handlingOf({ fn, match }: Listed, config: PciConfig): Handling {
   return {
     mayUnbind: (rule?.unbind ?? config.unbind) === 'idle',
     isVirtual: fn.isVirtual,
-    keepsData: definition?.clean?.includes('erase-namespaces') ?? false,
+    keepsData: isStorage(fn) || (definition?.clean?.includes('erase-namespaces') ?? false),
     ...(resetless !== undefined && { resetless }),
     ...(definition?.reset !== undefined && { resetMethods: definition.reset }),
     ...(vfCount !== undefined && { vfCount: Math.min(vfCount, vfsMax) }),
   };
+}
+
+/** PCI base class 01, whichever definition describes it: a reset touches no medium, nor what an HBA has behind it. */
+function isStorage(fn: PciFunction): boolean {
+  return (fn.class ?? 0) >>> 16 === 0x01;
 }

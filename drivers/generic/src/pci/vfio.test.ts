@@ -277,13 +277,25 @@ describe('cleaning', () => {
   });
 
   it('does not pretend that a drive forgets', async ({ expect }) => {
-    const drive = { ...gpu, class: 0x010802 };
-    const bench = open([drive], { config: { classes: ['0108'] } });
-    const [accelerator] = await acceleratorsOf(bench);
-    expect(accelerator?.offered).toBe(true);
-    await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(
-      /keeps what was written to it/u,
-    );
+    const cases = [
+      [{ class: 0x010802 }, { class: '0108' }],
+      // By a definition that says nothing of erasing, by one that says nothing of cleaning, and by none.
+      [{ class: 0x010802 }, { definition: 'pci', class: '010802' }],
+      [{ class: 0x010000, vendor: 0x1af4, device: 0x1042 }, { definition: 'virtio-blk' }],
+      [{ class: 0x010700 }, { class: '0107' }],
+    ] as const;
+    for (const [ids, rule] of cases) {
+      const bench = open([{ ...gpu, ...ids }], { config: { classes: [], rules: [rule] } });
+      const [accelerator] = await acceleratorsOf(bench);
+      expect(accelerator?.offered).toBe(true);
+      await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(
+        /keeps what was written to it/u,
+      );
+      const accepted = { ...orderOf(accelerator), resetless_reason: 'it was empty' };
+      expect(await bench.kind.clean(bench.context, accepted)).toContain(
+        'what was written to it was not erased: accepted, it was empty',
+      );
+    }
   });
 });
 
