@@ -15,6 +15,7 @@ import type { Fence } from './fence.ts';
 import type { Images } from './images.ts';
 import type { Try } from './outcome.ts';
 import type { Permits } from '../privileged/permits.ts';
+import type { OrderStep } from '../steps.ts';
 
 export interface ActsDeps {
   readonly clock: Clock;
@@ -32,8 +33,8 @@ export interface Attempt {
   readonly signal: AbortSignal;
   /** Monotonic ms after which an attach that does not succeed has failed. */
   readonly deadlineMs: number;
-  /** @throws when the order was withdrawn or superseded, or the lease has run out. */
-  readonly mayGoOn: () => void;
+  /** Before each step. @throws when the order was withdrawn or superseded, or the lease has run out. */
+  readonly mayGoOn: (next?: OrderStep) => void;
   /** How far an update is. */
   readonly tell: (progress: { readonly percent: number }) => void;
 }
@@ -69,9 +70,9 @@ export class Acts {
     try {
       const other = await this.#otherDeviceStill(order, attachment);
       if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
-      mayGoOn();
+      mayGoOn('prepare');
       const plan = await this.#prepare(attempt, { attachment, instance });
-      mayGoOn();
+      mayGoOn('plug');
       if (order.plugged_by === 'agent') {
         const name = deviceName(attachment, order.device_epoch);
         await hypervisor.plug({ instanceId: instance, deviceName: name, plan }, signal);
@@ -145,7 +146,7 @@ export class Acts {
       if (order.plugged_by === 'agent' && instance !== null) {
         await this.#unplugAll(order, { attachment, instance, signal, mayGoOn });
       }
-      mayGoOn();
+      mayGoOn('release');
       // What its driver prepared went with the uninstall.
       if (!order.driver_gone) await this.#release(order, attachment, signal);
       return { is: 'done', outcome: 'released' };
@@ -163,7 +164,7 @@ export class Acts {
       instance,
       signal,
       mayGoOn,
-    }: { attachment: string; instance: string; signal: AbortSignal; mayGoOn: () => void },
+    }: { attachment: string; instance: string; signal: AbortSignal; mayGoOn: Attempt['mayGoOn'] },
   ): Promise<void> {
     const { hypervisor } = this.#deps;
     const seen = hypervisor.world
@@ -174,7 +175,7 @@ export class Acts {
       ...seen.map(({ name }) => name),
     ]);
     for (const name of names) {
-      mayGoOn();
+      mayGoOn('unplug');
       await hypervisor.unplug({ instanceId: instance, deviceName: name }, signal);
     }
   }
@@ -206,7 +207,7 @@ export class Acts {
     try {
       const holder = await this.#findHolder(order);
       if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
-      mayGoOn();
+      mayGoOn('clean');
       const { evidence } = await drivers.call(
         order.backend_id,
         {
@@ -243,9 +244,9 @@ export class Acts {
     try {
       const holder = await this.#findHolderOfCard(order, image.others);
       if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
-      mayGoOn();
+      mayGoOn('fetch');
       await using file = await this.#deps.images.fetch(image, signal);
-      mayGoOn();
+      mayGoOn('write');
       await this.#write(attempt, { file: file.name, sha256: image.sha256 });
       return { is: 'done', outcome: 'updated' };
     } catch (error) {

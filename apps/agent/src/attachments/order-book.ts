@@ -14,6 +14,7 @@ import type { Measures } from '../metrics/measures.ts';
 import type { Lease } from '../server-link/lease.ts';
 import { outcomeKey } from '../server-link/reporter.ts';
 import { agentSpans } from '../spans.ts';
+import { orderSteps, type OrderStep } from '../steps.ts';
 import type { Attempt } from './acts.ts';
 import type { Fence } from './fence.ts';
 import { toOutcome, type Try } from './outcome.ts';
@@ -248,12 +249,13 @@ export class OrderBook {
   async #tryOnce(entry: Entry, deadlineMs: number): Promise<Try> {
     const { order } = entry;
     const { fence, lease, isOutdated, log, tryOrder } = this.#deps;
-    const mayGoOn = (): void => {
+    const mayGoOn = (next?: OrderStep): void => {
       entry.control.signal.throwIfAborted();
       this.#stopping.signal.throwIfAborted();
       if (!lease.isHeld()) throw new LeaseLost('the lease of this host has run out');
+      if (next !== undefined) this.#tellStep(order, next);
     };
-    mayGoOn();
+    mayGoOn('accept');
     const highest = fence.highest(order.accelerator_id);
     if (order.epoch < highest || isOutdated(order)) {
       log.error({ order, highest }, 'refused an order with an old epoch');
@@ -288,7 +290,14 @@ export class OrderBook {
     entry.outcome = outcome;
     const { kind, attachment_id: attachment, accelerator_id: accelerator } = entry.order;
     log.debug({ kind, attachment, accelerator, outcome: tried.outcome }, 'an order is done');
+    this.#tellStep(entry.order, 'report');
     report(outcome);
+  }
+
+  #tellStep({ kind, accelerator_id: accelerator }: Order, step: OrderStep): void {
+    const all: readonly OrderStep[] = orderSteps[kind];
+    const then = all.slice(all.indexOf(step) + 1);
+    this.#deps.log.debug({ kind, step, then, accelerator }, 'begins a step of an order');
   }
 
   #tellRetrying(entry: Entry, { outcome, message }: Omit<Extract<Try, { is: 'again' }>, 'is'>) {

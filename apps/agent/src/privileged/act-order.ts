@@ -1,6 +1,7 @@
 /** What an agent and the process of a privileged act say to each other; both are our own code. */
 import type { AgentResult } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
+import type { ActStep } from '../steps.ts';
 import type { Binding, Unprobed } from './bindings.ts';
 
 export interface ActOrder {
@@ -48,6 +49,8 @@ export type ActFailure = {
 } & ActChanges;
 
 export type FromChild =
+  /** It begins this one. */
+  | { readonly step: ActStep }
   | { readonly question: ActQuestion }
   | { readonly done: ActDone }
   | { readonly failed: ActFailure };

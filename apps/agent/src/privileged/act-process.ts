@@ -6,6 +6,7 @@ import { DriverCallError } from '@cyborg/driver-host/driver-error';
 import type { Clock } from '@cyborg/service/clock';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
+import { actSteps, type ActStep } from '../steps.ts';
 import type {
   ActChanges,
   ActDone,
@@ -24,6 +25,7 @@ export interface ActProcessDeps {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly answer: (question: ActQuestion) => Promise<unknown>;
+  readonly onStep: (step: ActStep) => void;
 }
 
 export class FailedAct extends DriverCallError {
@@ -33,6 +35,13 @@ export class FailedAct extends DriverCallError {
     super(code, message);
     this.changes = changes;
   }
+}
+
+interface Late {
+  readonly timeoutMs: number;
+  /** Which it began last. */
+  readonly step: ActStep | undefined;
+  readonly fail: (error: Error) => void;
 }
 
 interface LeftBehind {
@@ -71,13 +80,15 @@ export class ActProcesses {
   async #converse(
     child: ChildProcess,
     order: ActOrder,
-    { clock, timeoutMs, answer }: ActProcessDeps,
+    { clock, timeoutMs, answer, onStep }: ActProcessDeps,
   ): Promise<ActDone> {
     const outcome = Promise.withResolvers<ActDone>();
     const fail = (error: Error): void => outcome.reject(error);
+    let step: ActStep | undefined;
     child.on('message', (message) => {
       const said = message as FromChild; // our own child
-      if ('question' in said) void reply(child, answer(said.question));
+      if ('step' in said) onStep((step = said.step));
+      else if ('question' in said) void reply(child, answer(said.question));
       else if ('done' in said) outcome.resolve(said.done);
       else fail(new FailedAct(said.failed));
     });
@@ -85,7 +96,8 @@ export class ActProcesses {
     child.once('exit', () =>
       fail(new DriverCallError('transient', `The process of ${order.method} ended half-way.`)),
     );
-    const giveUp = (ms: number): void => void this.#giveUp(child, order, { timeoutMs: ms, fail });
+    const giveUp = (ms: number): void =>
+      void this.#giveUp(child, order, { timeoutMs: ms, step, fail });
     using _late = clock.setTimer(timeoutMs, () => giveUp(timeoutMs));
     // Patience is for slow processors. What hangs is told while the driver still waits for the answer.
     const hangMs = Math.min(timeoutMs, agentDefaults.privilegedActTimeoutMs);
@@ -101,7 +113,7 @@ export class ActProcesses {
   async #giveUp(
     child: ChildProcess,
     { method, params }: ActOrder,
-    { timeoutMs, fail }: { timeoutMs: number; fail: (error: Error) => void },
+    { timeoutMs, step, fail }: Late,
   ): Promise<void> {
     const address = String(params['address']);
     if (child.exitCode === null && child.signalCode === null) {
@@ -113,10 +125,17 @@ export class ActProcesses {
     fail(
       new DriverCallError(
         'transient',
-        `${method} of ${address} was not done within ${timeoutMs} ms: process ${child.pid} ${where}. It may still happen; the other accelerators of this host are not affected.`,
+        `${method} of ${address} was not done within ${timeoutMs} ms: process ${child.pid} ${where}${placeOf(method, step)}. It may still happen; the other accelerators of this host are not affected.`,
       ),
     );
   }
+}
+
+/** ` at “unbind” of note, override, unbind, probe`: what was done and what was not. */
+function placeOf(method: string, step: ActStep | undefined): string {
+  if (step === undefined) return '';
+  const all = Object.entries(actSteps).find(([name]) => name === method)?.[1] ?? [step];
+  return ` at “${step}” of ${all.join(', ')}`;
 }
 
 async function hangs(pid: number | undefined, clock: Clock): Promise<boolean> {

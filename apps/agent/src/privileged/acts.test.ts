@@ -217,7 +217,7 @@ describe('privileged acts', () => {
     await rm(join(host.folder, 'reset'));
     execFileSync('mkfifo', [join(host.folder, 'reset')]);
     await expect(host.acts.do('reset', where, host.backend)).rejects.toThrow(
-      /reset of 0000:21:00.0 was not done within 4000 ms: process \d+ .*other accelerators/u,
+      /reset of 0000:21:00.0 was not done within 4000 ms: process \d+ .* at “reset” of reset\. .*other accelerators/u,
     );
   });
 

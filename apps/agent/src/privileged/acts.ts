@@ -10,6 +10,7 @@ import type { HostPreparation } from '../host-needs/host-preparation.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
+import type { ActStep } from '../steps.ts';
 import type { Lease } from '../server-link/lease.ts';
 import type { ActDone, ActOrder, ActQuestion } from './act-order.ts';
 import { ActProcesses, FailedAct } from './act-process.ts';
@@ -156,15 +157,20 @@ export class PrivilegedActs {
   }
 
   async #inProcess(method: OwnMethod, params: Params, backend: Backend): Promise<ActDone> {
-    const { clock, timeoutMs = agentDefaults.privilegedActTimeoutMs } = this.#deps;
+    const { clock, log, timeoutMs = agentDefaults.privilegedActTimeoutMs } = this.#deps;
     const order = await this.#toOrder(method, params, backend);
-    const asker = `${method} ${String(params['address'])}`;
+    const address = String(params['address']);
+    const asker = `${method} ${address}`;
+    const tell = (step: ActStep): void =>
+      log.debug({ method, step, address }, 'begins a step of an act');
     try {
       const done = await this.#processes.run(order, {
         clock,
         timeoutMs,
         answer: async (question) => await this.#answer(question, asker),
+        onStep: tell,
       });
+      if (method === 'restore') tell('settle');
       await this.#bindings.apply(done);
       return done;
     } catch (error) {

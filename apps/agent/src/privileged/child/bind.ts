@@ -27,6 +27,7 @@ export async function bind(host: HostView): Promise<ActDone> {
     ...bridges.map((fn) => noteOf(host, fn, null)),
     ...all.map((fn) => noteOf(host, fn, wanted)),
   ];
+  host.enter('note');
   await host.ask({ keep: notes });
   await bindAll(host, all, { wanted, notes, bridges });
   return { result: {} };
@@ -39,7 +40,9 @@ export async function unbind(host: HostView): Promise<ActDone> {
   if (driver === null) return { result: {} };
   await host.refuseHostUse([target]);
   const note = noteOf(host, target, null);
+  host.enter('note');
   await host.ask({ keep: [note] });
+  host.enter('unbind');
   writeAttribute(`${target.path}/driver/unbind`, target.address);
   return { result: {} };
 }
@@ -84,15 +87,22 @@ async function isPutBack(host: HostView, fn: PciFunction, note: Binding): Promis
 }
 
 function takeDriver(host: HostView, { path, address }: PciFunction): void {
-  if (host.reader.exists(`${path}/driver`)) writeAttribute(`${path}/driver/unbind`, address);
+  if (!host.reader.exists(`${path}/driver`)) return;
+  host.enter('unbind');
+  writeAttribute(`${path}/driver/unbind`, address);
 }
 
 async function bindOne(host: HostView, fn: PciFunction, wanted: string): Promise<void> {
   const { address, path } = fn;
+  host.enter('override');
   if (host.overrideNow(fn) !== wanted) writeAttribute(`${path}/driver_override`, wanted);
   const current = host.driverNow(fn);
   if (current === wanted) return;
-  if (current !== null) writeAttribute(`${path}/driver/unbind`, address);
+  if (current !== null) {
+    host.enter('unbind');
+    writeAttribute(`${path}/driver/unbind`, address);
+  }
+  host.enter('probe');
   writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);
   if (await waitUntil(() => host.driverNow(fn) === wanted, probeMsMax)) return;
   throw new Error(`${address} did not bind to ${wanted} within ${probeMsMax} ms; see dmesg.`);
@@ -140,8 +150,11 @@ async function restoreWithoutNote(host: HostView, fn: PciFunction): Promise<ActD
     return { result: {}, settled };
   }
   await refuseOpen(host, [fn]);
+  host.enter('override');
   writeAttribute(`${fn.path}/driver_override`, '\n');
+  host.enter('unbind');
   writeAttribute(`${fn.path}/driver/unbind`, fn.address);
+  host.enter('probe');
   writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, fn.address);
   return { result: {}, settled };
 }
@@ -155,15 +168,18 @@ async function refuseOpen(host: HostView, functions: readonly PciFunction[]): Pr
 
 async function putBack(host: HostView, fn: PciFunction, note: Binding): Promise<void> {
   const { address, path } = fn;
+  host.enter('override');
   if (host.overrideNow(fn) !== note.override) {
     writeAttribute(`${path}/driver_override`, note.override ?? '\n');
   }
   const current = host.driverNow(fn);
   if (current === note.driver) return;
   if (current !== null && current === note.boundTo) {
+    host.enter('unbind');
     writeAttribute(`${path}/driver/unbind`, address);
   }
   if (note.driver === null) return;
+  host.enter('probe');
   writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);
   const isBack = (): boolean => host.driverNow(fn) === note.driver;
   if (await waitUntil(isBack, probeMsMax)) return;

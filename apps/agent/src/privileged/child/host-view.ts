@@ -6,21 +6,31 @@ import { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
 import { namesOfNodes, vfioNodesOf } from '@cyborg/driver-sdk/host-use/open-nodes';
 import { formatPciId } from '@cyborg/driver-sdk/pci';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
+import type { ActStep } from '../../steps.ts';
 import type { ActOrder, ActQuestion, OpenAnswer } from '../act-order.ts';
 import type { Binding } from '../bindings.ts';
 import { RefusedAct } from './refused-act.ts';
+
+/** What it says to the agent. */
+interface Line {
+  readonly ask: (question: ActQuestion) => Promise<unknown>;
+  readonly enter: (step: ActStep) => void;
+}
 
 export class HostView {
   readonly order: ActOrder;
   readonly reader = new TreeReader();
   readonly sysfs: string;
-  readonly ask: (question: ActQuestion) => Promise<unknown>;
+  readonly ask: Line['ask'];
+  /** Before each step, so that an act that hangs can be told by it. */
+  readonly enter: Line['enter'];
   readonly #functions: ReadonlyMap<string, PciFunction>;
   readonly #bindings: ReadonlyMap<string, Binding>;
 
-  constructor(order: ActOrder, ask: (question: ActQuestion) => Promise<unknown>) {
+  constructor(order: ActOrder, { ask, enter }: Line) {
     this.order = order;
     this.ask = ask;
+    this.enter = enter;
     this.sysfs = order.roots.sysfs;
     this.#functions = listFunctions(this.reader, this.sysfs);
     this.#bindings = new Map(order.bindings.map((binding) => [binding.address, binding]));

@@ -1,6 +1,7 @@
 /** The process of one privileged act: looks at the host once more, acts, answers, ends. */
 import process from 'node:process';
 import type { ActDone, ActOrder, ActQuestion, FromChild, ToChild } from '../act-order.ts';
+import type { ActStep } from '../../steps.ts';
 import { bind, restore, unbind } from './bind.ts';
 import { HostView } from './host-view.ts';
 import { makeMdev, removeMdev } from './mdev.ts';
@@ -33,7 +34,8 @@ async function perform(order: ActOrder): Promise<FromChild> {
   try {
     const act = acts[order.method];
     if (act === undefined) throw new RefusedAct('unsupported', `There is no act ${order.method}.`);
-    return { done: await act(new HostView(order, ask)) };
+    const enter = (step: ActStep): void => send({ step });
+    return { done: await act(new HostView(order, { ask, enter })) };
   } catch (error) {
     return { failed: toFailure(error) };
   }

@@ -20,6 +20,7 @@ export async function reset(host: HostView): Promise<ActDone> {
   if (holder !== undefined) {
     throw new RefusedAct('transient', `${target.address} is not reset: ${holder}.`);
   }
+  host.enter('reset');
   const method = scope === 'bus' ? resetBus(host, endpoints) : resetFunction(host);
   return { result: method === undefined ? {} : { method } };
 }
