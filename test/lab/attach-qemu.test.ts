@@ -2,17 +2,19 @@
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 
 import {
+  approved,
   attach,
   cards,
-  cardsConfig,
   detach,
   machineOf,
   stateOf,
-  untilAvailable,
+  unapprovedConfig,
+  untilListed,
 } from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { Lab, isFullRun, needsLab } from './lab.ts';
-import { Site, type Accelerator } from './site.ts';
+import { cleaningsSince, eventsUntilNow, nothingOpen, recordsOf, resets } from './records.ts';
+import { Site } from './site.ts';
 
 needsLab();
 
@@ -30,11 +32,11 @@ describe('attaching to a running QEMU guest', () => {
     if (inject('labMissing') !== null) return;
     lab = Lab.current();
     site = await Site.open(lab);
-    await site.installDriver(cardsConfig);
+    await site.installDriver(unapprovedConfig);
     one = await LabGuest.qemu(lab, 'one');
     other = await LabGuest.qemu(lab, 'other');
     for (const { uuid } of [one, other]) await site.untilInstance(uuid);
-    await untilAvailable(site, cards.nvmeVf);
+    await untilListed(site, cards.nvmeVf);
   });
   afterAll(async () => {
     await one?.stop();
@@ -49,10 +51,14 @@ describe('attaching to a running QEMU guest', () => {
     ['the display', cards.display, '1234:1111'],
     ['virtio-crypto, taken from its idle kernel driver', cards.crypto, '1af4:1054'],
   ] as const)(
-    'gives %s to a guest, cleans it, and gives it to another',
+    'gives %s to a guest once it is approved, cleans it, and gives it to another',
     async ([, address, ids], { expect }) => {
       const before = await stateOf(lab, [address]);
-      const { name } = await untilAvailable(site, address);
+      const { name, ...found } = await untilListed(site, address);
+      expect(found).toMatchObject({ state: 'withheld', reason: 'not approved' });
+      const early = await site.cyborg('attach-instance', one.uuid, '--accelerator', name);
+      expect(early.stderr).toContain('not approved');
+      await approved(site, address);
       await attach(site, one, { ids: [ids], names: [name] });
       expect(await site.at(address)).toMatchObject({ state: 'attached', instance_id: one.uuid });
       await detach(site, one);
@@ -71,7 +77,7 @@ describe('attaching to a running QEMU guest', () => {
     const before = await stateOf(lab, group);
     expect(before).toContain(`${cards.eduBridge} driver=shpchp`);
     const pair = [];
-    for (const address of cards.eduPair) pair.push(await untilAvailable(site, address));
+    for (const address of cards.eduPair) pair.push(await approved(site, address));
     for (const { name } of pair) {
       const alone = await site.cyborg('attach-instance', one.uuid, '--accelerator', name);
       expect(alone.status).toBe(1);
@@ -103,27 +109,27 @@ describe('attaching to a running QEMU guest', () => {
     async ({ expect }) => {
       const addresses = [cards.nvmeVf, cards.display];
       const accelerators = [];
-      for (const address of addresses) accelerators.push(await untilAvailable(site, address));
+      for (const address of addresses) accelerators.push(await approved(site, address));
       const names = accelerators.map(({ name }) => name);
-      const before = { sysfs: await stateOf(lab, addresses), machine: await machineOf(one) };
+      const everything = async (): Promise<object> => ({
+        sysfs: await stateOf(lab, addresses),
+        machine: await machineOf(one),
+        records: await recordsOf(site, one, addresses),
+      });
+      const before = await everything();
+      expect(before).toMatchObject({ records: nothingOpen });
+      const eventsBefore = await eventsUntilNow(site);
       for (let cycle = 0; cycle < cycles; cycle += 1) {
         await attach(site, one, { ids: ['1234:1111', '1b36:0010'], names });
         await detach(site, one);
       }
-      const end = { sysfs: await stateOf(lab, addresses), machine: await machineOf(one) };
-      expect(end).toEqual(before);
-      const after: Accelerator[] = [];
-      for (const address of addresses) after.push(await untilAvailable(site, address));
-      const lasting = ({ id, name, state, instance_id }: Accelerator) => ({
-        id,
-        name,
-        state,
-        instance_id,
-      });
-      expect(after.map(lasting)).toEqual(accelerators.map(lasting));
-      expect((await site.v3.listAttachments({ params: { instance_id: one.uuid } })).items).toEqual(
-        [],
-      );
+      expect(await everything()).toEqual(before);
+      for (const [at, accelerator] of accelerators.entries()) {
+        const cleanings = await cleaningsSince(site, eventsBefore, accelerator);
+        expect(cleanings).toHaveLength(cycles);
+        const wanted = resets.get(addresses[at] ?? '') ?? 'a reset';
+        expect(cleanings.filter((evidence) => !evidence.includes(wanted))).toEqual([]);
+      }
     },
   );
 });

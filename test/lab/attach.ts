@@ -21,18 +21,31 @@ const accepted = { accepted: true, reason: 'the lab’s edu has no memory to cle
 /** A disk keeps what was written to it, and the driver does not erase disks. */
 const emptyDisk = { accepted: true, reason: 'the lab’s namespace has nothing on it' } as const;
 
+/** A rule offers the mounted disk: what the host uses is refused all the same. */
+const configOf = (offered: { readonly offer?: true }) =>
+  ({
+    classes: [],
+    rules: [
+      { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
+      { address: '0000:21:0*', type: 'SSD', resetless: emptyDisk, ...offered },
+      { vendor: '1234', device: '11e8', unbind: 'idle', resetless: accepted, ...offered },
+      { address: cards.display, ...offered },
+      { vendor: '1af4', device: '1054', type: 'CRYPTO', unbind: 'idle', ...offered },
+      { address: cards.mounted, type: 'SSD', offer: true },
+    ],
+  }) as const;
+
 /** Everything that tests attach needs no approval: a rule offers it. */
-export const cardsConfig = {
-  classes: [],
-  rules: [
-    { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
-    { address: '0000:21:0*', type: 'SSD', resetless: emptyDisk, offer: true },
-    { vendor: '1234', device: '11e8', unbind: 'idle', resetless: accepted, offer: true },
-    { address: cards.display, offer: true },
-    { vendor: '1af4', device: '1054', type: 'CRYPTO', unbind: 'idle', offer: true },
-    { address: cards.mounted, type: 'SSD', offer: true },
-  ],
-} as const;
+export const cardsConfig = configOf({ offer: true });
+/** Somebody has to approve them first. */
+export const unapprovedConfig = configOf({});
+
+/** Once it is listed: approves it where it needs that, as an operator does. */
+export async function approved(site: Site, address: string): Promise<Accelerator> {
+  const { id, state } = await untilListed(site, address);
+  if (state === 'withheld') await site.succeeds('accelerator-update', id, '--state', 'available');
+  return await untilAvailable(site, address);
+}
 
 /** What is to be the same after an attach and a detach as before. */
 export async function stateOf(lab: Lab, addresses: readonly string[]): Promise<string> {
@@ -41,7 +54,7 @@ export async function stateOf(lab: Lab, addresses: readonly string[]): Promise<s
     const driver = `$(basename $(readlink ${folder}/driver) 2>/dev/null)`;
     // (shpchp enables its bridge once more each time that it is bound: the kernel's count only grows.)
     const enable = address === cards.eduBridge ? '' : ` enable=$(cat ${folder}/enable)`;
-    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override)${enable} config=$(od -An -v -tx1 -N64 ${folder}/config | tr -d '\\n ')`;
+    return `echo ${address} driver=${driver} override=$(cat ${folder}/driver_override)${enable} config=$(od -An -v -tx1 -N256 ${folder}/config | tr -d '\\n ')`;
   });
   const nodes = 'ls /dev/vfio; ls /sys/bus/pci/drivers/vfio-pci | grep 0000; true';
   return withoutDecoding(await lab.run(`${each.join('; ')}; ${nodes}`));
@@ -102,6 +115,15 @@ export async function detach(site: Site, guest: LabGuest): Promise<void> {
     pauseMs: 200,
     what: `${guest.name} sees none of them any more`,
     context: () => `${guest.lines.slice(-20).join('\n')}\n${site.logs()}`,
+  });
+}
+
+export async function untilListed(site: Site, address: string): Promise<Accelerator> {
+  return await eventually(async () => await site.at(address), {
+    timeoutMs: patientMs,
+    pauseMs: 200,
+    what: `${address} is listed`,
+    context: () => site.logs(),
   });
 }
 

@@ -14,7 +14,7 @@ import { checkout } from './bundle.ts';
 
 const scripts = join(checkout, 'labs/pci');
 /** From SIGTERM to SIGKILL. */
-const graceMs = 10_000;
+const graceMs = 15_000;
 /** An emulated processor that shares two cores with everything else. */
 export const patientMs = 300_000;
 

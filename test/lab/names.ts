@@ -22,6 +22,12 @@ export function labNames(): LabNames {
   return { names, areKept: false };
 }
 
+/** @returns the process whose lab this is; undefined for one that somebody named. */
+export function runOf(name: string): number | undefined {
+  const [, pid] = /^test-(\d+)-\d+$/.exec(name) ?? [];
+  return pid === undefined ? undefined : Number(pid);
+}
+
 function labCount(): number {
   const byMemory = Math.floor(freemem() / ((memoryMiB + besideMiB) * 1024 * 1024));
   return Math.max(1, Math.min(labsMax, byMemory, availableParallelism()));

@@ -98,7 +98,7 @@ export class Site implements AsyncDisposable {
     const address = ['--listen', `127.0.0.1:${this.port}`];
     const args = ['run', '--state-dir', this.ledgerFolder, '--auth', 'none', ...address];
     const more = ['--log-level', 'info', ...this.#serverArguments];
-    const server = startProgram('server', { args: [...args, ...more] });
+    const server = startProgram('server', { args: [...args, ...more], endsWithTest: true });
     this.#server = server;
     await eventually(
       async () => {
@@ -261,6 +261,20 @@ export class Site implements AsyncDisposable {
     };
     const what = `instance ${id} is listed`;
     await eventually(isThere, { timeoutMs: patientMs, what, context: () => this.logs() });
+  }
+
+  /** As Nova calls it. @returns the answer's body, with its `status` when it was refused. */
+  async v2(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+    const answer = await fetch(`${this.url}/v2${path}`, {
+      method,
+      headers: { 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(patientMs),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const said = await answer.text();
+    const value: unknown = said === '' ? {} : JSON.parse(said);
+    const fields = typeof value === 'object' && value !== null ? { ...value } : {};
+    return answer.ok ? fields : { ...fields, status: answer.status };
   }
 
   async cyborg(...args: string[]): Promise<CliResult> {

@@ -23,6 +23,12 @@ alive() {
     pid=$(cat "$run/pid" 2>/dev/null) && [[ -n $pid ]] &&
         tr '\0' '\n' < "/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$run/"
 }
+# A lab's folder has the jobs of `run`: nothing else is removed, whatever LAB_RUN says.
+remove_run() {
+    [[ -e $run ]] || return 0
+    [[ -d $run/x/jobs || -z $(ls -A "$run") ]] || fail "$run is no lab's folder and has something in it: set LAB_RUN to another"
+    rm -rf "$run"
+}
 need_up() { alive || fail "the lab '$name' is not up: run labs/pci/up"; }
 qmp() { python3 "$here/inside/qmp" "$run/qmp.sock" "$@"; }
 

@@ -32,14 +32,18 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** A process group of its own, so that a test can kill all of it. */
   readonly detached?: boolean;
+  /** It gets a SIGTERM when the test's process ends, however that ends (Linux). */
+  readonly endsWithTest?: boolean;
 }
 
 /** Starts one of our programs on the Node that runs the test. Disposing it kills it. */
 export function startProgram(
   program: keyof typeof programs,
-  { args, env = {}, detached = false }: ProgramOptions,
+  { args, env = {}, detached = false, endsWithTest = false }: ProgramOptions,
 ): RunningProgram {
-  const child = spawn(process.execPath, [programs[program], ...args], {
+  const bound = endsWithTest ? ['setpriv', '--pdeathsig', 'TERM'] : [];
+  const [command = '', ...rest] = [...bound, process.execPath, programs[program], ...args];
+  const child = spawn(command, rest, {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached,
