@@ -7,7 +7,7 @@ import { makeLogger } from '@cyborg/service/logging';
 import { describe, it } from 'vitest';
 
 import { containmentFacts, containmentOf } from './containment.ts';
-import { probeWall, type Wall } from './wall.ts';
+import { ownMounts, probeWall, type Wall } from './wall.ts';
 
 const log = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
 const wall = await probeWall(process.getuid?.() ?? 0, log);
@@ -15,7 +15,7 @@ const canCutNetwork = wall.namespace.includes('-n');
 
 const asRoot: Wall = {
   kind: 'root',
-  namespace: ['unshare', '-n', '-m'],
+  namespace: ['unshare', '-n', ...ownMounts],
   canMount: true,
   user: ['setpriv', '--no-new-privs'],
   uid: 65_534,

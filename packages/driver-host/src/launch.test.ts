@@ -1,5 +1,5 @@
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { execFileSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,8 +11,11 @@ import { readPackage } from './catalogue.ts';
 import { DriverProcess } from './driver-process.ts';
 import { launchDriver } from './launch.ts';
 import { driverLimits } from './limits.ts';
-import { probeWall } from './wall.ts';
+import { probeWall, type Wall } from './wall.ts';
 
+const isRoot = process.getuid?.() === 0;
+/** Not where the machine is a container that may not mount. */
+const canMount = isRoot && spawnSync('unshare', ['-m', 'true']).status === 0;
 const checkout = fileURLToPath(new URL('../../..', import.meta.url));
 const log = makeLogger({ name: 'test', level: 'silent', clock: systemClock });
 
@@ -33,13 +36,24 @@ async function makeClosedCheckout(): Promise<{ root: string } & AsyncDisposable>
   return { root, [Symbol.asyncDispose]: async () => rm(root, { recursive: true, force: true }) };
 }
 
-async function greet(
-  root: string,
-): Promise<{ driver: string; devices: number; functions: number }> {
+interface Greeted {
+  readonly driver: string;
+  readonly devices: number;
+  readonly functions: number;
+}
+
+interface GreetOptions {
+  /** In place of what this machine allows. */
+  readonly wall?: Wall;
+  /** With the process's id, while it runs. */
+  readonly meanwhile?: (pid: number) => Promise<void>;
+}
+
+async function greet(root: string, options: GreetOptions = {}): Promise<Greeted> {
   const pkg = await readPackage(join(root, 'drivers', 'generic'));
   const tree = join(root, 'tree', 'sys');
   const launched = await launchDriver(pkg, {
-    wall: await probeWall(process.getuid?.() ?? 0, log),
+    wall: options.wall ?? (await probeWall(0, log)),
     execPath: process.execPath,
     roots: { sysfs: tree, proc: tree, dev: tree },
     stateDir: join(root, 'state'),
@@ -67,11 +81,15 @@ async function greet(
   const { devices } = await driver.call('discover', { backend: 'v' });
   // Read by a process of the driver's, behind the same wall.
   const { devices: functions } = await driver.call('discover', { backend: 'p' });
-  await driver.stop();
+  try {
+    if (launched.child.pid !== undefined) await options.meanwhile?.(launched.child.pid);
+  } finally {
+    await driver.stop();
+  }
   return { driver: who.id, devices: devices.length, functions: functions.length };
 }
 
-describe.runIf(process.getuid?.() === 0)('a driver in a checkout closed to others', () => {
+describe.runIf(isRoot)('a driver in a checkout closed to others', () => {
   it('is reached when only the way to it is closed', async ({ expect }) => {
     await using closed = await makeClosedCheckout();
     expect(await greet(closed.root)).toEqual({ driver: 'generic', devices: 2, functions: 1 });
@@ -81,6 +99,52 @@ describe.runIf(process.getuid?.() === 0)('a driver in a checkout closed to other
     await using closed = await makeClosedCheckout();
     execFileSync('chmod', ['-R', 'go-rwx', closed.root]);
     expect(await greet(closed.root)).toEqual({ driver: 'generic', devices: 2, functions: 1 });
+  });
+});
+
+/** Mounts whose comings and goings are told to other namespaces, as systemd sets up a host's; two of them. */
+async function makeSharedMounts(): Promise<{ top: string; data: string } & AsyncDisposable> {
+  const top = await mkdtemp(join(tmpdir(), 'shared-mounts-'));
+  const data = join(top, 'data');
+  const remove = async (): Promise<void> => {
+    spawnSync('umount', ['-R', '-l', top]);
+    await rm(top, { recursive: true, force: true });
+  };
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', 'cyborg-test', top]);
+    execFileSync('mount', ['--make-shared', top]);
+    await mkdir(data);
+    await mkdir(join(top, 'drivers'));
+    execFileSync('mount', ['-t', 'tmpfs', 'cyborg-test', data]);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { top, data, [Symbol.asyncDispose]: remove };
+}
+
+async function mountsOf(who: number | 'self'): Promise<string[]> {
+  const table = await readFile(`/proc/${who}/mountinfo`, 'utf8');
+  return table.split('\n').flatMap((line) => line.split(' ')[4] ?? []);
+}
+
+describe.runIf(canMount)('a driver with mounts of its own (root that may mount)', () => {
+  it('keeps no file system of the host that is unmounted, and shows the host none of its own', async ({
+    expect,
+  }) => {
+    await using closed = await makeClosedCheckout();
+    await using host = await makeSharedMounts();
+    const mountPoint = join(host.top, 'drivers');
+    const wall = { ...(await probeWall(0, log)), mountPoint };
+    const meanwhile = async (pid: number): Promise<void> => {
+      const before = await mountsOf(pid);
+      expect(before).toEqual(expect.arrayContaining([host.data, mountPoint]));
+      expect(await mountsOf('self')).not.toContain(mountPoint);
+      execFileSync('umount', [host.data]);
+      expect(await mountsOf(pid)).not.toContain(host.data);
+    };
+    await greet(closed.root, { wall, meanwhile });
+    expect.assertions(3);
   });
 });
 

@@ -10,7 +10,7 @@ import type { DriverPackage } from './catalogue.ts';
 import type { DriverChild } from './driver-process.ts';
 import { streamLimits } from './limits.ts';
 import { exposuresOf, isReachable, type Exposure } from './reach.ts';
-import type { Wall } from './wall.ts';
+import { ownMounts, type Wall } from './wall.ts';
 
 export interface LaunchOptions {
   readonly wall: Wall;
@@ -245,7 +245,7 @@ function wallFor({ mayUseNetwork }: DriverPackage, wall: Wall): Wall {
 
 function behind(wall: Wall, exposures: readonly Exposure[], program: string[]): string[] {
   if (exposures.length === 0)
-    return [...wall.namespace.filter((word) => word !== '-m'), ...program];
+    return [...wall.namespace.filter((word) => !ownMounts.includes(word)), ...program];
   const script = ['sh', '-c', setUpMounts, 'sh', wall.mountPoint];
   return [...wall.namespace, ...script, ...exposures.flat(), '--', ...program];
 }

@@ -24,6 +24,12 @@ export interface Wall {
 /** nobody: exists everywhere and owns nothing. */
 const driverUid = 65_534;
 
+/**
+ * A mount namespace of its own, in which nothing of the host stays mounted that the host unmounts, and out of which no
+ * mount comes. util-linux would make it private: each driver would keep the host's file systems alive.
+ */
+export const ownMounts: readonly string[] = ['-m', '--propagation=slave'];
+
 const common = ['--no-new-privs', '--pdeathsig', 'KILL'];
 
 export async function probeWall(uid: number, log: Pick<Logger, 'warn'>): Promise<Wall> {
@@ -42,9 +48,10 @@ async function probeAsRoot(): Promise<Wall> {
     '--clear-groups',
     ...common,
   ];
-  const canMount = await works(['unshare', '-n', '-m', ...drop, 'true']);
+  const canMount = await works(['unshare', '-n', ...ownMounts, ...drop, 'true']);
   const canCutNetwork = canMount || (await works(['unshare', '-n', ...drop, 'true']));
-  const namespace = canMount ? ['unshare', '-n', '-m'] : canCutNetwork ? ['unshare', '-n'] : [];
+  const noNetwork = canCutNetwork ? ['unshare', '-n'] : [];
+  const namespace = canMount ? [...noNetwork, ...ownMounts] : noNetwork;
   const mountPoint = await makeMountPoint();
   const canDrop = await works([...drop, 'true']);
   if (!canDrop) {
