@@ -84,11 +84,60 @@ const disk = {
 };
 const p1 = 'nvme/nvme0/nvme0n1/nvme0n1p1';
 
+/** A disk with one partition of a controller with several ports: the function shows one path to it, without a node. */
+const multipath: FunctionDescription = {
+  ...nvme,
+  below: {
+    'nvme/nvme0/dev': '238:0\n',
+    'nvme/nvme0/nvme0c0n1/hidden': '1\n',
+    'nvme/nvme0/nvme0c0n1/holders': emptyFolder,
+  },
+};
+const subsystem = '/sys/devices/virtual/nvme-subsystem/nvme-subsys0';
+const multipathProc = {
+  ...quietProc,
+  [`${subsystem}/nvme0`]: { link: `/sys/devices/pci0000:21/${address}/nvme/nvme0` },
+  [`${subsystem}/ng0n1/dev`]: '237:0\n',
+  [`${subsystem}/nvme0n1/dev`]: '259:2\n',
+  [`${subsystem}/nvme0n1/hidden`]: '0\n',
+  [`${subsystem}/nvme0n1/holders`]: emptyFolder,
+  [`${subsystem}/nvme0n1/nvme0n1p1/dev`]: '259:3\n',
+  [`${subsystem}/nvme0n1/nvme0n1p1/holders`]: emptyFolder,
+  '/sys/class/block/nvme0n1': { link: `${subsystem}/nvme0n1` },
+  '/sys/class/block/nvme0c0n1': {
+    link: `/sys/devices/pci0000:21/${address}/nvme/nvme0/nvme0c0n1`,
+  },
+};
+
+const ccp: FunctionDescription = { ...gpu, class: 0x108000, driver: 'ccp' };
+const qat: FunctionDescription = { ...gpu, class: 0x0b4000, driver: 'c6xx' };
+const qatModules = {
+  '/sys/bus/pci/drivers/c6xx/module': { link: '/sys/module/qat_c62x' },
+  '/sys/module/qat_c62x/refcnt': '0\n',
+  '/sys/module/intel_qat/holders/qat_c62x': { link: '/sys/module/qat_c62x' },
+  '/sys/module/authenc/holders/qat_c62x': { link: '/sys/module/qat_c62x' },
+};
+
+/** An algorithm of the module in use, as dm-crypt uses it. */
+function cryptoOf(module: string): Record<string, string> {
+  return { '/proc/crypto': `name : cbc(aes)\nmodule : ${module}\nrefcnt : 3\n` };
+}
+
 describe('what nobody uses', () => {
   it('is offered: an unbound function, an idle disk, an interface that is down', ({ expect }) => {
     const downNic = { 'net/eth0/flags': '0x1002\n', 'net/eth0/operstate': 'down\n' };
     for (const fn of [gpu, { ...nvme, below: disk }, { ...nic, below: downNic }]) {
       expect(look(fn)).toMatchObject({ offered: true, reason: null, host_use: null });
+    }
+    expect(look(multipath, { files: multipathProc })).toMatchObject({ offered: true });
+  });
+
+  it('is offered while the kernel’s own algorithms, or another card’s, are in use', ({
+    expect,
+  }) => {
+    for (const module of ['authenc', 'aesni_intel', 'ccp_crypto']) {
+      const files = { ...quietProc, ...qatModules, ...cryptoOf(module) };
+      expect(look(qat, { files })).toMatchObject({ offered: true });
     }
   });
 });
@@ -259,10 +308,52 @@ describe('what the host uses is withheld, and the holder named', () => {
       /\/dev\/dri\/renderD128 is open in trainer \(pid 99\)/u,
     ],
     [
+      'a disk that multipath shows elsewhere, open in a program',
+      multipath,
+      {
+        files: {
+          ...multipathProc,
+          '/proc/99/fd/5': { linkText: '/dev/nvme0n1p1' },
+          '/proc/99/comm': 'mysqld\n',
+        },
+      },
+      /\/dev\/nvme0n1p1 is open in mysqld \(pid 99\)/u,
+    ],
+    [
+      'the character device of such a disk, open in a program',
+      multipath,
+      {
+        files: {
+          ...multipathProc,
+          '/proc/99/fd/5': { linkText: '/dev/ng0n1' },
+          '/proc/99/comm': 'spdk\n',
+        },
+      },
+      /\/dev\/ng0n1 is open in spdk \(pid 99\)/u,
+    ],
+    [
       'kernel crypto',
-      { ...gpu, class: 0x100000, driver: 'ccp' },
-      { files: { ...quietProc, '/proc/crypto': 'name : cbc(aes)\nmodule : ccp\nrefcnt : 3\n' } },
-      /kernel crypto uses cbc\(aes\) of ccp/u,
+      { ...gpu, class: 0x100000, driver: 'hisi_sec2' },
+      { files: { ...quietProc, ...cryptoOf('hisi_sec2') } },
+      /kernel crypto uses cbc\(aes\) of hisi_sec2/u,
+    ],
+    [
+      'kernel crypto, by a module that uses the driver’s',
+      ccp,
+      {
+        files: {
+          ...quietProc,
+          ...cryptoOf('ccp_crypto'),
+          '/sys/module/ccp/holders/ccp_crypto': { link: '/sys/module/ccp_crypto' },
+        },
+      },
+      /kernel crypto uses cbc\(aes\) of ccp_crypto/u,
+    ],
+    [
+      'kernel crypto, by a module that the driver’s uses',
+      qat,
+      { files: { ...quietProc, ...qatModules, ...cryptoOf('intel_qat') } },
+      /kernel crypto uses cbc\(aes\) of intel_qat/u,
     ],
   ];
 
@@ -311,6 +402,18 @@ describe('missing evidence counts as use', () => {
       { ...nvme, below: { 'nvme/nvme0/nvme0n1/dev': '259:0\n' } },
       {},
       /holders cannot be listed/u,
+    ],
+    [
+      'an interface that was moved to a container',
+      { ...nic, below: { net: emptyFolder } },
+      {},
+      /its interface is in another network namespace/u,
+    ],
+    [
+      'the same of virtio',
+      { ...nic, driver: 'virtio-pci', below: { 'virtio0/net': emptyFolder } },
+      {},
+      /its interface is in another network namespace/u,
     ],
     [
       'no flags of an interface',

@@ -23,3 +23,20 @@ export function readCryptoUsers(
   }
   return users;
 }
+
+/** The kernel's own, which use no card: templates and algorithms in software, and what drivers are written with. */
+export const softwareOnly = /^(?:authenc(?:esn)?|cryptd|crypto_.+|lib.+|.+_generic)$/u;
+
+/** By module: those that use it. */
+export function readModuleHolders(
+  reader: TreeReader,
+  sysfs: string,
+): ReadonlyMap<string, readonly string[]> {
+  const folder = `${sysfs}/module`;
+  const holders = new Map<string, readonly string[]>();
+  for (const name of reader.names(folder) ?? []) {
+    const users = reader.names(`${folder}/${name}/holders`) ?? [];
+    if (users.length > 0) holders.set(name, users);
+  }
+  return holders;
+}

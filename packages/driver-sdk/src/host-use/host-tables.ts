@@ -4,8 +4,9 @@ import { nodePattern } from '../protocol-constants.ts';
 import type { TreeReader } from '../sysfs.ts';
 import { walkFolders, type Folder, type Folders } from './folders.ts';
 import type { PciFunction } from './function.ts';
-import { readCryptoUsers } from './crypto-users.ts';
+import { readCryptoUsers, readModuleHolders, softwareOnly } from './crypto-users.ts';
 import { readMounts, readSwaps, type Mounts } from './mounts.ts';
+import { readNvmeSubsystems, type NvmeSubsystem } from './nvme-subsystems.ts';
 import { readOpenNodes, type OpenNodes } from './open-node-table.ts';
 
 const nodeForm = new RegExp(nodePattern, 'u');
@@ -80,6 +81,25 @@ export class HostTables {
     });
   }
 
+  /** Of the disks that {@link blockDevicesOf} finds elsewhere, and of multipath NVMe's character devices beside them. */
+  nodesElsewhereOf(fn: PciFunction): DeviceNode[] {
+    const disks = this.blockDevicesOf(fn).filter(({ path }) => !path.startsWith(`${fn.path}/`));
+    const characters = this.#nvmeOf(fn).flatMap(({ characters: all }) => all);
+    return [
+      ...disks.flatMap((disk) => this.#nodeElsewhere('b', disk)),
+      ...characters.flatMap((one) => this.#nodeElsewhere('c', one)),
+    ];
+  }
+
+  #nodeElsewhere(kind: 'b' | 'c', { name, path }: BlockDevice): DeviceNode[] {
+    // One path of a multipath disk: the kernel gives it no node.
+    if (this.reader.integer(`${path}/hidden`) === 1) return [];
+    const node = `/dev/${name}`;
+    if (!this.asksAgent) return [{ path: node, asked: undefined }];
+    const number = `${kind}${this.reader.text(`${path}/dev`) ?? ''}`;
+    return [{ path: node, asked: [number, node].find(canBeAskedFor) }];
+  }
+
   /** Disks and partitions on the function, also those that multipath NVMe shows elsewhere. */
   blockDevicesOf(fn: PciFunction): BlockDevice[] {
     const found = new Map<string, BlockDevice>();
@@ -88,8 +108,7 @@ export class HostTables {
       if (isBlock && (entries.has('dev') || entries.has('holders')))
         found.set(name, { name, path });
     }
-    const controllers = below.filter(({ group }) => group === 'nvme').map(({ name }) => name);
-    const heads = controllers.flatMap((name) => this.#nvmeHeads().get(name) ?? []);
+    const heads = this.#nvmeOf(fn).flatMap(({ disks }) => disks);
     for (const name of [...(this.#byFunction('block').get(fn.address) ?? []), ...heads]) {
       for (const device of this.#withPartitions(name)) {
         if (!found.has(device.name)) found.set(device.name, device);
@@ -174,6 +193,19 @@ export class HostTables {
     return [...new Set(names.flat().map((name) => name.replaceAll('-', '_')))];
   }
 
+  /**
+   * Modules that use one of these (ccp_crypto uses ccp), and those that one of these uses (qat_c62x uses intel_qat), but for
+   * the kernel's own.
+   */
+  modulesBeside(modules: readonly string[]): string[] {
+    const holders = this.#once('modules', () => readModuleHolders(this.reader, this.sysfs));
+    const users = modules.flatMap((name) => holders.get(name) ?? []);
+    const used = [...holders].filter(
+      ([name, by]) => !softwareOnly.test(name) && modules.some((module) => by.includes(module)),
+    );
+    return [...new Set([...users, ...used.map(([name]) => name)])];
+  }
+
   iommuGroupMembers(group: number): readonly string[] | undefined {
     return this.#once(`group ${group}`, () => {
       const names = this.reader.names(`${this.sysfs}/kernel/iommu_groups/${group}/devices`);
@@ -224,19 +256,11 @@ export class HostTables {
     });
   }
 
-  /** NVMe controllers (nvme0) with the disks (nvme0n1) that native multipath shows under the subsystem. */
-  #nvmeHeads(): ReadonlyMap<string, readonly string[]> {
-    return this.#once('nvme', () => {
-      const found = new Map<string, string[]>();
-      const folder = `${this.sysfs}/devices/virtual/nvme-subsystem`;
-      for (const subsystem of this.reader.names(folder) ?? []) {
-        const names = this.reader.names(`${folder}/${subsystem}`) ?? [];
-        const heads = names.filter((name) => /^nvme\d+n\d+$/u.test(name));
-        for (const name of names.filter((entry) => /^nvme\d+$/u.test(entry)))
-          found.set(name, heads);
-      }
-      return found;
-    });
+  /** What the subsystems of the function's NVMe controllers have. */
+  #nvmeOf(fn: PciFunction): NvmeSubsystem[] {
+    const controllers = this.foldersOf(fn).folders.filter(({ group }) => group === 'nvme');
+    const all = this.#once('nvme', () => readNvmeSubsystems(this.reader, this.sysfs));
+    return [...new Set(controllers.flatMap(({ name }) => all.get(name) ?? []))];
   }
 
   #withPartitions(name: string): BlockDevice[] {

@@ -1,9 +1,16 @@
+import type { Folder } from './folders.ts';
 import type { PciFunction } from './function.ts';
 import type { HostTables } from './host-tables.ts';
 import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 const networkClass = 0x02;
 const interfaceUp = 0x1; // IFF_UP of linux/if.h
+/** Classes whose devices belong to a network namespace, with what one is. */
+const namespaced: ReadonlyMap<string, string> = new Map([
+  ['net', 'interface'],
+  ['infiniband', 'RDMA device'],
+  ['ieee80211', 'radio'],
+]);
 
 /** Interfaces that are up, or enslaved to a bond, bridge or Open vSwitch, or below a VLAN or another upper device. */
 export const findNetworkUse: HolderCheck = (fn, tables) => {
@@ -12,12 +19,21 @@ export const findNetworkUse: HolderCheck = (fn, tables) => {
     const use = interfaceUse(folder, tables);
     if (use !== undefined) return use;
   }
+  const elsewhere = tables.foldersOf(fn).folders.find(isOfAnotherNamespace);
+  if (elsewhere !== undefined) {
+    return unknown(`its ${namespaced.get(elsewhere.name)} is in another network namespace`);
+  }
   const hasNone = interfaces.length === 0 && fn.driver !== undefined && isNetwork(fn);
   if (hasNone && !fn.has('net') && !tables.hasClass('net')) {
     return unknown('the tree has no network interfaces: whether one of its own is up is unknown');
   }
   return undefined;
 };
+
+/** The kernel takes such a folder away with the last in it, and shows of those in it only the reader's namespace's. */
+function isOfAnotherNamespace({ name, entries }: Folder): boolean {
+  return entries.size === 0 && namespaced.has(name);
+}
 
 function isNetwork(fn: PciFunction): boolean {
   return (fn.class ?? 0) >>> 16 === networkClass && !fn.driver?.includes('vfio');

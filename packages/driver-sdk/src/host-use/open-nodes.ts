@@ -45,7 +45,8 @@ export function vfioNodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {
 function nodesOf(fn: PciFunction, tables: HostTables): DeviceNode[] {
   const { folders } = tables.foldersOf(fn);
   const shown = folders.flatMap((folder) => tables.nodeOf(folder) ?? []);
-  return [...shown, ...extraNodes(fn, tables).map((path) => ({ path, asked: path }))];
+  const extra = extraNodes(fn, tables).map((path) => ({ path, asked: path }));
+  return [...shown, ...tables.nodesElsewhereOf(fn), ...extra];
 }
 
 /** Nodes that the tree does not show below the function. */
