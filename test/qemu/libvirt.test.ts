@@ -61,7 +61,8 @@ describe.skipIf(problem !== null || noLibvirt !== null)('libvirt with a real gue
     expect(instances).toMatchObject([
       { id: uuid, name: 'web & more', projectId: 'p1', state: 'ACTIVE', devices: [] },
     ]);
-    await hypervisor.plug(order, never);
+    // As when virsh was given up and libvirtd went on: the later try is refused, and both have it.
+    await Promise.all([hypervisor.plug(order, never), hypervisor.plug(order, never)]);
     await guest.says(devicePattern);
     await guest.says(/^CYBORG-HWRNG ok/);
     expect(configOf()).toContain(order.deviceName);
@@ -72,6 +73,27 @@ describe.skipIf(problem !== null || noLibvirt !== null)('libvirt with a real gue
     expect(await devices()).toEqual([]);
     expect(configOf()).not.toContain(order.deviceName);
     await hypervisor.unplug(order, never);
+  });
+
+  it('plugs into a domain without configuration and takes it back, also when it has none any more', async ({
+    expect,
+  }) => {
+    const guest = libvirtd.createGuest({ uuid, name: 'web' });
+    await guest.says(/^CYBORG-GUEST READY/);
+    for (const configured of [false, true]) {
+      if (configured) expect(libvirtd.virsh('define', libvirtd.fileOf('web')).stderr).toBe('');
+      const since = guest.lines.length;
+      await hypervisor.plug(order, never);
+      await guest.says(devicePattern, since);
+      expect(await devices()).toEqual([order.deviceName]);
+      if (configured) {
+        expect(configOf()).toContain(order.deviceName);
+        expect(libvirtd.virsh('undefine', uuid).stderr).toBe('');
+      }
+      await hypervisor.unplug(order, never);
+      await guest.says(/^CYBORG-PCI- /, since);
+      expect(await devices()).toEqual([]);
+    }
   });
 
   it('completes what was half done: only live, or only in the configuration', async ({
@@ -158,7 +180,14 @@ describe.skipIf(problem !== null || noLibvirt !== null)('libvirt with a real gue
     const afterwards = await hypervisor.list(never);
     expect(afterwards.instances).toEqual([]);
     expect(afterwards.unknownIds).not.toContain(uuid); // other machines of this host may run
-    await hypervisor.unplug(order, never);
+    // A libvirtd that is loading what it knows lacks a stopped domain as well.
+    await expect(hypervisor.unplug(order, never)).rejects.toMatchObject({ code: 'unavailable' });
+    const isGone = async (): Promise<boolean> =>
+      await hypervisor.unplug(order, never).then(
+        () => true,
+        () => false,
+      );
+    await eventually(isGone, { timeoutMs: 60_000, pauseMs: 1_000, what: 'it counts as gone' });
     await expect(hypervisor.plug(order, never)).rejects.toMatchObject({ code: 'instance-gone' });
   });
 });

@@ -86,7 +86,27 @@ export class Libvirtd implements AsyncDisposable {
   }
 
   /** Defines and starts a domain of the tiny guest, as Nova would: UUID, metadata, direct kernel. */
-  startGuest({ uuid, name }: { uuid: string; name: string }): LibvirtGuest {
+  startGuest(given: { uuid: string; name: string }): LibvirtGuest {
+    return this.#startGuest(given, (file) => [
+      ['define', file],
+      ['start', given.uuid],
+    ]);
+  }
+
+  /** The same without defining it: it has no configuration, and is forgotten when it ends. */
+  createGuest(given: { uuid: string; name: string }): LibvirtGuest {
+    return this.#startGuest(given, (file) => [['create', file]]);
+  }
+
+  /** What a guest of that name was started with. */
+  fileOf(name: string): string {
+    return join(this.folder, `${name}.xml`);
+  }
+
+  #startGuest(
+    { uuid, name }: { uuid: string; name: string },
+    commandsOf: (file: string) => string[][],
+  ): LibvirtGuest {
     const build = spawnSync(fileURLToPath(new URL('../../labs/guest/build', import.meta.url)), {
       encoding: 'utf8',
     });
@@ -95,12 +115,9 @@ export class Libvirtd implements AsyncDisposable {
       copyFileSync(join(guest, file), join(this.folder, file));
       chmodSync(join(this.folder, file), 0o644);
     }
-    const file = join(this.folder, `${name}.xml`);
+    const file = this.fileOf(name);
     writeFileSync(file, domainXml({ uuid, name, folder: this.folder }));
-    for (const command of [
-      ['define', file],
-      ['start', uuid],
-    ]) {
+    for (const command of commandsOf(file)) {
       const { status, stderr } = this.virsh(...command);
       if (status !== 0) throw new Error(`virsh ${command[0]}: ${stderr}`);
     }

@@ -25,6 +25,7 @@ import {
   type VfioPlan,
 } from '../vfio.ts';
 import { processLooker, type QemuProcesses } from '../processes.ts';
+import { Absences } from './absences.ts';
 import { deviceXml, readDomain } from './domain-xml.ts';
 import { choosePort, type FreePort } from './ports.ts';
 import { lookAtDomains, virtualPlugs } from './look.ts';
@@ -66,6 +67,8 @@ export async function openLibvirtHypervisor(
 /** Where a device of ours is: in the running machine, and in what the next start makes of it. */
 interface Places {
   readonly isRunning: boolean;
+  /** Whether it has a configuration at all: a transient domain, or one that was undefined while it runs, has none. */
+  readonly isPersistent: boolean;
   readonly live: boolean;
   readonly config: boolean;
   readonly freePorts: { readonly live: readonly FreePort[]; readonly config: readonly FreePort[] };
@@ -79,6 +82,7 @@ class LibvirtHypervisor implements Hypervisor {
   readonly #virsh: Virsh;
   readonly #lookAtProcesses: () => Promise<QemuProcesses | null>;
   readonly #numa: HostNuma;
+  readonly #absences: Absences;
   readonly #vfioFile: string | null;
 
   constructor(options: LibvirtHypervisorOptions) {
@@ -88,6 +92,7 @@ class LibvirtHypervisor implements Hypervisor {
     this.#numa = new HostNuma({ sysfsRoot, procRoot, clock });
     this.#options = options;
     this.#clock = clock;
+    this.#absences = new Absences(clock);
     this.#virsh = new Virsh({ uri, ...(answerMsMax === undefined ? {} : { answerMsMax }) });
     this.#lookAtProcesses = processLooker({ procRoot, clock });
   }
@@ -106,10 +111,21 @@ class LibvirtHypervisor implements Hypervisor {
       numa: this.#numa,
       plugs: this.plugs,
     };
-    return await lookAtDomains(options, signal);
+    try {
+      const listing = await lookAtDomains(options, signal);
+      const { instances, unknownIds } = listing;
+      this.#absences.listed([...instances.map(({ id }) => id), ...unknownIds]);
+      return listing;
+    } catch (error) {
+      this.#absences.forget();
+      throw error;
+    }
   }
 
-  async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
+  async plug(
+    { instanceId, deviceName, plan, onHandover }: PlugOrder,
+    signal: AbortSignal,
+  ): Promise<void> {
     checkNames(instanceId, deviceName);
     deviceXml(plan, deviceName, null); // refuse what we cannot do before looking for the instance
     if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
@@ -118,14 +134,21 @@ class LibvirtHypervisor implements Hypervisor {
       const message = `There is no instance ${instanceId} on this host.`;
       throw new HypervisorError('instance-gone', message);
     }
-    const wanted = await this.#placesToFill(instanceId, places, signal);
+    const flags = placesToFill(places);
     const xml = deviceXml(plan, deviceName, await this.#choosePort(plan, places));
+    let refusal: HypervisorError | undefined;
+    onHandover?.();
     try {
-      if (wanted.length > 0) await this.#attach(instanceId, { xml, flags: wanted }, signal);
+      if (flags.length > 0) await this.#attach(instanceId, { xml, flags }, signal);
     } catch (error) {
-      throw isVfioPlan(plan) ? explained(plan, error) : error;
+      refusal = toRefusal(error);
     }
     const after = await this.#placesOf(instanceId, deviceName, signal);
+    if (refusal !== undefined) {
+      // libvirt goes on with what virsh was ended for, and refuses the next try because it is done.
+      if (placesToFill(after).length === 0) return;
+      throw isVfioPlan(plan) ? explained(plan, refusal) : refusal;
+    }
     if (after.isRunning ? after.live : after.config) return;
     throw new HypervisorError('refused', `libvirt took ${deviceName}, but ${instanceId} lacks it.`);
   }
@@ -167,15 +190,6 @@ class LibvirtHypervisor implements Hypervisor {
     return choosePort(freePorts.live, freePorts.config, near);
   }
 
-  async #placesToFill(id: string, places: Places, signal: AbortSignal): Promise<string[]> {
-    const info = await this.#virsh.run(['--quiet', 'dominfo', id], signal);
-    const isPersistent = /^Persistent:\s+yes$/m.test(info);
-    return [
-      ...(places.isRunning && !places.live ? ['--live'] : []),
-      ...(isPersistent && !places.config ? ['--config'] : []),
-    ];
-  }
-
   async #attach(
     id: string,
     { xml, flags }: { xml: string; flags: readonly string[] },
@@ -208,39 +222,64 @@ class LibvirtHypervisor implements Hypervisor {
 
   /** @throws HypervisorError `instance-gone` */
   async #placesOf(id: string, deviceName: string, signal: AbortSignal): Promise<Places> {
-    const state = (await this.#virsh.run(['--quiet', 'domstate', id], signal)).trim();
-    const isRunning = state !== 'shut off' && state !== 'crashed';
+    const info = await this.#virsh.run(['--quiet', 'dominfo', id], signal);
+    const isRunning = !/^State:\s+(?:shut off|crashed)$/m.test(info);
+    const isPersistent = /^Persistent:\s+yes$/m.test(info);
     const live = readDomain(await this.#virsh.run(['dumpxml', id], signal));
-    const config = readDomain(await this.#virsh.run(['dumpxml', id, '--inactive'], signal));
+    // Without a configuration of its own libvirt shows the running machine here as well.
+    const next = readDomain(await this.#virsh.run(['dumpxml', id, '--inactive'], signal));
+    const config = isPersistent ? next : undefined;
     return {
       isRunning,
+      isPersistent,
       live: isRunning && (live?.deviceNames.includes(deviceName) ?? false),
       config: config?.deviceNames.includes(deviceName) ?? false,
-      freePorts: { live: live?.freePorts ?? [], config: config?.freePorts ?? [] },
+      freePorts: { live: live?.freePorts ?? [], config: next?.freePorts ?? [] },
     };
   }
 
-  /** @throws HypervisorError `unavailable` for a machine that runs though libvirt does not know it. */
+  /** @throws HypervisorError `unavailable` for a domain that libvirt may only not know yet. */
   async #placesIfThere(
     id: string,
     deviceName: string,
     signal: AbortSignal,
   ): Promise<Places | 'gone'> {
     try {
-      return await this.#placesOf(id, deviceName, signal);
+      const places = await this.#placesOf(id, deviceName, signal);
+      this.#absences.found(id);
+      return places;
     } catch (error) {
-      if (!(error instanceof HypervisorError) || error.code !== 'instance-gone') throw error;
+      if (!(error instanceof HypervisorError) || error.code !== 'instance-gone') {
+        this.#absences.forget();
+        throw error;
+      }
     }
+    const wasLacking = this.#absences.lacks(id);
     const processes = await this.#lookAtProcesses();
-    if (processes !== null && !processes.uuids.includes(id)) return 'gone';
-    const message = `libvirt does not know instance ${id}, whose machine may run: is it starting?`;
+    const mayRun = processes === null || processes.uuids.includes(id);
+    if (wasLacking && !mayRun) return 'gone';
+    const message = mayRun
+      ? `libvirt does not know instance ${id}, whose machine may run: is it starting?`
+      : `libvirt does not know instance ${id}: it counts as gone when a look later lacks it as well.`;
     throw new HypervisorError('unavailable', message);
   }
 }
 
-function explained(plan: VfioPlan, error: unknown): unknown {
-  if (!(error instanceof HypervisorError) || error.code !== 'refused') return error;
-  return vfioFailure(plan, error.message, error);
+function placesToFill({ isRunning, isPersistent, live, config }: Places): string[] {
+  return [
+    ...(isRunning && !live ? ['--live'] : []),
+    ...(isPersistent && !config ? ['--config'] : []),
+  ];
+}
+
+/** @throws what is no refusal of libvirt's. */
+function toRefusal(error: unknown): HypervisorError {
+  if (error instanceof HypervisorError && error.code === 'refused') return error;
+  throw error;
+}
+
+function explained(plan: VfioPlan, refusal: HypervisorError): HypervisorError {
+  return vfioFailure(plan, refusal.message, refusal);
 }
 
 /** The guest was asked before and has not decided (libvirt passes QEMU's sentence on), or the device just went. */
