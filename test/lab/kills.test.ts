@@ -81,11 +81,13 @@ describe('kill -9 at each step of giving and taking a virtual function', () => {
   async function watchFor(act: Act, step: string, victim: Victim): Promise<Watch> {
     const mark = steps[act].get(step) ?? 'false';
     const secondsMax = patientMs / 1000;
-    const watch = lab.start(watchLine(mark, {
-      guest: guest.name,
-      kill: victims[victim],
-      secondsMax,
-    }));
+    const watch = lab.start(
+      watchLine(mark, {
+        guest: guest.name,
+        kill: victims[victim],
+        secondsMax,
+      }),
+    );
     const ended = once(watch, 'exit');
     const problem = watch.stderr === null ? Promise.resolve('') : text(watch.stderr);
     if (watch.stdout !== null) await Promise.race([once(watch.stdout, 'data'), ended]);
