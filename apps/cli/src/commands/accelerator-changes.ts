@@ -81,8 +81,8 @@ export const acceleratorUpdate = defineCommand({
     state: {
       type: 'string',
       placeholder: 'STATE',
-      choices: ['available', 'withheld'],
-      help: 'offer it, or withhold it (admins)',
+      choices: ['available', 'withheld', 'cleaning'],
+      help: 'offer it, withhold it, or clean it again after its cleaning failed (admins)',
     },
     reason: { type: 'string', placeholder: 'TEXT', help: 'why' },
     resetlessReason: {
@@ -116,6 +116,10 @@ export const acceleratorUpdate = defineCommand({
     {
       command: 'cyborg accelerator-update ID --state withheld --reason "fan fails"',
       help: 'offer it no longer',
+    },
+    {
+      command: 'cyborg accelerator-update ID --state cleaning',
+      help: 'clean again what is cleaning_failed, once the cause is mended',
     },
     { command: 'cyborg accelerator-update ID --no-reserved-for', help: 'for everybody again' },
     {

@@ -66,7 +66,7 @@ export function troubleOfBackend({
 /** By the state of an accelerator; the others need nobody, or their reason says all of it. */
 const acceleratorRemedies: Readonly<Record<string, string>> = {
   cleaning_failed:
-    'Nobody is given it before it is clean. Mend the cause and have its host looked at again with Discover now, or say with Approve why it is clean after all.',
+    'Nobody is given it before it is clean. Mend the cause, then Clean again; or say with Approve why it is clean after all.',
   orphaned:
     'It is still attached, and has no driver: nobody can prepare or clean it. Install its driver again, with a backend of the same name, and it is as before; or detach it.',
   withheld:

@@ -115,7 +115,14 @@ export const UnclaimedSchema = Type.Object({
   host: Type.String(),
   instance_id: UuidSchema,
   device_name: Type.String(),
+  /** Which one it is; null: nobody knows. */
+  accelerator_id: Nullable(UuidSchema),
+  accelerator_name: Nullable(Type.String()),
+  address: Nullable(
+    Type.String({ description: 'PCI address of the function that the instance has.' }),
+  ),
   ordered: Nullable(Type.Literal('release')),
+  reason: Nullable(Type.String({ description: 'What keeps an ordered release from being done.' })),
   first_seen_at: InstantSchema,
 });
 export type Unclaimed = Static<typeof UnclaimedSchema>;
@@ -218,11 +225,12 @@ export const acceleratorOperations = {
     ...v3Routes.updateAccelerator,
     action: 'accelerator:update',
     schema: {
-      summary: 'Name, label, offer, withhold or reserve an accelerator',
+      summary: 'Name, label, offer, withhold, clean again or reserve an accelerator',
       description:
         "`state`, `resetless_reason` and `reserved_for` are an admin's; `description` a manager's; `name` and `labels` also a member's, for what their project holds. " +
         'What a project writes lasts until it lets go. ' +
-        '`state: available` approves; from cleaning_failed it needs a `reason`.',
+        '`state: available` approves; from cleaning_failed it needs a `reason`. ' +
+        '`state: cleaning` cleans again what is cleaning_failed, once its cause is mended.',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
       headers: IfMatchHeaders,
@@ -231,7 +239,13 @@ export const acceleratorOperations = {
           name: Type.Optional(NameSchema),
           description: Type.Optional(Nullable(TextSchema)),
           labels: Type.Optional(LabelsSchema),
-          state: Type.Optional(Type.Union([Type.Literal('available'), Type.Literal('withheld')])),
+          state: Type.Optional(
+            Type.Union([
+              Type.Literal('available'),
+              Type.Literal('withheld'),
+              Type.Literal('cleaning'),
+            ]),
+          ),
           reason: Type.Optional(TextSchema),
           resetless_reason: Type.Optional(
             Nullable(
@@ -420,6 +434,8 @@ export const acceleratorOperations = {
     action: 'unclaimed:update',
     schema: {
       summary: 'Devices of ours that agents found and the ledger does not know',
+      description:
+        'Each with the accelerator that it is, where its host or its address says so: that one is `cleaning` meanwhile, and given to nobody.',
       querystring: Type.Object(
         { host: Type.Optional(Type.String({ maxLength: 255 })), ...pageQuery },
         closed,
@@ -432,6 +448,8 @@ export const acceleratorOperations = {
     action: 'unclaimed:update',
     schema: {
       summary: 'Order the host to unplug it',
+      description:
+        'Its accelerator is cleaned then, before anybody is given it. What keeps the host from it is the `reason` of the device.',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
       headers: IdempotencyHeaders,
@@ -442,11 +460,13 @@ export const acceleratorOperations = {
     ...v3Routes.adoptUnclaimed,
     action: 'unclaimed:update',
     schema: {
-      summary: 'Enter it in the ledger as an attachment of the given accelerator',
+      summary: 'Enter it in the ledger as an attachment of its accelerator',
+      description:
+        '`accelerator` is needed only where nobody knows which one it is; another one is refused.',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
       headers: IdempotencyHeaders,
-      body: Type.Object({ accelerator: UuidSchema }, closed),
+      body: Type.Object({ accelerator: Type.Optional(UuidSchema) }, closed),
       response: { 200: Type.Union([AttachmentSchema, DryRunSchema]), ...problems },
     },
   },

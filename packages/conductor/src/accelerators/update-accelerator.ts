@@ -1,7 +1,6 @@
-/** accelerator-update: name, label, offer, withhold, reserve; each by role. */
+/** accelerator-update: name, label, offer, withhold, clean again, reserve; each by role. */
 import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
 import { isAdmin, type Caller } from '@cyborg/model/caller';
-import { nextEpoch } from '@cyborg/model/epoch';
 import { ServiceError } from '@cyborg/model/errors';
 import { nextState } from '@cyborg/model/lifecycle';
 import {
@@ -21,13 +20,14 @@ import { offeringOfRow } from '../inventory/offerings.ts';
 import { recordEvents } from '../record-event.ts';
 import { acceleratorsInScope, scopeOf } from '../scope.ts';
 import { act } from '../transaction.ts';
+import { checkMayCleanAgain, cleanedAgain, type CleanedAgain } from './clean-again.ts';
 import { acceleratorNotFound, toAcceleratorView, type AcceleratorView } from './view.ts';
 
 export interface AcceleratorEdit {
   readonly name?: string;
   readonly description?: string | null;
   readonly labels?: Readonly<Record<string, string>>;
-  readonly state?: 'available' | 'withheld';
+  readonly state?: 'available' | 'withheld' | 'cleaning';
   readonly reason?: string;
   readonly resetless_reason?: string | null;
   readonly reserved_for?: string | null;
@@ -79,7 +79,12 @@ export async function updateAccelerator(
         hostId: row.host_id,
         projectId: row.project_id,
         userId: caller.userId,
-        data: { state: next.state, reason: next.reason, changed, ...saidBy(next, changed) },
+        data: {
+          state: next.state,
+          reason: next.reason,
+          changed,
+          ...saidBy(next, { changed, edit: input.body }),
+        },
       },
     ]);
     if (next.state === 'cleaning') current.wakeUps.add(`host:${row.host_id}`);
@@ -90,10 +95,11 @@ export async function updateAccelerator(
 /** Why an operator decided so: what a person who reads the history asks first. */
 function saidBy(
   next: EditableColumns,
-  changed: readonly string[],
+  { changed, edit }: { readonly changed: readonly string[]; readonly edit: AcceleratorEdit },
 ): Partial<Pick<EditableColumns, 'operator_reason' | 'resetless_reason'>> {
   const { operator_reason, resetless_reason } = next;
   return {
+    ...(edit.state === 'cleaning' && edit.reason !== undefined && { operator_reason: edit.reason }),
     ...(changed.includes('operator_reason') && { operator_reason }),
     ...(changed.includes('resetless_reason') && { resetless_reason }),
   };
@@ -189,25 +195,28 @@ function edited(
     doubt: row.doubt,
   };
   if (edit.state === undefined) {
-    if (edit.reason === undefined) return { ...next, ...cleanedAgain(row, edit, ledger) };
+    if (edit.reason === undefined) return { ...next, ...resetlessNow(row, edit, ledger) };
     throw new ServiceError(
       'invalid-input',
       'reason: it says why the state changes; give state too.',
     );
   }
+  if (edit.state === 'cleaning') {
+    checkMayCleanAgain(row);
+    return { ...next, ...(row.state === 'cleaning_failed' && cleanedAgain(row, ledger)) };
+  }
   return { ...next, ...offered(row, { state: edit.state, reason: edit.reason ?? null }) };
 }
 
 /** What could not be cleaned for want of a reset can be now. */
-function cleanedAgain(
+function resetlessNow(
   row: ListedAcceleratorRow,
   { resetless_reason: accepted }: AcceleratorEdit,
-  { incarnation }: Ledger,
-): Partial<Pick<EditableColumns, 'state' | 'reason' | 'epoch'>> {
+  ledger: Ledger,
+): Partial<CleanedAgain> {
   const isNews = typeof accepted === 'string' && accepted !== row.resetless_reason;
   if (!isNews || row.state !== 'cleaning_failed' || row.presence !== 'present') return {};
-  const state = nextState(acceleratorLifecycle, row.state, 'retry-cleaning');
-  return { state, reason: null, epoch: nextEpoch(row.epoch, incarnation) };
+  return cleanedAgain(row, ledger);
 }
 
 /** What is held, or being cleaned, keeps its state: the choice counts when it comes back. */
@@ -221,9 +230,8 @@ function offered(
     operator_reason: wish.reason,
     doubt: wish.state === 'available' ? null : row.doubt,
   };
-  // What is neither clean nor there is out already, and says more as it is.
-  const staysOut =
-    row.state === 'cleaning_failed' && row.presence === 'absent' && wish.state === 'withheld';
+  // What is not clean is out already, and says more as it is: else it could be offered without a word of how it got clean.
+  const staysOut = row.state === 'cleaning_failed' && wish.state === 'withheld';
   const isFree = ['available', 'withheld', 'cleaning_failed'].includes(row.state) && !staysOut;
   if (!isFree) return { ...choice, state: row.state, reason: row.reason };
   const offering = offeringOfRow({ ...row, ...choice });

@@ -63,9 +63,16 @@ function useStanding({ project_id: holder }: Accelerator): {
 function Offering({ accelerator, open }: ActsProps): ReactElement {
   const { state } = accelerator;
   const { isAdmin } = useStanding(accelerator);
-  const forAdmins = isAdmin ? undefined : 'Only an admin offers and withholds accelerators.';
+  const forAdmins = isAdmin
+    ? undefined
+    : 'Only an admin offers, withholds and cleans accelerators.';
   return (
     <>
+      {state === 'cleaning_failed' && (
+        <ActButton action="accelerator:update" obstacle={forAdmins} onClick={() => open('clean')}>
+          Clean again
+        </ActButton>
+      )}
       {(state === 'withheld' || state === 'cleaning_failed') && (
         <ActButton action="accelerator:update" obstacle={forAdmins} onClick={() => open('approve')}>
           Approve

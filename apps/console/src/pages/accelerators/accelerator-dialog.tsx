@@ -15,6 +15,7 @@ import { ProgramDialog } from './program-dialog.tsx';
 export type DialogKind =
   | 'approve'
   | 'withhold'
+  | 'clean'
   | 'edit'
   | 'attach'
   | 'detach'
@@ -31,6 +32,7 @@ export interface DialogProps {
 const dialogs: Readonly<Record<DialogKind, (props: DialogProps) => ReactElement>> = {
   approve: ApproveDialog,
   withhold: WithholdDialog,
+  clean: CleanDialog,
   edit: EditDialog,
   attach: AttachDialog,
   detach: DetachDialog,
@@ -121,6 +123,27 @@ function WithholdDialog({ accelerator, etag, close }: DialogProps): ReactElement
           autoResize
         />
       </FormGroup>
+    </ActDialog>
+  );
+}
+
+function CleanDialog({ accelerator, etag, close }: DialogProps): ReactElement {
+  const { say } = useToasts();
+  const body = { state: 'cleaning' as const };
+  return (
+    <ActDialog
+      name="updateAccelerator"
+      title={`Clean ${accelerator.name} again`}
+      verb="Clean again"
+      args={{ params: { id: accelerator.id }, body }}
+      ifMatch={etag}
+      close={close}
+      onDone={() => say(`${accelerator.name} is being cleaned.`)}
+    >
+      <p>
+        Its driver resets, cleans and verifies it once more. It is available when it is clean; else
+        it stays out and says why.
+      </p>
     </ActDialog>
   );
 }
