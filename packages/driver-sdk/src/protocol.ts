@@ -315,6 +315,11 @@ export const driverRequests = {
          * evidence. Sent only where there is one.
          */
         resetless_reason: Type.Optional(Text),
+        /**
+         * The agent knows for certain that nothing was handed to a guest since it was clean, as when an attach failed
+         * before: what `prepare` did is undone, and nothing has to be wiped. Sent only where it is so.
+         */
+        never_given: Type.Optional(Type.Boolean()),
       },
       closed,
     ),

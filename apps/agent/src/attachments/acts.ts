@@ -7,11 +7,12 @@ import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
 import { DriverCallError, isLasting } from '@cyborg/driver-host/driver-error';
 import type { Installations } from '../driver-host/installations.ts';
-import { HypervisorError } from '../hypervisors/hypervisor.ts';
+import { HypervisorError, type PlugOrder } from '../hypervisors/hypervisor.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { WatchedHypervisor } from '../instances/hypervisors.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Fence } from './fence.ts';
+import { Handovers } from './handovers.ts';
 import type { Images } from './images.ts';
 import type { Try } from './outcome.ts';
 import type { Permits } from '../privileged/permits.ts';
@@ -31,6 +32,8 @@ export interface ActsDeps {
 export interface Attempt {
   readonly order: Order;
   readonly signal: AbortSignal;
+  /** The first try of an order that no agent of this host has seen before, known for certain. */
+  readonly isNews: boolean;
   /** Monotonic ms after which an attach that does not succeed has failed. */
   readonly deadlineMs: number;
   /** Before each step. @throws when the order was withdrawn or superseded, or the lease has run out. */
@@ -41,6 +44,7 @@ export interface Attempt {
 
 export class Acts {
   readonly #deps: ActsDeps;
+  readonly #handovers = new Handovers();
 
   constructor(deps: ActsDeps) {
     this.#deps = deps;
@@ -63,19 +67,21 @@ export class Acts {
   }
 
   async #attach(attempt: Attempt): Promise<Try> {
-    const { order, mayGoOn, signal, deadlineMs } = attempt;
-    const { clock, hypervisor } = this.#deps;
+    const { order, mayGoOn, signal, deadlineMs, isNews } = attempt;
+    const { clock } = this.#deps;
     const { attachment_id: attachment, instance_id: instance } = order;
     if (attachment === null || instance === null) return refused('An attach names both ends.');
     try {
       const other = await this.#otherDeviceStill(order, attachment);
       if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
+      // Not before that: what another guest has is wiped after it.
+      if (isNews && order.plugged_by === 'agent') this.#handovers.begin(order);
       mayGoOn('prepare');
       const plan = await this.#prepare(attempt, { attachment, instance });
       mayGoOn('plug');
       if (order.plugged_by === 'agent') {
         const name = deviceName(attachment, order.device_epoch);
-        await hypervisor.plug({ instanceId: instance, deviceName: name, plan }, signal);
+        await this.#plug(attempt, { instanceId: instance, deviceName: name, plan });
       }
       return { is: 'done', outcome: 'attached' };
     } catch (error) {
@@ -86,6 +92,20 @@ export class Acts {
       if (!isLate) return { is: 'again', outcome: 'retrying', message: messageOf(error) };
       const message = `Not attached within the time allowed; the last reason: ${messageOf(error)}`;
       return { is: 'done', outcome: 'failed', message };
+    }
+  }
+
+  async #plug({ order, signal }: Attempt, wish: PlugOrder): Promise<void> {
+    let takeBack: (() => void) | undefined;
+    const onHandover = (): void => {
+      takeBack ??= this.#handovers.handOver(order);
+    };
+    try {
+      await this.#deps.hypervisor.plug({ ...wish, onHandover }, signal);
+      onHandover();
+    } catch (error) {
+      if (error instanceof HypervisorError && error.isUntouched) takeBack?.();
+      throw error;
     }
   }
 
@@ -204,6 +224,7 @@ export class Acts {
   async #clean({ order, signal, mayGoOn, deadlineMs }: Attempt): Promise<Try> {
     const { clock, drivers } = this.#deps;
     const { resetless_reason: resetless } = order;
+    const isNeverGiven = this.#handovers.isNeverGiven(order);
     try {
       const holder = await this.#findHolder(order);
       if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
@@ -216,8 +237,9 @@ export class Acts {
             backend,
             accelerator: order.accelerator_key,
             epoch: order.epoch,
-            // Drivers of before know no such parameter.
+            // Drivers of before know no such parameters.
             ...(resetless && { resetless_reason: resetless }),
+            ...(isNeverGiven && { never_given: true }),
           }),
         },
         { signal },
@@ -226,7 +248,11 @@ export class Acts {
     } catch (error) {
       signal.throwIfAborted();
       mayGoOn();
-      if (error instanceof HypervisorError) {
+      if (isNeverGiven && isMisunderstood(error)) {
+        this.#handovers.handOver(order); // wiped at the next try
+        return { is: 'again', outcome: 'retrying', message: messageOf(error) };
+      }
+      if (error instanceof HypervisorError || isHostUse(error)) {
         return { is: 'again', outcome: 'held', message: messageOf(error) };
       }
       if (!isLasting(error) && clock.monotonicMs() < deadlineMs) {
@@ -327,6 +353,18 @@ function functionAddress(address: string): string {
 function isFinal(error: unknown): boolean {
   if (error instanceof HypervisorError) return error.code !== 'unavailable';
   return isLasting(error);
+}
+
+/** By a driver of before, which knows no such parameter. */
+function isMisunderstood(error: unknown): boolean {
+  return (
+    error instanceof DriverCallError && ['internal', 'invalid', 'nonsense'].includes(error.failure)
+  );
+}
+
+/** What the host has now it lets go of, sooner or later. */
+function isHostUse(error: unknown): boolean {
+  return error instanceof DriverCallError && error.failure === 'host-use';
 }
 
 /** Refused by the driver before it touched the card. */

@@ -45,6 +45,8 @@ interface Entry {
   isListed: boolean;
   /** Its attachment counts as ordered. */
   isOpen: boolean;
+  /** No agent of this host has tried it before, known for certain. */
+  isNews: boolean;
   outcome: OrderOutcome | undefined;
   acceptedAtMs: number | undefined;
   /** How often the server wanted it again after it was done. */
@@ -67,6 +69,8 @@ export class OrderBook {
   readonly #lanes = new Map<string, Promise<void>>();
   readonly #attachments = new Map<string, number>();
   readonly #stopping = new AbortController();
+  /** A whole list was seen: what is listed first after it, no process before this one was told of. */
+  #hasSeenAll = false;
 
   constructor(deps: OrderBookDeps) {
     this.#deps = deps;
@@ -97,6 +101,7 @@ export class OrderBook {
       }
     }
     for (const entry of this.#entries.values()) if (!entry.isListed) this.#withdraw(entry);
+    this.#hasSeenAll ||= !hasMore;
     return next;
   }
 
@@ -140,6 +145,7 @@ export class OrderBook {
 
   #open(order: Order, repeats: number): void {
     const key = outcomeKey(order);
+    const { attachment_id: id } = order;
     const entry: Entry = {
       key,
       order,
@@ -147,6 +153,7 @@ export class OrderBook {
       state: 'open',
       isListed: true,
       isOpen: true,
+      isNews: this.#hasSeenAll && id !== null && !this.#deps.fence.knowsAttachment(id),
       outcome: undefined,
       acceptedAtMs: undefined,
       repeats,
@@ -264,8 +271,11 @@ export class OrderBook {
     }
     await fence.raise(order.accelerator_id, order.epoch, order.attachment_id);
     mayGoOn();
+    const { isNews } = entry;
+    entry.isNews = false;
     return await tryOrder({
       order,
+      isNews,
       signal: entry.control.signal,
       deadlineMs,
       mayGoOn,

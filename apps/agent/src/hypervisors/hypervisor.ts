@@ -52,6 +52,8 @@ export interface PlugOrder {
   readonly plan: AttachPlan;
 }
 
+  /** Called just before the machine is told: from then on its guest may have the device. */
+  readonly onHandover?: (() => void) | undefined;
 export interface UnplugOrder {
   readonly instanceId: string;
   readonly deviceName: string;
@@ -92,8 +94,15 @@ export class HypervisorError extends Error {
   override readonly name = 'HypervisorError';
   readonly code: HypervisorErrorCode;
 
-  constructor(code: HypervisorErrorCode, message: string, options: { cause?: unknown } = {}) {
+  constructor(
+    code: HypervisorErrorCode,
+    message: string,
+    { isUntouched = false, ...options }: { cause?: unknown; isUntouched?: boolean } = {},
+  ) {
+  /** Of a plug: the machine was told, and refused before it looked at the device. */
+  readonly isUntouched: boolean;
     super(message, options);
     this.code = code;
   }
 }
+    this.isUntouched = isUntouched;

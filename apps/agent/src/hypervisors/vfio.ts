@@ -67,6 +67,8 @@ interface Cause {
   readonly pattern: RegExp;
   /** Whether waiting may help. */
   readonly passes: boolean;
+  /** Said before the device is opened. */
+  readonly isUntouched?: boolean;
   readonly say: (name: string, match: RegExpExecArray) => string;
 }
 
@@ -137,6 +139,7 @@ const causes: readonly Cause[] = [
   {
     pattern: /No more available PCI slots|no slot\/function available/i,
     passes: false,
+    isUntouched: true,
     say: (name) =>
       `No hot-plug port of the machine is free for ${name}: detach something, or give the machine more ` +
       "(<controller type='pci' model='pcie-root-port'/>, then stop and start it)",
@@ -152,11 +155,11 @@ const causes: readonly Cause[] = [
 /** The hypervisor's own sentence with a way out where one is known. It always stays part of the message. */
 export function vfioFailure(plan: VfioPlan, said: string, cause: unknown): HypervisorError {
   const name = nameOfPlan(plan);
-  for (const { pattern, passes, say } of causes) {
+  for (const { pattern, passes, isUntouched = false, say } of causes) {
     const match = pattern.exec(said);
     if (match === null) continue;
     const message = `${say(name, match)} (${said}).`;
-    return new HypervisorError(passes ? 'unavailable' : 'refused', message, { cause });
+    return new HypervisorError(passes ? 'unavailable' : 'refused', message, { cause, isUntouched });
   }
   return new HypervisorError('refused', `${name} was refused: ${said}`, { cause });
 }

@@ -119,12 +119,19 @@ class PciKind {
 
   async clean(context: Context, order: CleanOrder): Promise<string[]> {
     if (context.simulated) return ['simulated'];
-    const { accelerator: key, resetless_reason: operatorReason } = order;
+    const { accelerator: key, resetless_reason: operatorReason, never_given = false } = order;
     const found = await this.#find(context, key);
     const plan = found && toPlan(context, found.accelerator);
-    if (plan === undefined) throw gone(context, key);
+    if (found === undefined || plan === undefined) throw gone(context, key);
+    const { accelerator } = found;
     const { handlings } = this.#memoryOf(context);
-    return await this.#tools.cleaner.clean(context, { plan, handlings, operatorReason });
+    return await this.#tools.cleaner.clean(context, {
+      plan,
+      accelerator,
+      handlings,
+      operatorReason,
+      isNeverGiven: never_given,
+    });
   }
 
   #memoryOf({ backend }: Context): Memory {

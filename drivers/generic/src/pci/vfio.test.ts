@@ -228,19 +228,56 @@ describe('a card that was swapped since the last look', () => {
   });
 });
 
+const verified = [
+  'answers',
+  'ids 0x10de:0x2330 and class as before',
+  'configuration space as expected: no bus mastering, addresses as assigned',
+];
+
 describe('cleaning', () => {
   it('resets, verifies, puts back, and says each', async ({ expect }) => {
     const bench = open([gpu], { answers: { reset: { method: 'flr' } } });
     const [accelerator] = await acceleratorsOf(bench);
     const evidence = await bench.kind.clean(bench.context, orderOf(accelerator));
-    expect(evidence).toEqual([
-      'reset by flr',
-      'answers',
-      'ids 0x10de:0x2330 and class as before',
-      'configuration space as expected: no bus mastering, addresses as assigned',
+    expect(evidence).toEqual(['reset by flr', ...verified, 'put back as it was found']);
+    expect(bench.asked.map(([method]) => method)).toEqual(['reset', 'restore']);
+  });
+
+  it('takes from the host what it has again, and resets nothing below its driver', async ({
+    expect,
+  }) => {
+    const config = { rules: [{ vendor: '10de', unbind: 'idle' }] };
+    const bench = open([{ ...gpu, driver: 'nouveau' }], { config });
+    const [accelerator] = await acceleratorsOf(bench);
+    await bench.kind.clean(bench.context, orderOf(accelerator));
+    const wish = { address, kernel_driver: 'vfio-pci', unbind: [address] };
+    expect(bench.asked).toEqual([
+      ['bind', wish],
+      ['reset', { address, methods: ['flr', 'bus'] }],
+      ['restore', { address }],
+    ]);
+    const used = new DriverError('host-use', 'nouveau draws on it.');
+    const held = open([{ ...gpu, driver: 'nouveau' }], { config, answers: { bind: used } });
+    await acceleratorsOf(held);
+    await expect(held.kind.clean(held.context, orderOf(accelerator))).rejects.toThrow(used);
+    expect(held.asked.map(([method]) => method)).toEqual(['bind']);
+  });
+
+  it('only puts back what no guest had, unless one had its neighbour', async ({ expect }) => {
+    const drive = { ...gpu, class: 0x010802 };
+    const config = { classes: ['0108'] };
+    const bench = open([drive], { config });
+    const [accelerator] = await acceleratorsOf(bench);
+    const order = { ...orderOf(accelerator), never_given: true };
+    expect(await bench.kind.clean(bench.context, order)).toEqual([
+      'no guest had it since it was clean: nothing to reset',
+      ...verified,
       'put back as it was found',
     ]);
-    expect(bench.asked.map(([method]) => method)).toEqual(['reset', 'restore']);
+    expect(bench.asked.map(([method]) => method)).toEqual(['restore']);
+    const pair = open([drive, { ...drive, address: sibling.address }], { config });
+    await acceleratorsOf(pair);
+    await expect(pair.kind.clean(pair.context, order)).rejects.toThrow(/keeps what was written/u);
   });
 
   it('fails without a reset, and leaves it where it is, unless somebody accepts that with a reason', async ({

@@ -1,4 +1,6 @@
 /** What is done to a real function for a guest and after it. The agent does it and checks; here is what is asked for. */
+import { readlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator } from '@cyborg/driver-sdk/protocol';
@@ -21,16 +23,37 @@ export async function makeReady(
   if (plan.kind === 'mdev') {
     const { parent: address, type, uuid } = plan;
     await context.ask('makeMdev', { address, type, uuid });
+    context.inventoryChanged();
     return;
   }
   if (plan.kind !== 'pci') return;
   const { address } = plan;
   await requireSameFunction(context, address, handlings);
-  const group = [address, ...(accelerator.group_members ?? [])];
-  const unbind = group.filter((member) => handlings[member]?.mayUnbind === true);
+  await bindGroup(context, { address, others: accelerator.group_members ?? [], handlings });
+  context.inventoryChanged();
+}
+
+interface BindWish {
+  readonly address: string;
+  /** Functions of its IOMMU group. */
+  readonly others: readonly string[];
+  readonly handlings: Handlings;
+}
+
+async function bindGroup(
+  context: Context,
+  { address, others, handlings }: BindWish,
+): Promise<void> {
+  const unbind = [address, ...others].filter((member) => handlings[member]?.mayUnbind === true);
   const parameters = { address, kernel_driver: vfioDriver };
   await context.ask('bind', unbind.length > 0 ? { ...parameters, unbind } : parameters);
-  context.inventoryChanged();
+}
+
+/** Back with a driver of the host, by libvirt's doing or a restart: a reset below that would leave both confused. */
+async function takeFromHost(context: Context, wish: BindWish): Promise<void> {
+  const link = join(context.roots.sysfs, 'bus/pci/devices', wish.address, 'driver');
+  const driver = await readlink(link).catch(() => undefined);
+  if (driver !== undefined && !basename(driver).includes('vfio')) await bindGroup(context, wish);
 }
 
 /** A function stays on vfio-pci until it is clean: no driver of the host is to meet what a guest left in it. */
@@ -42,7 +65,10 @@ export async function takeBack(context: Context, plan: AttachPlan | undefined): 
 
 export interface CleanWish {
   readonly plan: AttachPlan;
+  readonly accelerator: DriverAccelerator;
   readonly handlings: Handlings;
+  /** The agent knows for certain that no guest had it since it was clean. */
+  readonly isNeverGiven: boolean;
   /** Why an operator accepts that it is given out without a reset. */
   readonly operatorReason: string | undefined;
 }
@@ -52,7 +78,8 @@ export class Cleaner {
     module: new URL('./verify.ts', import.meta.url),
   });
 
-  async clean(context: Context, { plan, handlings, operatorReason }: CleanWish): Promise<string[]> {
+  async clean(context: Context, wish: CleanWish): Promise<string[]> {
+    const { plan, handlings } = wish;
     if (plan.kind === 'mdev') {
       await takeBack(context, plan);
       return [`mediated device ${plan.uuid} was removed; the next holder gets a new one`];
@@ -61,14 +88,13 @@ export class Cleaner {
     const { address } = plan;
     await requireSameFunction(context, address, handlings);
     const handling = handlings[address] ?? plain;
-    const reset = await resetOrReason(context, { address, handling, operatorReason });
-    const kept = keptData({ address, handling, operatorReason });
+    const wiped = await wipe(context, { ...wish, address, handling });
     const verified = await this.#verifyFunction(context, { address, handling });
     const { kept_for: keptFor = [] } = await context.ask('restore', { address });
     context.inventoryChanged();
     const end =
       keptFor.length === 0 ? 'put back as it was found' : `kept with ${keptFor.join(', ')}`;
-    return [reset, ...kept, ...verified, end];
+    return [...wiped, ...verified, end];
   }
 
   close(): void {
@@ -93,10 +119,23 @@ interface ResetWish {
   readonly operatorReason: string | undefined;
 }
 
-async function resetOrReason(
+/** What a guest may have left in it. */
+async function wipe(
   context: Context,
-  { address, handling, operatorReason }: ResetWish,
-): Promise<string> {
+  { accelerator, handlings, isNeverGiven, ...wish }: ResetWish & CleanWish,
+): Promise<string[]> {
+  const others = accelerator.group_members ?? [];
+  // A guest that had another of its group may have written into this one.
+  if (isNeverGiven && others.length === 0) {
+    return ['no guest had it since it was clean: nothing to reset'];
+  }
+  await takeFromHost(context, { address: wish.address, others, handlings });
+  const reset = await resetOrReason(context, wish);
+  return [reset, ...keptData(wish)];
+}
+
+async function resetOrReason(context: Context, wish: ResetWish): Promise<string> {
+  const { address, handling, operatorReason } = wish;
   const { resetMethods } = handling;
   try {
     const { method } = await context.ask('reset', {

@@ -57,6 +57,7 @@ export interface QemuPlugOrder {
   readonly deviceName: string;
   /** NUMA nodes of the guest that the device should be near, by what is known. */
   readonly guestNodes: () => Promise<ReadonlySet<number>>;
+  readonly onHandover?: (() => void) | undefined;
 }
 
 /** @throws HypervisorError, QmpError */
@@ -74,12 +75,13 @@ export async function plugDevice(qmp: QmpConnection, order: QemuPlugOrder): Prom
 
 async function addDevice(
   qmp: QmpConnection,
-  { plan, deviceName }: QemuPlugOrder,
+  { plan, deviceName, onHandover }: QemuPlugOrder,
   slot: Slot,
 ): Promise<void> {
   const { device, backend } = toQemu(plan, deviceName);
   if (backend !== null) await qmp.execute('object-add', backend);
   try {
+    onHandover?.();
     await qmp.execute('device_add', { ...device, ...slot });
   } catch (error) {
     if (qmp.isOpen && backend !== null) {

@@ -119,7 +119,10 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
     return { instances, unknownIds, unknownCount, warnings };
   }
 
-  async plug({ instanceId, deviceName, plan }: PlugOrder, signal: AbortSignal): Promise<void> {
+  async plug(
+    { instanceId, deviceName, plan, onHandover }: PlugOrder,
+    signal: AbortSignal,
+  ): Promise<void> {
     checkDeviceName(deviceName);
     toQemu(plan, deviceName); // refuse what we cannot do before looking for the instance
     if (isVfioPlan(plan)) await checkVfio(this.#vfioFile);
@@ -127,6 +130,7 @@ class QemuHypervisor implements Hypervisor, SurveyContext {
       plugDevice(qmp, {
         plan,
         deviceName,
+        onHandover,
         guestNodes: () => this.facts.guestNodesNear(qmp, { id: instanceId, plan }),
       });
     if ((await this.#inInstance(instanceId, signal, act)) !== 'gone') return;

@@ -136,7 +136,7 @@ class SimulatedHypervisor implements Hypervisor {
   async plug(order: PlugOrder, signal: AbortSignal): Promise<void> {
     checkDeviceName(order.deviceName);
     await this.#answering(signal, async (faults) => {
-      const { instanceId, deviceName, plan } = order;
+      const { instanceId, deviceName, plan, onHandover } = order;
       const instance = await this.#find(instanceId, faults);
       if (instance === null) throw gone(instanceId);
       const folder = join(this.#paths.devices, instanceId);
@@ -145,6 +145,7 @@ class SimulatedHypervisor implements Hypervisor {
       if (await exists(file)) return;
       this.#checkPluggable(instance, order, faults);
       await this.#pause(faults.of('slow-plug', instanceId), signal);
+      onHandover?.();
       await createWhole(this.#paths, file, { name: deviceName, plan });
       await this.#pause(faults.of('late-plug-answer', instanceId), signal);
     });

@@ -16,6 +16,7 @@ export async function reset(host: HostView): Promise<ActDone> {
   if (scope === 'bus') requireAllOurs(host, endpoints);
   requireWhole(target);
   await host.refuseHostUse(endpoints, { ours: [target.address] });
+  requireNoHostDriver(target);
   const holder = await host.findVfioHolder(endpoints);
   if (holder !== undefined) {
     throw new RefusedAct('transient', `${target.address} is not reset: ${holder}.`);
@@ -80,6 +81,15 @@ function methodsOf(host: HostView, { path, address }: PciFunction): string[] {
   const has = (host.reader.text(`${path}/reset_method`) ?? '').split(/\s+/u);
   if (has.includes('bus')) return has;
   throw noReset(address, `its methods are ${has.join(', ') || 'none'}`);
+}
+
+/** A driver of the host does not survive that its function forgets everything. */
+function requireNoHostDriver({ address, driver }: PciFunction): void {
+  if (driver === undefined || driver.includes('vfio')) return;
+  throw new RefusedAct(
+    'host-use',
+    `${address} is not reset under ${driver}: bind it to vfio-pci first.`,
+  );
 }
 
 /** A reset of a physical function takes its virtual functions with it, and those may be guests'. */

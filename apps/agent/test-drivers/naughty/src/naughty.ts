@@ -28,6 +28,9 @@ const config = {
         'nonsense',
         'transient-prepare',
         'refuse-prepare',
+        'pci',
+        'refuse-clean',
+        'tell-releases',
         'setup',
         'refuse-install-2',
         'crash-later-2',
@@ -145,6 +148,9 @@ function inventoryOf(count: number, backend: string): Inventory {
   return { devices: [device], services: [] };
 }
 
+/** Attachments, in order. */
+const released: string[] = [];
+
 export function openNaughtyDriver(version: string): Driver {
   const kind = defineKind({
     title: 'For tests',
@@ -172,10 +178,15 @@ export function openNaughtyDriver(version: string): Driver {
       if (mode === 'hang-on-prepare') await hang();
       if (mode === 'transient-prepare') throw new DriverError('transient', 'not just now');
       if (mode === 'refuse-prepare') throw new DriverError('unsupported', 'this card cannot');
+      if (mode === 'pci') return { kind: 'pci', address: '0000:41:00.0' };
       return { kind: 'virtio-rng', source: '/dev/urandom' };
     },
-    release: () => undefined,
-    clean: () => ['wiped'],
+    release: (_context, { attachment }) => void released.push(attachment),
+    clean: ({ config: { mode } }, { never_given: isNeverGiven = false }) => {
+      if (mode === 'refuse-clean') throw new DriverError('host-use', 'its interface is up');
+      const done = isNeverGiven ? 'nothing to wipe' : 'wiped';
+      return mode === 'tell-releases' ? [done, ...released] : [done];
+    },
     stats: () => ({ temperature_celsius: 41, is_busy: true, note: 'hot', '9bad name': 1 }),
     health: async ({ config: { mode }, stateDir }) => {
       if (mode === 'hang-on-health') await hang();
