@@ -89,13 +89,14 @@ describe('kill -9 at each step of giving and taking a virtual function', () => {
       }),
     );
     const ended = once(watch, 'exit');
-    const problem = watch.stderr === null ? Promise.resolve('') : text(watch.stderr);
+    const problem: Promise<string> =
+      watch.stderr === null ? Promise.resolve('') : text(watch.stderr);
     if (watch.stdout !== null) await Promise.race([once(watch.stdout, 'data'), ended]);
     return {
       async done() {
         const [status]: unknown[] = await ended;
         if (status !== 0)
-          throw new Error(`${step}: exit ${status}, ${await problem}${site.logs()}`);
+          throw new Error(`${step}: exit ${String(status)}, ${await problem}${site.logs()}`);
       },
       async [Symbol.asyncDispose]() {
         watch.kill('SIGTERM');
