@@ -1,5 +1,5 @@
 /** What an agent and the process of a privileged act say to each other; both are our own code. */
-import type { AgentResult } from '@cyborg/driver-sdk/protocol';
+import type { AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
 import type { ActStep } from '../steps.ts';
 import type { Binding, Unprobed } from './bindings.ts';
@@ -8,7 +8,7 @@ export interface ActOrder {
   readonly method: string;
   /** As checked against the protocol. */
   readonly params: Readonly<Record<string, unknown>>;
-  readonly roots: { readonly sysfs: string; readonly proc: string };
+  readonly roots: Roots;
   readonly backend: { readonly id: string; readonly name: string };
   /** Addresses in the backend's inventory. */
   readonly inventory: readonly string[];

@@ -180,12 +180,11 @@ export class PrivilegedActs {
   }
 
   async #toOrder(method: OwnMethod, params: Params, backend: Backend): Promise<ActOrder> {
-    const { sysfs, proc } = this.#deps.roots;
     const { id, name } = backend.wanted;
     return {
       method,
       params,
-      roots: { sysfs, proc },
+      roots: this.#deps.roots,
       backend: { id, name },
       inventory: backend.addresses(),
       bindings: await this.#bindings.list(),

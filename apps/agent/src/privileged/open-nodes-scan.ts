@@ -1,8 +1,11 @@
 /**
- * Looks through the open files of every process for device nodes: the module of a process of its own, because a file
- * that is asked what it is may block. Discloses nothing but the name and number of processes that hold what was asked for.
+ * Looks through the open files and the mounts of every process for device nodes: the module of a process of its own, because
+ * a file that is asked what it is may block. Discloses nothing but the name and number of processes that hold what was asked
+ * for.
  */
-import { statSync, type Stats } from 'node:fs';
+import { statSync } from 'node:fs';
+import { numberOf } from '@cyborg/driver-sdk/device-number';
+import { readMountTable } from '@cyborg/driver-sdk/host-use/mounts';
 import type { AgentResult } from '@cyborg/driver-sdk/protocol';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import { readMountTypes, typeAt, type MountTypes } from './mount-types.ts';
@@ -15,6 +18,8 @@ export interface OpenNodesOrder {
 type Answer = AgentResult<'openNodes'>;
 
 const filesMax = 2_000_000;
+/** A host of containers has one for each, and one for many a service. */
+const mountNamespacesMax = 4096;
 /** The kernel's number of the PID namespace in which every process is seen. */
 const initialPidNamespace = 'pid:[4026531836]';
 const kernelThreadFlag = 0x0020_0000;
@@ -35,6 +40,10 @@ class Search {
   readonly #asked = new Map<string, string[]>();
   readonly #found = new Map<string, Answer['open'][number]>();
   readonly #ownMounts: MountTypes;
+  readonly #mountNamespaces = new Set<string>();
+  /** Numbers of what is mounted, by path; empty: no device of this host. */
+  readonly #sources = new Map<string, string>();
+  #asksForDisks = false;
   #isComplete = true;
 
   constructor(reader: TreeReader, proc: string, nodes: readonly string[]) {
@@ -46,6 +55,7 @@ class Search {
 
   run(): Answer {
     for (const node of this.#nodes) this.#askFor(node);
+    this.#asksForDisks = [...this.#asked.keys()].some((key) => key.startsWith('b'));
     const namespace = this.#reader.link(`${this.#proc}/self/ns/pid`);
     if (namespace !== undefined && namespace !== initialPidNamespace) this.#isComplete = false;
     const processes = this.#reader.names(this.#proc)?.filter((name) => /^\d+$/u.test(name)) ?? [];
@@ -79,11 +89,37 @@ class Search {
       return 0;
     }
     for (const name of names) {
-      for (const key of this.#keysOf(folder, `${folder}/fd/${name}`)) {
-        for (const node of this.#asked.get(key) ?? []) this.#note(node, id);
-      }
+      for (const key of this.#keysOf(folder, `${folder}/fd/${name}`)) this.#note(key, id);
     }
+    if (this.#asksForDisks) this.#lookAtMounts(id);
     return names.length;
+  }
+
+  /** Disks that the process sees mounted, and maybe no other does: once for all that share its mounts. */
+  #lookAtMounts(id: string): void {
+    const folder = `${this.#proc}/${id}`;
+    const namespace = this.#reader.link(`${folder}/ns/mnt`);
+    if (namespace === undefined || this.#mountNamespaces.has(namespace)) return;
+    const mounts = readMountTable(this.#reader, `${folder}/mountinfo`);
+    if (mounts === undefined || this.#mountNamespaces.size >= mountNamespacesMax) {
+      if (this.#mayHoldFiles(folder)) this.#isComplete = false;
+      return;
+    }
+    this.#mountNamespaces.add(namespace);
+    for (const { number, source } of mounts) {
+      this.#note(`b${number}`, id, 'a mount of ');
+      this.#note(this.#sourceNumber(source), id, 'a mount of ');
+    }
+  }
+
+  /** Some file systems (btrfs) are mounted under a number that is no disk's. */
+  #sourceNumber(source: string): string {
+    if (!source.startsWith('/dev/')) return '';
+    const known = this.#sources.get(source);
+    if (known !== undefined) return known;
+    const number = numberOf(this.#reader.probe(source, () => statSync(source))) ?? '';
+    this.#sources.set(source, number);
+    return number;
   }
 
   /** A process that has ended, and a thread of the kernel, have none. */
@@ -119,19 +155,11 @@ class Search {
     return answeredElsewhere.test(typeAt(mounts, path));
   }
 
-  #note(node: string, id: string): void {
-    if (this.#found.has(node)) return;
-    const command = this.#reader.text(`${this.#proc}/${id}/comm`) ?? 'process';
-    this.#found.set(node, { node, pid: Number(id), command });
+  #note(key: string, id: string, what = ''): void {
+    for (const node of this.#asked.get(key) ?? []) {
+      if (this.#found.has(node)) continue;
+      const command = this.#reader.text(`${this.#proc}/${id}/comm`) ?? 'process';
+      this.#found.set(node, { node, pid: Number(id), command: `${what}${command}` });
+    }
   }
-}
-
-/** `c226:128` or `b259:0`; undefined when it is no device. */
-function numberOf(stats: Stats | undefined): string | undefined {
-  if (stats === undefined) return undefined;
-  const kind = stats.isCharacterDevice() ? 'c' : stats.isBlockDevice() ? 'b' : undefined;
-  if (kind === undefined) return undefined;
-  const major = (stats.rdev >>> 8) & 0xfff;
-  const minor = (stats.rdev & 0xff) | ((stats.rdev >>> 12) & 0xf_ff00);
-  return `${kind}${major}:${minor}`;
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'vitest';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
-import { buildTree } from '@cyborg/driver-sdk/tree-builder';
+import { buildTree, emptyFolder } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { TestHost, makeBackend, makeInstallation } from '../../test/agent-under-test.ts';
@@ -108,6 +108,39 @@ describe.runIf(isRoot)('a root agent says who has a device node open', () => {
     );
     expect(server.inventories.get(backend.id)?.devices).toMatchObject([{ reason: null }]);
     expect(server.violations).toEqual([]);
+  });
+});
+
+describe('an agent says who has a disk mounted', () => {
+  const namespaces = {
+    '/proc/self/ns/pid': { linkText: 'pid:[4026531836]' },
+    '/proc/1/fd': emptyFolder,
+    '/proc/1/ns/mnt': { linkText: 'mnt:[4026531840]' },
+    '/proc/1/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
+    '/proc/88/fd': emptyFolder,
+    '/proc/88/comm': 'mysqld\n',
+    '/proc/88/ns/mnt': { linkText: 'mnt:[4026532999]' },
+    '/proc/88/stat': '88 (mysqld) S 1 4 4 0 -1 4194304 0 0',
+  };
+  const mounts = '30 22 259:1 / /data rw - ext4 /dev/nvme0n1p1 rw\n';
+
+  it('in a mount namespace that no other process is in', async ({ expect }) => {
+    await using made = await makeFolder();
+    const files = { ...namespaces, '/proc/88/mountinfo': mounts };
+    const { proc } = buildTree(made.folder, { functions: [], files });
+    const nodes = ['b259:1', 'b259:0'];
+    expect(scan({ proc, nodes }, new TreeReader())).toEqual({
+      complete: true,
+      open: [{ node: 'b259:1', pid: 88, command: 'a mount of mysqld' }],
+    });
+  });
+
+  it('or that it cannot see that, and not when no disk was asked about', async ({ expect }) => {
+    await using made = await makeFolder();
+    const { proc } = buildTree(made.folder, { functions: [], files: namespaces });
+    const look = (...nodes: string[]): unknown => scan({ proc, nodes }, new TreeReader());
+    expect(look('b259:1')).toEqual({ complete: false, open: [] });
+    expect(look('c226:128')).toEqual({ complete: true, open: [] });
   });
 });
 

@@ -25,7 +25,7 @@ export function readCryptoUsers(
 }
 
 /** The kernel's own, which use no card: templates and algorithms in software, and what drivers are written with. */
-export const softwareOnly = /^(?:authenc(?:esn)?|cryptd|crypto_.+|lib.+|.+_generic)$/u;
+const softwareOnly = /^(?:authenc(?:esn)?|cryptd|crypto_.+|lib.+|.+_generic)$/u;
 
 /** By module: those that use it. */
 export function readModuleHolders(
@@ -39,4 +39,16 @@ export function readModuleHolders(
     if (users.length > 0) holders.set(name, users);
   }
   return holders;
+}
+
+/** Modules that use one of these (ccp_crypto uses ccp), and those that one of these uses (qat_c62x uses intel_qat). */
+export function besideOf(
+  modules: readonly string[],
+  holders: ReadonlyMap<string, readonly string[]>,
+): string[] {
+  const users = modules.flatMap((name) => holders.get(name) ?? []);
+  const used = [...holders].filter(
+    ([name, by]) => !softwareOnly.test(name) && modules.some((module) => by.includes(module)),
+  );
+  return [...new Set([...users, ...used.map(([name]) => name)])];
 }

@@ -3,8 +3,9 @@ import { parsePciAddress, formatPciAddress } from '../pci.ts';
 import { nodePattern } from '../protocol-constants.ts';
 import type { TreeReader } from '../sysfs.ts';
 import { walkFolders, type Folder, type Folders } from './folders.ts';
+import { readExports, type Export } from './exports.ts';
 import type { PciFunction } from './function.ts';
-import { readCryptoUsers, readModuleHolders, softwareOnly } from './crypto-users.ts';
+import { besideOf, readCryptoUsers, readModuleHolders } from './crypto-users.ts';
 import { readMounts, readSwaps, type Mounts } from './mounts.ts';
 import { readNvmeSubsystems, type NvmeSubsystem } from './nvme-subsystems.ts';
 import { readOpenNodes, type OpenNodes } from './open-node-table.ts';
@@ -146,6 +147,18 @@ export class HostTables {
     return byNumber ?? mounts.bySource.get(`/dev/${disk.name}`) ?? this.#btrfsOf(disk.name);
   }
 
+  /** What the kernel makes of the disk that is no holder of it: a loop device, a storage target. */
+  exportOf(disk: BlockDevice): string | undefined {
+    const all = this.#once('exports', () =>
+      readExports(this.reader, this.sysfs, !this.isEvidenceOfTreeAlone),
+    );
+    if (all.length === 0) return undefined;
+    const number = this.reader.text(`${disk.path}/dev`);
+    const isOfDisk = (one: Export): boolean =>
+      one.node === `/dev/${disk.name}` || one.number === `b${number}`;
+    return all.find(isOfDisk)?.by;
+  }
+
   isSwap({ name }: BlockDevice): boolean {
     return this.#swaps()?.has(`/dev/${name}`) ?? false;
   }
@@ -193,17 +206,10 @@ export class HostTables {
     return [...new Set(names.flat().map((name) => name.replaceAll('-', '_')))];
   }
 
-  /**
-   * Modules that use one of these (ccp_crypto uses ccp), and those that one of these uses (qat_c62x uses intel_qat), but for
-   * the kernel's own.
-   */
+  /** Modules that work together with these. */
   modulesBeside(modules: readonly string[]): string[] {
     const holders = this.#once('modules', () => readModuleHolders(this.reader, this.sysfs));
-    const users = modules.flatMap((name) => holders.get(name) ?? []);
-    const used = [...holders].filter(
-      ([name, by]) => !softwareOnly.test(name) && modules.some((module) => by.includes(module)),
-    );
-    return [...new Set([...users, ...used.map(([name]) => name)])];
+    return besideOf(modules, holders);
   }
 
   iommuGroupMembers(group: number): readonly string[] | undefined {

@@ -13,20 +13,19 @@ export function readMounts(reader: TreeReader, proc: string): Mounts | undefined
   const bySource = new Map<string, string>();
   let hasTable = false;
   for (const path of [`${proc}/1/mountinfo`, `${proc}/self/mountinfo`]) {
-    for (const line of reader.lines(path) ?? []) {
-      hasTable = true;
-      const [left = '', right = ''] = line.split(' - ');
-      const [, , number, , place = ''] = left.split(' ');
-      const [, source] = right.split(' ');
-      if (number !== undefined) note(byNumber, number, place);
-      if (source !== undefined) note(bySource, unescape(source), place);
+    const table = readMountTable(reader, path);
+    if (table !== undefined) hasTable = true;
+    for (const { number, source, place } of table ?? []) {
+      note(byNumber, number, place);
+      note(bySource, source, place);
     }
   }
   for (const path of [`${proc}/1/mounts`, `${proc}/self/mounts`, `${proc}/mounts`]) {
     for (const line of reader.lines(path) ?? []) {
       hasTable = true;
       const [source, place] = line.split(' ');
-      if (source !== undefined && place !== undefined) note(bySource, unescape(source), place);
+      if (source !== undefined && place !== undefined)
+        note(bySource, unescape(source), unescape(place));
     }
   }
   return hasTable ? { byNumber, bySource } : undefined;
@@ -34,7 +33,26 @@ export function readMounts(reader: TreeReader, proc: string): Mounts | undefined
 
 /** The first place counts, which is the oldest: a driver's own mounts, which only it sees, come last. */
 function note(places: Map<string, string>, what: string, place: string): void {
-  if (!places.has(what)) places.set(what, unescape(place));
+  if (!places.has(what)) places.set(what, place);
+}
+
+export interface Mount {
+  /** `major:minor`. */
+  readonly number: string;
+  readonly source: string;
+  readonly place: string;
+}
+
+/** A `mountinfo`; undefined when it cannot be read. */
+export function readMountTable(reader: TreeReader, path: string): Mount[] | undefined {
+  return reader.lines(path)?.flatMap((line) => {
+    const [left = '', right = ''] = line.split(' - ');
+    const [, , number, , place = ''] = left.split(' ');
+    const [, source = ''] = right.split(' ');
+    return number === undefined
+      ? []
+      : [{ number, source: unescape(source), place: unescape(place) }];
+  });
 }
 
 /** Devices that are swapped to, as `/dev/sda2`. Undefined: no table. */

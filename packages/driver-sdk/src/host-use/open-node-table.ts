@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { formatPciAddress, parsePciAddress } from '../pci.ts';
 import type { TreeReader } from '../sysfs.ts';
+import { readMountTable } from './mounts.ts';
 
 export interface OpenNodes {
   /**
@@ -16,7 +17,7 @@ const filesMax = 2_000_000;
 const hidden = "the files of other users' processes are hidden";
 const memoryFile = /\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource\d/iu;
 
-/** Looks through the open files of every process. Undefined when there is no process table. */
+/** Looks through the open files and the mounts of every process. Undefined when there is no process table. */
 export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | undefined {
   const processes = reader.names(proc)?.filter((name) => /^\d+$/u.test(name));
   if (processes === undefined || processes.length === 0) return undefined;
@@ -24,6 +25,7 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
   let missing: string | null = null;
   let files = 0;
   const base = dirname(proc);
+  const namespaces = new Set<string>();
   for (const id of processes) {
     const folder = `${proc}/${id}`;
     const names = reader.names(`${folder}/fd`);
@@ -37,10 +39,22 @@ export function readOpenNodes(reader: TreeReader, proc: string): OpenNodes | und
     for (const name of names) {
       const node = toNode(reader.link(`${folder}/fd/${name}`), base);
       if (node === undefined || holders.has(node)) continue;
-      holders.set(node, `${reader.text(`${folder}/comm`) ?? 'process'} (pid ${id})`);
+      holders.set(node, nameOf(reader, folder));
+    }
+    const namespace = reader.link(`${folder}/ns/mnt`);
+    if (namespace === undefined || namespaces.has(namespace)) continue;
+    namespaces.add(namespace);
+    for (const { source } of readMountTable(reader, `${folder}/mountinfo`) ?? []) {
+      if (!source.startsWith('/dev/') || holders.has(source)) continue;
+      holders.set(source, `a mount of ${nameOf(reader, folder)}`);
     }
   }
   return { holders, missing };
+}
+
+function nameOf(reader: TreeReader, folder: string): string {
+  const id = folder.slice(folder.lastIndexOf('/') + 1);
+  return `${reader.text(`${folder}/comm`) ?? 'process'} (pid ${id})`;
 }
 
 /** Kernel threads have no command line and no files. */

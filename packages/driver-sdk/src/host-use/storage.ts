@@ -3,7 +3,7 @@ import { seen, unknown, type HolderCheck, type HostUse } from './host-use.ts';
 
 const storageClass = 0x01;
 
-/** Disks with mounted file systems, swap, or LVM, MD, device-mapper or ZFS on top. */
+/** Disks with mounted file systems, swap, or LVM, MD, device-mapper or ZFS on top, and those that the kernel gives out. */
 export const findStorageUse: HolderCheck = (fn, tables) => {
   const disks = tables.blockDevicesOf(fn);
   let missing: HostUse | undefined;
@@ -28,6 +28,8 @@ function diskUse(disk: BlockDevice, tables: HostTables): HostUse | undefined {
   const mount = tables.mountOf(disk);
   if (mount !== undefined) return seen(`disk ${disk.name} is mounted at ${mount}`);
   if (tables.isSwap(disk)) return seen(`disk ${disk.name} is swap`);
+  const target = tables.exportOf(disk);
+  if (target !== undefined) return seen(`disk ${disk.name} is given out as ${target}`);
   const zfs = zfsUse(disk, tables);
   if (zfs !== undefined) return zfs;
   if (holder === undefined) return unknown(`disk ${disk.name}: its holders cannot be listed`);

@@ -2,6 +2,7 @@
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { ActDone } from '../act-order.ts';
 import type { Binding } from '../bindings.ts';
+import { DiskClaims } from './disk-claims.ts';
 import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
 import { waitUntil, writeAttribute } from './sysfs-write.ts';
@@ -23,13 +24,15 @@ export async function bind(host: HostView): Promise<ActDone> {
   for (const bridge of bridges) requireFreed(host, bridge);
   await host.refuseHostUse(all);
   await refuseOtherGuests(host, all);
+  using disks = new DiskClaims(host);
+  for (const fn of all) disks.take(fn);
   const notes = [
     ...bridges.map((fn) => noteOf(host, fn, null)),
     ...all.map((fn) => noteOf(host, fn, wanted)),
   ];
   host.enter('note');
   await host.ask({ keep: notes });
-  await bindAll(host, all, { wanted, notes, bridges });
+  await bindAll(host, all, { wanted, notes, bridges, disks });
   return { result: {} };
 }
 
@@ -39,6 +42,8 @@ export async function unbind(host: HostView): Promise<ActDone> {
   const driver = host.driverNow(target);
   if (driver === null) return { result: {} };
   await host.refuseHostUse([target]);
+  using disks = new DiskClaims(host);
+  disks.take(target);
   const note = noteOf(host, target, null);
   host.enter('note');
   await host.ask({ keep: [note] });
@@ -52,16 +57,17 @@ interface BindWish {
   readonly notes: readonly Binding[];
   /** Whose drivers would keep the group from guests. */
   readonly bridges: readonly PciFunction[];
+  readonly disks: DiskClaims;
 }
 
 async function bindAll(
   host: HostView,
   functions: readonly PciFunction[],
-  { wanted, notes, bridges }: BindWish,
+  { wanted, notes, bridges, disks }: BindWish,
 ): Promise<void> {
   try {
     for (const bridge of bridges) takeDriver(host, bridge);
-    for (const fn of functions) await bindOne(host, fn, wanted);
+    for (const fn of functions) await bindOne(host, fn, { wanted, disks });
   } catch (error) {
     const fresh = notes.filter(({ address }) => {
       const fn = host.find(address);
@@ -92,7 +98,11 @@ function takeDriver(host: HostView, { path, address }: PciFunction): void {
   writeAttribute(`${path}/driver/unbind`, address);
 }
 
-async function bindOne(host: HostView, fn: PciFunction, wanted: string): Promise<void> {
+async function bindOne(
+  host: HostView,
+  fn: PciFunction,
+  { wanted, disks }: Pick<BindWish, 'wanted' | 'disks'>,
+): Promise<void> {
   const { address, path } = fn;
   host.enter('override');
   if (host.overrideNow(fn) !== wanted) writeAttribute(`${path}/driver_override`, wanted);
@@ -101,6 +111,7 @@ async function bindOne(host: HostView, fn: PciFunction, wanted: string): Promise
   if (current !== null) {
     host.enter('unbind');
     writeAttribute(`${path}/driver/unbind`, address);
+    disks.release(fn);
   }
   host.enter('probe');
   writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);

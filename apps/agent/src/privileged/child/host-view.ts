@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import { PciFunction, listFunctions } from '@cyborg/driver-sdk/host-use/function';
 import { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
-import { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
+import { HostTables, type BlockDevice } from '@cyborg/driver-sdk/host-use/host-tables';
 import { namesOfNodes, vfioNodesOf } from '@cyborg/driver-sdk/host-use/open-nodes';
 import { formatPciId } from '@cyborg/driver-sdk/pci';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
@@ -144,6 +144,11 @@ export class HostView {
       'transient',
       `Whether a guest has ${nodes.join(', ')} open cannot be seen: the agent must run as root in the host's own PID namespace.`,
     );
+  }
+
+  /** Its disks and their partitions, as the kernel shows them now. */
+  disksOf(fn: PciFunction): BlockDevice[] {
+    return this.#makeTables([]).blockDevicesOf(fn);
   }
 
   /** UUIDs of the mediated devices that its driver has made of it. */
