@@ -1,144 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import type { AgentMethod } from '@cyborg/driver-sdk/protocol';
-import { buildTree, type FunctionDescription, type Leaf } from '@cyborg/driver-sdk/tree-builder';
-import { systemClock } from '@cyborg/service/clock';
-import { makeLogger } from '@cyborg/service/logging';
-import { makeBackend } from '../../test/agent-under-test.ts';
-import { Backend } from '../driver-host/backend.ts';
-import { hostCommands } from '../host-needs/commands.ts';
-import { HostPreparation } from '../host-needs/host-preparation.ts';
-import { PrivilegedActs } from './acts.ts';
-import type { Binding, Unprobed } from './bindings.ts';
-import { Permits } from './permits.ts';
-
-const address = '0000:21:00.0';
-const other = '0000:21:00.1';
-const gpu: FunctionDescription = {
-  address,
-  vendor: 0x10de,
-  device: 0x1eb8,
-  class: 0x030200,
-  iommuGroup: 7,
-};
-
-/** One process, in the namespace in which every process is seen. */
-const quietProc = {
-  '/proc/self/ns/pid': { linkText: 'pid:[4026531836]' },
-  '/proc/self/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
-  '/proc/swaps': 'Filename Type Size Used Priority\n',
-  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
-  '/proc/77/fd/0': { linkText: '/dev/null' },
-  '/proc/77/comm': 'sh\n',
-};
-
-interface Host extends AsyncDisposable {
-  readonly act: (method: AgentMethod, params?: object) => Promise<object>;
-  readonly read: (path: string) => Promise<string>;
-  readonly root: string;
-}
-
-/** A host in whose inventory the first of these functions is, and an order about it is being carried out. */
-async function makeHost({
-  functions,
-  files = {},
-  bindings = [],
-  unprobed = [],
-}: {
-  readonly functions: readonly FunctionDescription[];
-  readonly files?: Readonly<Record<string, Leaf>>;
-  readonly bindings?: readonly Omit<Binding, 'backend'>[];
-  readonly unprobed?: readonly Unprobed[];
-}): Promise<Host> {
-  const root = await mkdtemp(join(tmpdir(), 'cyborg-acts-'));
-  const { sysfs } = buildTree(root, { functions, files: { ...quietProc, ...files } });
-  await mkdir(join(root, 'state'));
-  const backend = new Backend(makeBackend({ id: randomUUID() }), () => undefined);
-  const { id } = backend.wanted;
-  const notes = bindings.map((note) => ({ ...note, backend: id }));
-  await writeFile(
-    join(root, 'state', 'bindings.json'),
-    JSON.stringify({ functions: notes, unprobed }),
-  );
-  backend.setInventory(inventoryOf(functions[0]?.address ?? address));
-  const permits = new Permits();
-  permits.grant(id, 'fn');
-  const world = {
-    clock: systemClock,
-    log: makeLogger({ name: 'test', level: 'silent', clock: systemClock }),
-    simulated: false,
-    roots: { sysfs, proc: join(root, 'proc'), dev: '/dev' },
-    stateDir: join(root, 'state'),
-  };
-  const policy = { hostRoot: root, allowedModules: [], commands: hostCommands };
-  const acts = new PrivilegedActs({
-    ...world,
-    timeoutMs: 30_000,
-    permits,
-    lease: { isHeld: () => true },
-    preparation: new HostPreparation({ ...world, ...policy }),
-  });
-  return {
-    act: async (method, params = {}) =>
-      await acts.do(
-        method,
-        { backend: 'demo', address: functions[0]?.address, ...params },
-        backend,
-      ),
-    read: async (path) => await readFile(join(root, path), 'utf8'),
-    root,
-    [Symbol.asyncDispose]: async () => await rm(root, { recursive: true, force: true }),
-  };
-}
-
-function inventoryOf(at: string): Parameters<Backend['setInventory']>[0] {
-  const [domain = '', bus = '', slot = '', fn = ''] = at.split(/[:.]/u);
-  const accelerator = {
-    key: 'fn',
-    name: 'fn',
-    type: 'GPU' as const,
-    plans: ['pci' as const],
-    offered: true,
-    reason: null,
-    host_use: null,
-    attach_info: { domain, bus, device: slot, function: fn },
-  };
-  const deployable = { key: 'd', name: 'd', resource_class: 'PGPU', traits: [] };
-  const device = {
-    key: 'card',
-    address: at,
-    vendor_id: '0x10de',
-    device_id: '0x1eb8',
-    class: '0x030200',
-    type: 'GPU' as const,
-    vendor: null,
-    model: null,
-    serial: null,
-    numa_node: null,
-    iommu_group: null,
-    kernel_driver: null,
-    offered: true,
-    reason: null,
-    health: { status: 'healthy' as const, reason: null },
-    info: {},
-    deployables: [{ ...deployable, accelerators: [accelerator] }],
-  };
-  return { devices: [device], services: [] };
-}
-
-function boundFor(heldFor: readonly string[], at: string): Omit<Binding, 'backend'> {
-  const found = { driver: null, override: null };
-  return {
-    address: at,
-    ids: '0x10de:0x1eb8',
-    ...found,
-    boundTo: 'vfio-pci',
-    heldFor: [...heldFor],
-  };
-}
+import { address, boundFor, gpu, makeHost, other } from '../../test/acts-host.ts';
+import type { Unprobed } from './bindings.ts';
 
 describe('a reset', () => {
   it('of a physical function is refused while it has virtual ones, which a guest may have', async ({
@@ -336,64 +200,46 @@ describe('what is given back', () => {
     expect(await host.act('restore')).toEqual({ kept_for: [address] });
     expect(await host.read('sys/bus/pci/drivers/vfio-pci/unbind')).toBe('');
   });
-});
 
-describe('mediated devices', () => {
-  const uuid = '6a5b1d0c-0d2b-4d0e-8f21-9d3c0f1e2a3b';
-  const type = 'nvidia-35';
-  const card = {
-    ...gpu,
-    driver: 'nvidia',
-    below: {
-      [`mdev_supported_types/${type}/available_instances`]: '2\n',
-      [`mdev_supported_types/${type}/create`]: '',
-    },
-  };
-  const made = {
-    [`${uuid}/mdev_type`]: {
-      link: `/sys/devices/pci0000:21/${address}/mdev_supported_types/${type}`,
-    },
-    [`${uuid}/remove`]: '',
-  };
+  const bound = { ...gpu, driver: 'vfio-pci', attributes: { driver_override: 'vfio-pci\n' } };
+  const unbind = '/sys/bus/pci/drivers/vfio-pci/unbind';
 
-  it('are made of a card that the host does not use, by a look just before', async ({ expect }) => {
-    await using idle = await makeHost({ functions: [card] });
-    const create = `sys/bus/pci/devices/${address}/mdev_supported_types/${type}/create`;
-    await idle.act('makeMdev', { type, uuid });
-    expect(await idle.read(create)).toBe(uuid);
-    await using used = await makeHost({
-      functions: [{ ...card, attributes: { boot_vga: '1\n' } }],
+  it('is not what was bound for a guest and is not clean, unless by an order', async ({
+    expect,
+  }) => {
+    const left = { functions: [bound], files: { [unbind]: '' } };
+    const bindings = [boundFor([address], address)];
+    await using host = await makeHost({ ...left, bindings, isOrdered: false });
+    await expect(host.act('restore')).rejects.toMatchObject({
+      failure: 'unsupported',
+      message: `${address} stays on vfio-pci: it was bound for a guest, and has not been cleaned since.`,
     });
-    await expect(used.act('makeMdev', { type, uuid })).rejects.toThrow(/boot display/u);
-    expect(await used.read(create)).toBe('');
+    expect(await host.read(unbind)).toBe('');
+    expect(await host.read(`sys/bus/pci/devices/${address}/driver_override`)).toBe('vfio-pci\n');
+    expect(await host.act('listBound')).toMatchObject({ functions: [{ address }] });
+    await using ordered = await makeHost({ ...left, bindings });
+    await ordered.act('restore');
+    expect(await ordered.read(unbind)).toBe(address);
   });
 
-  it('are not removed while a program has their own node open', async ({ expect }) => {
-    const remove = `sys/bus/pci/devices/${address}/${uuid}/remove`;
-    // The number of /dev/null, which the process of the tree has open.
-    const node = { [`${uuid}/vfio-dev/vfio3/dev`]: '1:3\n' };
-    await using held = await makeHost({
-      functions: [{ ...card, below: { ...card.below, ...made, ...node } }],
+  it('is without an order what was bound beside another that has gone, and what the host has again', async ({
+    expect,
+  }) => {
+    const isOrdered = false;
+    await using beside = await makeHost({
+      functions: [bound],
+      files: { [unbind]: '' },
+      bindings: [boundFor([other], address)],
+      isOrdered,
     });
-    await expect(held.act('removeMdev', { uuid })).rejects.toThrow(
-      /is not removed: sh \(pid 77\) has c1:3 open/u,
-    );
-    expect(await held.read(remove)).toBe('');
-    await using free = await makeHost({
-      functions: [{ ...card, below: { ...card.below, ...made } }],
+    expect(await beside.act('restore')).toEqual({});
+    expect(await beside.read(unbind)).toBe(address);
+    await using started = await makeHost({
+      functions: [{ ...gpu, driver: 'nouveau' }],
+      bindings: [{ ...boundFor([address], address), driver: 'nouveau' }],
+      isOrdered,
     });
-    await free.act('removeMdev', { uuid });
-    expect(await free.read(remove)).toBe('1');
-  });
-
-  it('keep their card from being given whole', async ({ expect }) => {
-    await using host = await makeHost({
-      functions: [{ ...card, below: { ...card.below, ...made } }],
-      files: { '/sys/bus/pci/drivers/vfio-pci/unbind': '' },
-    });
-    const idle = { kernel_driver: 'vfio-pci', unbind: [address] };
-    await expect(host.act('bind', idle)).rejects.toThrow(
-      new RegExp(`${address} has mediated devices: ${uuid}`, 'u'),
-    );
+    expect(await started.act('restore')).toEqual({});
+    expect(await started.act('listBound')).toEqual({ functions: [] });
   });
 });

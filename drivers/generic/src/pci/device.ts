@@ -9,7 +9,8 @@ import type { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
 import type { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
 import type { Identity } from './identity.ts';
 import type { Match } from './match.ts';
-import { toDeployables } from './parts.ts';
+import { mdevInfoOf } from './mdev-info.ts';
+import { toDeployables, virtualParts } from './parts.ts';
 
 /** A function that the backend lists. */
 export interface Listed {
@@ -67,7 +68,10 @@ export function toDevice(card: CardOptions, tools: DeviceTools): DriverDevice {
     offered: accelerators.some(({ offered }) => offered),
     reason: accelerators.some(({ offered }) => offered) ? null : (accelerators[0]?.reason ?? null),
     health: healthOf(fn, tools.healths[fn.address]),
-    info: infoOf(listed, identity),
+    info: {
+      ...infoOf(listed, identity),
+      ...mdevInfoOf([{ listed, key }, ...virtualParts(card)], tools),
+    },
     deployables,
   };
 }

@@ -5,6 +5,7 @@ import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
 import { protocolLimits } from '@cyborg/driver-sdk/protocol-constants';
 import type { DeviceTools, Listed } from './device.ts';
 import { handlingOf } from './handling.ts';
+import { madeOf } from './mdev-types.ts';
 
 type GroupFacts = Pick<DriverAccelerator, 'iommu_group' | 'group_members' | 'pcie_root'>;
 
@@ -24,6 +25,9 @@ export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
   if (fn.iommuGroup === undefined) return 'no IOMMU group';
   const own = driverInTheWay(listed, tools);
   if (own !== undefined) return `bound to ${own}; set unbind: idle`;
+  const mediated = [...madeOf(fn, tools.reader).keys()];
+  if (mediated.length > 0)
+    return `divided into mediated devices: ${mediated.join(', ')}`.slice(0, 1024);
   for (const other of othersOf(fn, tools)) {
     const neighbour = tools.listed.get(other.address);
     const isInTheWay = neighbour === undefined || driverInTheWay(neighbour, tools) !== undefined;
@@ -54,7 +58,7 @@ function membersOf(fn: PciFunction, { tables, functions }: DeviceTools): PciFunc
 }
 
 /** The first PCI function in the path from the root complex: the root port, where the card is behind one. */
-function rootPortOf({ path, address }: PciFunction): string | null {
+export function rootPortOf({ path, address }: PciFunction): string | null {
   const first = path.split('/').find((part) => parsePciAddress(part) !== undefined);
   return first === undefined || first === address ? null : first;
 }

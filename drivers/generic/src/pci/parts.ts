@@ -1,5 +1,6 @@
 /** How a device is divided: the function itself, its virtual functions, its mediated devices. */
 import { notApproved } from '@cyborg/driver-sdk/protocol-constants';
+import { findUserDriverUse } from '@cyborg/driver-sdk/host-use/user-driver';
 import { toAttachInfo } from '@cyborg/driver-sdk/pci';
 import type {
   AcceleratorType,
@@ -9,16 +10,25 @@ import type {
 import { wordsOf, type PartName } from '../definitions/words.ts';
 import { factsOfType } from '../functions.ts';
 import type { CardOptions, DeviceTools, Listed } from './device.ts';
-import { groupFacts, obstacleOf } from './group.ts';
+import { groupFacts, obstacleOf, rootPortOf } from './group.ts';
 import { handlingOf } from './handling.ts';
-import { readMdevs, toMdevAccelerators, type Mdevs } from './mdev.ts';
+import { mdevsMax, readMdevs, toMdevAccelerators, type Mdevs } from './mdev.ts';
 
 /** What the protocol takes for one device, with room for the function itself. */
 const deployablesMax = 500;
 
+/** A function of a card that is given by itself, or divided by itself. */
+export interface Part {
+  readonly listed: Listed;
+  readonly key: string;
+}
+
 export function toDeployables(card: CardOptions, tools: DeviceTools): DriverDeployable[] {
-  const mdevs = readMdevs(card.listed, tools.reader);
-  if (mdevs !== undefined && !('missing' in mdevs)) return [toMdevs(card, tools, mdevs)];
+  const { listed, key } = card;
+  const mdevs = readMdevs(listed, { ...tools, key });
+  if (mdevs !== undefined && !('missing' in mdevs)) {
+    return [toMdevs([{ listed, key, mdevs }], { key, tools })];
+  }
   const whole = toWhole(card, tools, mdevs?.missing);
   return [whole, ...toVirtual(card, tools)];
 }
@@ -63,29 +73,66 @@ function withObstacle(accelerator: DriverAccelerator, obstacle: string): DriverA
   return { ...accelerator, reason, obstacle, offered: false };
 }
 
-/** The virtual functions of one card are one deployable, or one each where its definition says so. */
-function toVirtual({ listed, key, virtual }: CardOptions, tools: DeviceTools): DriverDeployable[] {
-  const [first] = virtual;
-  if (first === undefined) return [];
+/** The card's virtual functions with their keys, which stay when they are made anew. */
+export function virtualParts({ listed, key, virtual }: CardOptions): Part[] {
   const indexes = new Map(listed.fn.virtualFunctions.map(({ address, index }) => [address, index]));
-  const keyOf = ({ fn }: Listed): string => `${key}/vf${indexes.get(fn.address) ?? fn.address}`;
+  return virtual.map((item) => ({
+    listed: withDefinitionOf(item, listed),
+    key: `${key}/vf${indexes.get(item.fn.address) ?? item.fn.address}`,
+  }));
+}
+
+/** What is divided once more is given as that; the others as they are. */
+function toVirtual(card: CardOptions, tools: DeviceTools): DriverDeployable[] {
+  const whole: WholePart[] = [];
+  const byType = new Map<string, Divided>();
+  for (const part of virtualParts(card)) {
+    const mdevs = readMdevs(part.listed, { ...tools, key: part.key });
+    if (mdevs === undefined || 'missing' in mdevs) {
+      whole.push({ ...part, ...mdevs });
+      continue;
+    }
+    const alike = byType.get(mdevs.type);
+    if (alike === undefined) byType.set(mdevs.type, [{ ...part, mdevs }]);
+    else alike.push({ ...part, mdevs });
+  }
+  const vgpus = [...byType].map(([type, parts]) =>
+    toMdevs(parts, { key: `${card.key}/mdevs/${type}`, tools }),
+  );
+  return [...toWholeVirtual(card, tools, whole), ...vgpus];
+}
+
+interface WholePart extends Part {
+  /** Why it is not divided, as its rule says it should be. */
+  readonly missing?: string;
+}
+
+/** The virtual functions of one card are one deployable, or one each where its definition says so. */
+function toWholeVirtual(
+  { listed, key }: CardOptions,
+  tools: DeviceTools,
+  parts: readonly WholePart[],
+): DriverDeployable[] {
+  const [first] = parts;
+  if (first === undefined) return [];
+  const toOne = ({ missing, ...part }: WholePart): DriverAccelerator => {
+    const whole = toAccelerator(part.listed, { key: part.key, tools });
+    return missing === undefined ? whole : withObstacle(whole, missing);
+  };
   const { definition } = listed.match;
-  const toOne = (item: Listed): DriverAccelerator =>
-    toAccelerator(item, { key: keyOf(item), tools });
-  if (definition?.vfs?.deployable === 'each' && virtual.length <= deployablesMax) {
-    return virtual.map((item) => ({
-      key: keyOf(item),
-      ...toWords(withDefinitionOf(item, listed), 'vfs', { tools }),
-      accelerators: [toOne(item)],
+  if (definition?.vfs?.deployable === 'each' && parts.length <= deployablesMax) {
+    return parts.map((part) => ({
+      key: part.key,
+      ...toWords(part.listed, 'vfs', { tools }),
+      accelerators: [toOne(part)],
     }));
   }
-  const described = withDefinitionOf(first, listed);
-  const words = toWords(described, 'vfs', {
+  const words = toWords(first.listed, 'vfs', {
     tools,
     defaultName: '{host}_{address}_vfs',
     at: listed,
   });
-  return [{ key: `${key}/vfs`, ...words, accelerators: virtual.map(toOne) }];
+  return [{ key: `${key}/vfs`, ...words, accelerators: parts.map(toOne) }];
 }
 
 /** What a card's definition says of virtual functions counts, not what one says of a function like them. */
@@ -94,13 +141,38 @@ function withDefinitionOf(item: Listed, { match }: Listed): Listed {
   return { ...item, match: { ...item.match, definition } };
 }
 
-function toMdevs({ listed, key }: CardOptions, tools: DeviceTools, mdevs: Mdevs): DriverDeployable {
-  const whole = toAccelerator(listed, { key, tools, isParent: true });
+interface DividedPart extends Part {
+  readonly mdevs: Mdevs;
+}
+
+type Divided = [DividedPart, ...DividedPart[]];
+
+/** One deployable of all functions of a card that are divided into the same type, named after the first. */
+function toMdevs(
+  parts: Readonly<Divided>,
+  { key, tools }: { readonly key: string; readonly tools: DeviceTools },
+): DriverDeployable {
+  const [{ listed, mdevs: facts }] = parts;
+  let left = roomIn(parts);
+  const accelerators = parts.flatMap((part) => {
+    const whole = toAccelerator(part.listed, { key: part.key, tools, isParent: true });
+    const found = toMdevAccelerators(whole, part.mdevs, left);
+    left -= found.length - part.mdevs.own.length;
+    return found;
+  });
   return {
     key,
-    ...toWords(listed, 'mdev', { tools, mdevType: mdevs.name }),
-    accelerators: toMdevAccelerators(whole, mdevs),
+    ...toWords(listed, 'mdev', { tools, mdevType: facts.name }),
+    accelerators: accelerators.slice(0, mdevsMax),
   };
+}
+
+/** Each virtual function says that it has room, and their card has not for one of each. */
+function roomIn(parts: Readonly<Divided>): number {
+  const [{ mdevs }, ...others] = parts;
+  if (others.length === 0 || mdevs.max === undefined) return mdevsMax;
+  const made = parts.reduce((sum, part) => sum + part.mdevs.made, 0);
+  return Math.max(0, mdevs.max - made);
 }
 
 interface WordsWish {
@@ -138,7 +210,8 @@ export function toAccelerator(
   { key, tools, isParent = false }: AcceleratorWish,
 ): DriverAccelerator {
   const { fn, match } = listed;
-  const use = tools.holders.find(fn);
+  // The kernel driver of a parent divides it between its host and guests: only who took the whole is in the way.
+  const use = isParent ? findUserDriverUse(fn, tools.tables) : tools.holders.find(fn);
   const approval = isApproved(listed, tools) ? null : notApproved;
   const obstacle = isParent ? null : obstacleOf(listed, tools);
   const claim = use?.certainty === 'seen' ? 'in use by the host' : 'may be in use by the host';
@@ -156,7 +229,7 @@ export function toAccelerator(
     reason,
     obstacle,
     host_use: use?.text.slice(0, 1024) ?? null,
-    ...(!isParent && groupFacts(fn, tools)),
+    ...(isParent ? { pcie_root: rootPortOf(fn) } : groupFacts(fn, tools)),
     attach_info: {
       ...toAttachInfo(fn.parsed),
       ...(network !== undefined && { physical_network: network }),

@@ -42,6 +42,7 @@ export async function unbind(host: HostView): Promise<ActDone> {
   const driver = host.driverNow(target);
   if (driver === null) return { result: {} };
   await host.refuseHostUse([target]);
+  requireNoMediated(host, target);
   using disks = new DiskClaims(host);
   disks.take(target);
   const note = noteOf(host, target, null);
@@ -247,13 +248,7 @@ function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void 
   if (enabled > 0) {
     throw new RefusedAct('host-use', `${fn.address} is divided into ${enabled} virtual functions.`);
   }
-  const mediated = host.mediatedOf(fn);
-  if (mediated.length > 0) {
-    throw new RefusedAct(
-      'host-use',
-      `${fn.address} has mediated devices: ${mediated.join(', ')}. Remove them, or give those.`,
-    );
-  }
+  requireNoMediated(host, fn);
   const { driver, address } = fn;
   if (driver === undefined || (driver === wanted && host.isOurs(fn))) return;
   if (host.mayUnbind(address)) return;
@@ -280,6 +275,16 @@ function requireDriver(host: HostView, name: string): void {
     'transient',
     `The kernel has no driver ${name} loaded: modprobe ${name}, and name it in /etc/modules-load.d.`,
   );
+/** They would go with its driver, and guests may have them. */
+function requireNoMediated(host: HostView, fn: PciFunction): void {
+  const mediated = host.mediatedOf(fn);
+  if (mediated.length === 0) return;
+  throw new RefusedAct(
+    'host-use',
+    `${fn.address} has mediated devices: ${mediated.join(', ')}. Remove them, or give those.`,
+  );
+}
+
 }
 
 function checkName(name: string): void {
