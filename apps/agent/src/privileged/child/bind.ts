@@ -127,6 +127,7 @@ export async function restore(host: HostView): Promise<ActDone> {
   const mine = host.bindingOf(target);
   if (mine === undefined) return await restoreWithoutNote(host, target);
   // A bridge's driver comes back last: it would keep the group from those that are still to be given back.
+  refuseUnclean(host, target, mine);
   const group =
     target.iommuGroup === undefined
       ? []
@@ -172,6 +173,19 @@ async function restoreWithoutNote(host: HostView, fn: PciFunction): Promise<ActD
 }
 
 async function refuseOpen(host: HostView, functions: readonly PciFunction[]): Promise<void> {
+/**
+ * What was bound to be given comes back by an order to clean it: no driver of the host is to meet what a guest left, and
+ * what a stopped guest has is its own.
+ */
+function refuseUnclean(host: HostView, fn: PciFunction, { boundTo, heldFor }: Binding): void {
+  const isGiven = heldFor.includes(fn.address) && host.driverNow(fn) === boundTo;
+  if (host.order.isOrdered || boundTo === null || !isGiven) return;
+  throw new RefusedAct(
+    'unsupported',
+    `${fn.address} stays on ${boundTo}: it was bound for a guest, and has not been cleaned since.`,
+  );
+}
+
   const holder = await host.findVfioHolder(functions);
   if (holder === undefined) return;
   const names = functions.map(({ address }) => address).join(', ');

@@ -14,7 +14,7 @@ export async function reset(host: HostView): Promise<ActDone> {
   const affected = scope === 'bus' ? host.behindSameBridge(target) : [target];
   const endpoints = affected.filter(({ isBridge }) => !isBridge);
   if (scope === 'bus') requireAllOurs(host, endpoints);
-  requireWhole(target);
+  requireWhole(host, target);
   await host.refuseHostUse(endpoints, { ours: [target.address] });
   requireNoHostDriver(target);
   const holder = await host.findVfioHolder(endpoints);
@@ -92,8 +92,15 @@ function requireNoHostDriver({ address, driver }: PciFunction): void {
   );
 }
 
-/** A reset of a physical function takes its virtual functions with it, and those may be guests'. */
-function requireWhole(fn: PciFunction): void {
+/** A reset of a function takes with it what it is divided into, and that may be guests'. */
+function requireWhole(host: HostView, fn: PciFunction): void {
+  const mediated = host.mediatedOf(fn);
+  if (mediated.length > 0) {
+    throw new RefusedAct(
+      'host-use',
+      `${fn.address} is not reset: its mediated devices would be reset with it: ${mediated.join(', ')}.`,
+    );
+  }
   const enabled = Math.max(fn.integer('sriov_numvfs') ?? 0, fn.virtualFunctions.length);
   if (enabled === 0) return;
   throw new RefusedAct(
