@@ -1,5 +1,5 @@
 /** Lines of QMP, checked at the door. */
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 
 export interface QmpEvent {
@@ -22,13 +22,22 @@ export type QmpMessage =
 const GreetingSchema = Type.Object({ QMP: Type.Object({}) });
 const EventSchema = Type.Object({
   event: Type.String(),
-  data: Type.Optional(Type.Object({ device: Type.Optional(Type.String()) })),
+  data: Type.Optional(
+    Type.Object({ device: Type.Optional(Type.String()), path: Type.Optional(Type.String()) }),
+  ),
 });
 const ReturnSchema = Type.Object({ return: Type.Unknown(), id: Type.String() });
 const ErrorSchema = Type.Object({
   id: Type.String(),
   error: Type.Object({ class: Type.String(), desc: Type.String() }),
 });
+
+/** A device that somebody gave an id: some events name it by its path alone. */
+const devicePath = /^\/machine\/peripheral\/([^/]+)$/;
+
+function deviceIn(data: Static<typeof EventSchema>['data']): string | null {
+  return data?.device ?? devicePath.exec(data?.path ?? '')?.[1] ?? null;
+}
 
 /** @returns null when it is not a line of QMP. */
 export function parseLine(line: string): QmpMessage | null {
@@ -40,7 +49,7 @@ export function parseLine(line: string): QmpMessage | null {
   }
   if (Value.Check(ReturnSchema, json)) return { kind: 'return', id: json.id, value: json.return };
   if (Value.Check(EventSchema, json)) {
-    return { kind: 'event', event: { name: json.event, device: json.data?.device ?? null } };
+    return { kind: 'event', event: { name: json.event, device: deviceIn(json.data) } };
   }
   if (Value.Check(GreetingSchema, json)) return { kind: 'greeting' };
   if (!Value.Check(ErrorSchema, json)) return null;

@@ -120,22 +120,33 @@ export interface UnplugTry {
 /**
  * Asks the guest to let go and waits a little. The request is repeated at every try: a guest that is still booting
  * ignores it. @returns whether the device is gone.
+ * @throws HypervisorError `guest-refuses` as soon as the guest says no.
  */
 export async function tryUnplug(
   qmp: QmpConnection,
   { deviceName, enough }: UnplugTry,
 ): Promise<boolean> {
-  const deleted = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<'deleted' | 'refused'>();
   using _listening = qmp.onEvent(({ name, device }) => {
-    if (name === 'DEVICE_DELETED' && device === deviceName) deleted.resolve();
+    if (device !== deviceName) return;
+    if (name === 'DEVICE_DELETED') answered.resolve('deleted');
+    if (name === 'DEVICE_UNPLUG_GUEST_ERROR') answered.resolve('refused');
   });
   if (await hasDevice(qmp, deviceName)) {
     await askToUnplug(qmp, deviceName);
-    await Promise.race([deleted.promise, enough]);
-    if (await hasDevice(qmp, deviceName)) return false;
+    const answer = await Promise.race([answered.promise, enough]);
+    if (await hasDevice(qmp, deviceName)) {
+      if (answer === 'refused') throw refusalOfGuest(deviceName);
+      return false;
+    }
   }
   await removeBackend(qmp, deviceName);
   return true;
+}
+
+function refusalOfGuest(deviceName: string): HypervisorError {
+  const message = `The guest refused, and did not let go of ${deviceName} (QEMU says DEVICE_UNPLUG_GUEST_ERROR): something in it uses the device; it is asked again. End that use, or shut the guest down.`;
+  return new HypervisorError('guest-refuses', message);
 }
 
 /** The guest was asked before and has not decided (hw/pci/pcie.c, softmmu/qdev-monitor.c). */

@@ -1,9 +1,10 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, it, vi } from 'vitest';
 import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
 import { systemClock } from '@cyborg/service/clock';
@@ -104,6 +105,38 @@ async function listen(
   servers.push(server);
   server.listen(join(directory, name));
   await once(server, 'listening');
+}
+
+/** A socket before a QEMU's own, which says one line more after each line of ours that `afterLine` answers. */
+async function listenBefore(
+  name: string,
+  path: string,
+  afterLine: (line: string) => string | null,
+): Promise<void> {
+  const server = createServer((socket) => {
+    const machine = createConnection({ path });
+    socket.on('error', () => machine.destroy());
+    machine.on('error', () => socket.destroy());
+    machine.pipe(socket);
+    createInterface({ input: socket }).on('line', (line) => {
+      machine.write(`${line}\n`);
+      const more = afterLine(line);
+      if (more !== null) socket.write(`${more}\n`);
+    });
+    socket.on('close', () => machine.destroy());
+  });
+  servers.push(server);
+  server.listen(join(directory, name));
+  await once(server, 'listening');
+}
+
+/** What a QEMU says whose guest rejects the request (qapi/qdev.json): some name the device by its path alone. */
+function refusalAfter(line: string): string | null {
+  const id = /"device_del".*"id":"(ua-cyborg-[^"]+)"/.exec(line)?.[1];
+  if (id === undefined) return null;
+  const timestamp = { seconds: 1, microseconds: 0 };
+  const data = { path: `/machine/peripheral/${id}` };
+  return JSON.stringify({ event: 'DEVICE_UNPLUG_GUEST_ERROR', data, timestamp });
 }
 
 it.runIf(process.env['CI'] === 'true' && !hasQemu)(
@@ -271,6 +304,29 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     expect(JSON.stringify(await ask('web', 'qom-list', { path: '/objects' }))).not.toContain(
       'be-ua-cyborg',
     );
+  });
+
+  it('says at once when the guest refuses to let go, and finishes later what it allows', async ({
+    expect,
+  }) => {
+    await mkdir(join(directory, 'behind'));
+    await startMachine('behind/web', ['-machine', 'q35', '-uuid', uuidOf(1), ...ports(1)]);
+    const guest = { refuses: true };
+    await listenBefore('web.sock', join(directory, 'behind', 'web.sock'), (line) =>
+      guest.refuses ? refusalAfter(line) : null,
+    );
+    const hypervisor = await open({ unplugMsMax: 60_000 });
+    const order = { instanceId: uuidOf(1), deviceName: 'ua-cyborg-a-1', plan: random };
+    await hypervisor.plug(order, never);
+    await expect(hypervisor.unplug(order, never)).rejects.toMatchObject({
+      code: 'guest-refuses',
+      message: expect.stringMatching(/^The guest refused, .* ua-cyborg-a-1 .*; it is asked again/),
+    });
+    expect((await hypervisor.list(never)).instances[0]?.devices).toHaveLength(1);
+    guest.refuses = false;
+    await ask('behind/web', 'system_reset', {}); // a reset lets go of what was asked for
+    await hypervisor.unplug(order, never);
+    expect((await hypervisor.list(never)).instances[0]?.devices).toEqual([]);
   });
 
   it('knows a killed QEMU for gone, and one that is stopped or whose socket was lost for unknown', async ({
