@@ -140,7 +140,7 @@ export const serverProgram = defineProgram({
       min: 1,
       max: daySeconds,
       default: defaultLimits.vanishSeconds,
-      help: 'an instance has vanished after two healthy looks without it, at least this far apart',
+      help: 'an instance has vanished after two healthy looks without it, at least this far apart: a QEMU guest that is off for longer loses its accelerators',
     },
     absentGrace: {
       type: 'duration',

@@ -1,6 +1,7 @@
 /**
  * One healthy look of a host at one hypervisor. An instance that is not in it is missing; it has vanished when two looks
- * at least `vanishSeconds` apart, by the server's clock, lacked it. Nothing is released here.
+ * of one session of the host's agent, at least `vanishSeconds` apart by the server's clock, lacked it. What was missing
+ * when the host went down is missing anew at the first look after: its guests have yet to start. Nothing is released here.
  */
 import { isDeepStrictEqual } from 'node:util';
 
@@ -60,6 +61,7 @@ export async function applyListing(
     host,
     rows.filter(({ id }) => reported.has(id)),
   );
+  const rule = { since: await sessionBegan(act, host), vanishMs: deps.limits.vanishSeconds * 1000 };
   const changed = new Map<Row, Row>();
   const added: ReportedInstance[] = [];
   for (const instance of reported.values()) {
@@ -69,7 +71,7 @@ export async function applyListing(
   }
   for (const row of rows) {
     if (!reported.has(row.id) && row.host_id === host.id && canConclude(listing, row.id)) {
-      changed.set(row, notSeen(row, act.now, deps.limits.vanishSeconds));
+      changed.set(row, notSeen(row, act.now, rule));
     }
   }
   await addInstances(act, { host, listing, added });
@@ -84,6 +86,15 @@ export async function applyListing(
     .set({ instances_reported_at: act.now })
     .where('id', '=', host.id)
     .execute();
+}
+
+async function sessionBegan({ tx }: Act, { id }: AgentHost): Promise<Date | null> {
+  const row = await tx
+    .selectFrom('host')
+    .select('agent_since')
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return row?.agent_since ?? null;
 }
 
 /** While something unnamed did not answer, no instance that is missing is known to be gone. */
@@ -176,12 +187,18 @@ function projectOf(
   return { project_id, project_source: project_id === null ? null : 'hypervisor' };
 }
 
-function notSeen(row: Row, now: Date, vanishSeconds: number): Row {
-  if (row.missing_since === null) {
+interface VanishRule {
+  /** When the present session of the host's agent began. */
+  readonly since: Date | null;
+  readonly vanishMs: number;
+}
+
+function notSeen(row: Row, now: Date, { since, vanishMs }: VanishRule): Row {
+  if (row.is_vanished) return row;
+  if (row.missing_since === null || (since !== null && row.missing_since < since)) {
     return { ...row, is_present: false, missing_since: now, missing_seen: 1 };
   }
-  const missingMs = now.getTime() - row.missing_since.getTime();
-  if (row.is_vanished || missingMs < vanishSeconds * 1000) return row;
+  if (now.getTime() - row.missing_since.getTime() < vanishMs) return row;
   return { ...row, missing_seen: row.missing_seen + 1, is_vanished: true };
 }
 
@@ -247,7 +264,7 @@ function whatHappened(
   after: Row,
 ): 'vanished' | 'missing' | 'moved' | 'changed' | 'returned' {
   if (after.is_vanished && !before.is_vanished) return 'vanished';
-  if (!after.is_present && before.is_present) return 'missing';
+  if (!after.is_present) return 'missing';
   if (before.host_id !== after.host_id) return 'moved';
   return before.is_present ? 'changed' : 'returned';
 }
