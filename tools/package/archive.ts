@@ -18,7 +18,7 @@ export function writeArchive(recipe: Recipe, build: Build): string {
   for (const [name, text] of Object.entries(build.documents)) writeFileSync(join(top, name), text);
   if (recipe.unit !== undefined && recipe.environmentFile !== undefined) {
     mkdirSync(join(top, 'systemd'));
-    for (const name of [recipe.unit, recipe.environmentFile]) {
+    for (const name of [recipe.unit, ...recipe.otherUnits, recipe.environmentFile]) {
       cpSync(join(files, name), join(top, 'systemd', name));
     }
   }

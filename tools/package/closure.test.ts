@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, it } from 'vitest';
@@ -86,6 +87,34 @@ describe('the packages of this checkout', () => {
 });
 
 describe('a unit file', () => {
+  const textOf = (name: string): string =>
+    readFileSync(join(import.meta.dirname, 'files', name), 'utf8');
+
+  it('is enabled together with the others of its package, which start its programs', ({
+    expect,
+  }) => {
+    for (const { unit, otherUnits, programs } of recipes) {
+      if (unit === undefined) continue;
+      const also = /^Also=(.*)$/m.exec(textOf(unit))?.[1]?.split(' ') ?? [];
+      expect(also).toEqual(otherUnits);
+      for (const name of [unit, ...otherUnits]) {
+        const [program = ''] = parseUnit(textOf(name)).command;
+        expect(Object.keys(programs).map((one) => `/usr/bin/${one}`)).toContain(program);
+      }
+    }
+  });
+
+  it('of what guests held goes before whatever starts them, and is required by nobody', ({
+    expect,
+  }) => {
+    const text = textOf('cyborg-agent-prepare.service');
+    const before = /^Before=(.*)$/m.exec(text)?.[1]?.split(' ') ?? [];
+    const starters = ['libvirtd.service', 'virtqemud.service', 'libvirt-guests.service'];
+    expect(before).toEqual(expect.arrayContaining([...starters, 'cyborg-agent.service']));
+    expect(text).not.toMatch(/^(Requires|BindsTo|RequiredBy)=/m);
+    expect(text).toMatch(/^TimeoutStartSec=\d+s$/m);
+  });
+
   it('says how to start its service', ({ expect }) => {
     const text =
       '[Service]\nUser=cyborg\n# ExecStart=no\nEnvironment=CYBORG_A=1\nEnvironmentFile=-/etc/a\nExecStart=/usr/bin/a run\n';

@@ -39,7 +39,7 @@ export function writeDeb(recipe: Recipe, build: Build): string {
   mkdirSync(doc, { recursive: true });
   for (const [name, text] of Object.entries(build.documents)) writeFileSync(join(doc, name), text);
   writeManuals(join(root, 'usr/share/man'), recipe, build);
-  placeUnit(root, recipe);
+  placeUnits(root, recipe);
   writeControl(root, recipe, build);
   const file = join(build.out, `${recipe.debName}_${build.version}_${debianArchitecture()}.deb`);
   // gzip: xz of Node takes a minute a package; zstd is unknown to Debian 11.
@@ -51,14 +51,16 @@ export function writeDeb(recipe: Recipe, build: Build): string {
   return file;
 }
 
-function placeUnit(root: string, { unit, environmentFile }: Recipe): void {
+function placeUnits(root: string, { unit, otherUnits, environmentFile }: Recipe): void {
   if (unit === undefined || environmentFile === undefined) return;
   const units = join(root, 'usr/lib/systemd/system');
   const etc = join(root, 'etc/cyborg');
   mkdirSync(units, { recursive: true });
   mkdirSync(etc, { recursive: true });
-  cpSync(join(files, unit), join(units, unit));
-  chmodSync(join(units, unit), 0o644);
+  for (const name of [unit, ...otherUnits]) {
+    cpSync(join(files, name), join(units, name));
+    chmodSync(join(units, name), 0o644);
+  }
   cpSync(join(files, environmentFile), join(etc, environmentFile));
   // It may hold a database's password; systemd reads it as root.
   chmodSync(join(etc, environmentFile), 0o600);
@@ -108,6 +110,7 @@ function maintainerScripts(recipe: Recipe, unit: string): Record<string, string[
           '  install -d -m 0700 -o cyborg -g cyborg /var/lib/cyborg-server',
         ]
       : [];
+  const units = [unit, ...recipe.otherUnits].join(' ');
   return {
     postinst: [
       'if [ "$1" = configure ]; then',
@@ -118,7 +121,7 @@ function maintainerScripts(recipe: Recipe, unit: string): Record<string, string[
     ],
     prerm: [
       'if [ "$1" = remove ]; then',
-      `  ${ifSystemd(`systemctl --no-reload disable --now ${unit} || true`)}`,
+      `  ${ifSystemd(`systemctl --no-reload disable --now ${units} || true`)}`,
       'fi',
     ],
     postrm: [

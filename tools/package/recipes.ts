@@ -20,6 +20,8 @@ export interface Recipe {
   readonly programs: Readonly<Record<string, string>>;
   /** Name in `files/`, and mode of it in /etc/cyborg. */
   readonly unit: string | undefined;
+  /** Enabled and disabled with it (`Also=`). */
+  readonly otherUnits: readonly string[];
   readonly environmentFile: string | undefined;
   readonly depends: string;
   readonly recommends: string | undefined;
@@ -43,6 +45,7 @@ export const recipes: readonly Recipe[] = [
     built: ['apps/console/dist'],
     programs: { 'cyborg-server': 'apps/server/src/main.ts' },
     unit: 'cyborg-server.service',
+    otherUnits: [],
     environmentFile: 'server.env',
     depends: `${nodeDepends}, adduser, util-linux`,
     recommends: undefined,
@@ -62,6 +65,7 @@ export const recipes: readonly Recipe[] = [
       'cyborg-inspect': 'apps/inspect/src/main.ts',
     },
     unit: 'cyborg-agent.service',
+    otherUnits: ['cyborg-agent-prepare.service'],
     environmentFile: 'agent.env',
     depends: `${nodeDepends}, udev, util-linux`,
     recommends: 'libvirt-clients, python3',
@@ -78,6 +82,7 @@ export const recipes: readonly Recipe[] = [
     built: ['packages/driver-sdk/dist'],
     programs: { cyborg: 'apps/cli/src/main.ts' },
     unit: undefined,
+    otherUnits: [],
     environmentFile: undefined,
     depends: nodeDepends,
     recommends: undefined,

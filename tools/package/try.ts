@@ -100,7 +100,15 @@ async function run(root: string): Promise<void> {
   tryNewDriver(root);
   inside(root, ['cyborg-inspect', '--help']);
   await stop(agent, 'cyborg-agent');
+  await tryPrepareHeld(root);
   await stop(server, 'cyborg-server');
+}
+
+/** As at a start of the host: it ends well, also where nothing is to be done. */
+async function tryPrepareHeld(root: string): Promise<void> {
+  const prepare = startUnit(root, 'cyborg-agent-prepare.service');
+  await until('cyborg-agent-prepare.service has ended', () => prepare.exitCode !== null);
+  if (prepare.exitCode !== 0) throw new Error(`It ended with ${prepare.exitCode}.`);
 }
 
 /** An author's first steps; the kit starts the driver without privileges, on the Node of the package. */
@@ -160,7 +168,7 @@ async function tryIn(root: string, from: string): Promise<void> {
   const before = listing(root);
   dpkg(root, ['--install', ...globSync(join(from, '*.deb'))]);
   say('installed');
-  const units = recipes.flatMap(({ unit }) => unit ?? []);
+  const units = recipes.flatMap(({ unit, otherUnits }) => [...(unit === undefined ? [] : [unit]), ...otherUnits]);
   execFileSync('systemd-analyze', ['verify', `--root=${root}`, '--man=no', ...units], {
     stdio: 'inherit',
   });

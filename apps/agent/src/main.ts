@@ -1,9 +1,10 @@
-/** cyborg-agent: `run` (the default), `discover`, `look`. */
+/** cyborg-agent: `run` (the default), `discover`, `look`, `prepare-held`. */
 import process from 'node:process';
 
 const commands: Readonly<Record<string, (argv: readonly string[]) => Promise<number>>> = {
   run: async (argv) => (await import('./run.ts')).runCommand(argv),
   look: async (argv) => (await import('./inspect/look.ts')).runLook(argv),
+  'prepare-held': async (argv) => (await import('./prepare-held/command.ts')).runPrepareHeld(argv),
   discover: async (argv) => (await import('./discover/command.ts')).runDiscover([...argv]),
 };
 

@@ -2,7 +2,7 @@
 import type { AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
 import type { ActStep } from '../steps.ts';
-import type { Binding, Unprobed } from './bindings.ts';
+import type { Binding, Unprobed, VfCount } from './bindings.ts';
 
 export interface ActOrder {
   readonly method: string;
@@ -37,6 +37,7 @@ export interface ActChanges {
   readonly unprobed?: Unprobed;
   /** Address of a card whose new virtual functions get their kernel drivers again. */
   readonly probed?: string;
+  readonly vfs?: VfCount;
 }
 
 export interface ActDone extends ActChanges {

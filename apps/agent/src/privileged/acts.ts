@@ -33,9 +33,18 @@ export interface PrivilegedActsDeps {
   readonly timeoutMs?: number;
 }
 
+/** After the host was started anew: what the notes say was done before. */
+export type AgainMethod = 'bindAgain' | 'makeVfsAgain';
 /** With what no driver may ask for. */
-type OwnMethod = AgentMethod | 'probeAgain';
+type OwnMethod = AgentMethod | 'probeAgain' | AgainMethod;
 type Params = Readonly<Record<string, unknown>>;
+
+/** What an act must know of the backend for which it is done. */
+export interface Asker {
+  readonly wanted: { readonly id: string; readonly name: string };
+  addresses(): readonly string[];
+  acceleratorsAt(address: string): readonly string[];
+}
 
 const modulePattern = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const addressPattern = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
@@ -79,6 +88,13 @@ export class PrivilegedActs {
     const done = await this.#inProcess(method, params, backend);
     log.info({ method, params, result: done.result }, 'did a privileged act for a driver');
     return done.result;
+  }
+
+  /** What the notes say was done before: it needs no lease and no order. @throws DriverCallError */
+  async again(method: AgainMethod, params: Params, asker: Asker): Promise<void> {
+    if (this.#deps.simulated) return;
+    using _turn = await this.#turns.take(asker.addresses());
+    await this.#inProcess(method, params, asker);
   }
 
   /** By host policy alone: it takes nothing from anybody. */
@@ -151,12 +167,12 @@ export class PrivilegedActs {
   }
 
   /** An order about an accelerator there has passed the fence and is being carried out. */
-  #isOrdered(address: string, backend: Backend): boolean {
+  #isOrdered(address: string, backend: Asker): boolean {
     const { permits } = this.#deps;
     return backend.acceleratorsAt(address).some((key) => permits.isGranted(backend.wanted.id, key));
   }
 
-  async #inProcess(method: OwnMethod, params: Params, backend: Backend): Promise<ActDone> {
+  async #inProcess(method: OwnMethod, params: Params, backend: Asker): Promise<ActDone> {
     const { clock, log, timeoutMs = agentDefaults.privilegedActTimeoutMs } = this.#deps;
     const order = await this.#toOrder(method, params, backend);
     const address = String(params['address']);
@@ -179,7 +195,7 @@ export class PrivilegedActs {
     }
   }
 
-  async #toOrder(method: OwnMethod, params: Params, backend: Backend): Promise<ActOrder> {
+  async #toOrder(method: OwnMethod, params: Params, backend: Asker): Promise<ActOrder> {
     const { id, name } = backend.wanted;
     return {
       method,

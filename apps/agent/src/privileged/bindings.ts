@@ -19,6 +19,8 @@ const BindingSchema = Type.Object({
   backend: Type.String(),
   /** `0x1b36:0x0010`: another card in its place was never bound. */
   ids: Type.String(),
+  /** Of the card, where it has a number: `config 3c-fd-…` (child/serial.ts). */
+  serial: Type.Optional(Type.String()),
   /** What was there: its kernel driver, and its driver_override. */
   driver: Nullable(Type.String()),
   override: Nullable(Type.String()),
@@ -32,8 +34,17 @@ export type Binding = Static<typeof BindingSchema>;
 const UnprobedSchema = Type.Object({ address: Type.String(), ids: Type.String() });
 export type Unprobed = Static<typeof UnprobedSchema>;
 
+/** How many virtual functions a card was made to have. */
+const VfCountSchema = Type.Object({
+  address: Type.String(),
+  ids: Type.String(),
+  count: Type.Integer(),
+});
+export type VfCount = Static<typeof VfCountSchema>;
+
 const FileSchema = Type.Object({
   functions: Type.Array(BindingSchema),
+  vfs: Type.Optional(Type.Array(VfCountSchema)),
   unprobed: Type.Optional(Type.Array(UnprobedSchema)),
 });
 
@@ -42,6 +53,7 @@ export class Bindings {
   readonly #log: Log;
   readonly #byAddress = new Map<string, Binding>();
   readonly #unprobed = new Map<string, Unprobed>();
+  readonly #vfs = new Map<string, VfCount>();
   #reading: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
 
@@ -61,17 +73,26 @@ export class Bindings {
     return [...this.#unprobed.values()];
   }
 
+  /** Cards that have virtual functions by an agent's doing. */
+  async listVfs(): Promise<VfCount[]> {
+    await this.list();
+    return [...this.#vfs.values()];
+  }
+
   /** On disk when it returns. */
-  async apply({ changed = [], settled = [], unprobed, probed }: ActChanges): Promise<void> {
-    const isNews = unprobed !== undefined || probed !== undefined;
+  async apply({ changed = [], settled = [], unprobed, probed, vfs }: ActChanges): Promise<void> {
+    const isNews = unprobed !== undefined || probed !== undefined || vfs !== undefined;
     if (changed.length === 0 && settled.length === 0 && !isNews) return;
     await this.list();
     for (const binding of changed) this.#byAddress.set(binding.address, binding);
     for (const address of settled) this.#byAddress.delete(address);
     if (unprobed !== undefined) this.#unprobed.set(unprobed.address, unprobed);
     if (probed !== undefined) this.#unprobed.delete(probed);
+    if (vfs !== undefined) this.#vfs.set(vfs.address, vfs);
+    if (vfs?.count === 0) this.#vfs.delete(vfs.address);
     const content = {
       functions: [...this.#byAddress.values()],
+      vfs: [...this.#vfs.values()],
       unprobed: [...this.#unprobed.values()],
     };
     this.#writing = this.#writing
@@ -85,6 +106,7 @@ export class Bindings {
       const file = await readChecked(this.#path, FileSchema);
       for (const binding of file?.functions ?? []) this.#byAddress.set(binding.address, binding);
       for (const card of file?.unprobed ?? []) this.#unprobed.set(card.address, card);
+      for (const card of file?.vfs ?? []) this.#vfs.set(card.address, card);
     } catch (error) {
       if (isOfTheSystem(error)) {
         // It may be readable the next time: what it says must not be written over.

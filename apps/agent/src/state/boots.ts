@@ -22,6 +22,21 @@ export interface BootsOptions {
   readonly log: Log;
 }
 
+/** Whether the kernel was started since an agent with this state directory ran; true when that cannot be told. */
+export async function isStartedAnew({
+  stateDir,
+  procRoot,
+}: Pick<BootsOptions, 'stateDir' | 'procRoot'>): Promise<boolean> {
+  const bootId = await bootIdIn(procRoot);
+  const file = await readChecked(join(stateDir, 'boot.json'), FileSchema).catch(() => undefined);
+  return file === undefined || bootId === '' || file.boot_id !== bootId;
+}
+
+async function bootIdIn(procRoot: string): Promise<string> {
+  const file = join(procRoot, 'sys/kernel/random/boot_id');
+  return (await readFile(file, 'utf8').catch(() => '')).trim();
+}
+
 export class Boots {
   readonly #path: string;
   readonly #log: Log;
@@ -44,8 +59,7 @@ export class Boots {
 
   static async open(options: BootsOptions): Promise<Boots> {
     const { stateDir, procRoot, log } = options;
-    const bootFile = join(procRoot, 'sys/kernel/random/boot_id');
-    const bootId = (await readFile(bootFile, 'utf8').catch(() => '')).trim();
+    const bootId = await bootIdIn(procRoot);
     const file = await readChecked(join(stateDir, 'boot.json'), FileSchema).catch(
       (error: unknown) => {
         log.warn({ reason: messageOf(error) }, 'whether this host was started anew is not known');

@@ -5,6 +5,7 @@ import type { Binding } from '../bindings.ts';
 import { DiskClaims } from './disk-claims.ts';
 import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
+import { serialOf } from './serial.ts';
 import { waitUntil, writeAttribute } from './sysfs-write.ts';
 
 /** Shorter than the time of the whole act, so that what went wrong can be undone and told. */
@@ -226,10 +227,12 @@ function noteOf(host: HostView, fn: PciFunction, boundTo: string | null): Bindin
       ? host.driverNow(fn) === null
       : host.isOurs(fn) || host.overrideNow(fn) === before.boundTo);
   if (isOurDoing) return { ...before, heldFor, boundTo };
+  const serial = serialOf(host, fn);
   return {
     address: fn.address,
     backend: host.order.backend.id,
     ids: idsOf(fn),
+    ...(serial !== undefined && { serial }),
     driver: host.driverNow(fn),
     override: host.overrideNow(fn),
     boundTo,

@@ -2,6 +2,7 @@
 import process from 'node:process';
 import type { ActDone, ActOrder, ActQuestion, FromChild, ToChild } from '../act-order.ts';
 import type { ActStep } from '../../steps.ts';
+import { bindAgain, makeVfsAgain } from './again.ts';
 import { bind, restore, unbind } from './bind.ts';
 import { HostView } from './host-view.ts';
 import { makeMdev, removeMdev } from './mdev.ts';
@@ -18,6 +19,8 @@ const acts: Readonly<Record<string, Act>> = {
   reset,
   setVfCount,
   probeAgain,
+  bindAgain,
+  makeVfsAgain,
   makeMdev,
   removeMdev,
 };

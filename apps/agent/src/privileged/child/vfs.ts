@@ -23,7 +23,8 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
   }
   const virtual = target.virtualFunctions.flatMap((one) => host.find(one.address) ?? []);
   await host.refuseHostUse(virtual);
-  return await change(host, target, count);
+  const vfs = { address, ids: idsOf(target), count };
+  return { ...(await change(host, target, count)), vfs };
 }
 
 /** After a death between the two writes of `makeWithoutDrivers`: asked by the agent itself. */
