@@ -75,7 +75,8 @@ type Groups = ReadonlyMap<PciFunction, readonly PciFunction[]>;
 function membersOf(fn: PciFunction, groups: Groups): string[] {
   if (fn.iommuGroup === undefined) return [];
   const others = (groups.get(fn) ?? []).filter(
-    (one) => !one.isBridge && one !== fn && one.iommuGroup === fn.iommuGroup,
+    (one) =>
+      !one.isBridge && !one.isUndrivenChipset && one !== fn && one.iommuGroup === fn.iommuGroup,
   );
   return others.map(({ address }) => address).slice(0, protocolLimits.groupMembersMax);
 }

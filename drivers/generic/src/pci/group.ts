@@ -48,7 +48,14 @@ function driverInTheWay(listed: Listed, tools: DeviceTools): string | undefined 
 }
 
 function othersOf(fn: PciFunction, tools: DeviceTools): PciFunction[] {
-  return membersOf(fn, tools).filter((one) => !one.isBridge && one.address !== fn.address);
+  return membersOf(fn, tools).filter(
+    (one) => !one.isBridge && !isInert(one, tools) && one.address !== fn.address,
+  );
+}
+
+/** Of the chipset, without a driver, and by no rule an accelerator itself. */
+function isInert(fn: PciFunction, { listed }: DeviceTools): boolean {
+  return fn.isUndrivenChipset && !listed.has(fn.address);
 }
 
 function membersOf(fn: PciFunction, { tables, functions }: DeviceTools): PciFunction[] {

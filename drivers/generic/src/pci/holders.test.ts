@@ -385,6 +385,17 @@ describe('what the host uses is withheld, and the holder named', () => {
     const bridge = [{ ...gpu, address: '0000:20:00.0', class: 0x060400, driver: 'pcieport' }];
     expect(look(gpu, { others: bridge }).host_use).toBeNull();
   });
+
+  it('a driver of the chipset in the IOMMU group, and not what no driver has', ({ expect }) => {
+    const isa = { ...gpu, address: '0000:00:1f.0', class: 0x060100 };
+    expect(look(gpu, { others: [{ ...isa, driver: 'lpc_ich' }] }).host_use).toMatch(
+      /0000:00:1f\.0.*driven by lpc_ich/u,
+    );
+    const free = { offered: true, obstacle: null, group_members: [] };
+    expect(look(gpu, { others: [isa, { ...isa, address: '0000:00:00.0' }] })).toMatchObject(free);
+    const nvswitch = { ...isa, class: 0x068000, driver: 'nvidia-nvswitch' };
+    expect(look(gpu, { others: [nvswitch] }).host_use).toMatch(/driven by nvidia-nvswitch/u);
+  });
 });
 
 describe('missing evidence counts as use', () => {

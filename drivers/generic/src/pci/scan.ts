@@ -158,7 +158,7 @@ function selectListed(
   const listed = new Map<string, Listed>();
   for (const [address, fn] of functions) {
     const match = matchOf(fn);
-    if (match !== undefined && !fn.isBridge) listed.set(address, { fn, match });
+    if (match !== undefined && !fn.isBridge && !fn.isChipset) listed.set(address, { fn, match });
   }
   return listed;
 }

@@ -6,6 +6,9 @@ import { toInteger, type EntryKind, type TreeReader } from '../sysfs.ts';
 /** A configuration space that a user who is not root may read ends here; what the kernel keeps ends at 4096. */
 const configBytesMax = 4096;
 const configHeaderBytes = 64;
+const bridgeClass = 0x06;
+const otherBridgeClass = 0x0680;
+const carrierClasses: ReadonlySet<number> = new Set([0x0604, 0x0607, 0x0609]);
 /** Those that do no DMA of their own and say so (`driver_managed_dma`). */
 const sharingBridgeDrivers: ReadonlySet<string> = new Set(['pcieport', 'pci-stub']);
 
@@ -90,9 +93,25 @@ export class PciFunction {
     return this.physicalFunction !== undefined;
   }
 
-  /** PCI-to-PCI bridges: they carry others and are never given out by themselves. */
+  /** PCI-to-PCI and CardBus bridges: they carry others and are never given out by themselves. */
   get isBridge(): boolean {
-    return this.class !== undefined && this.class >>> 16 === 0x06;
+    return this.class !== undefined && carrierClasses.has(this.class >>> 8);
+  }
+
+  /** A host bridge, an ISA bridge: class 06 too, and nothing that a guest is given. `Other bridges` (NVSwitch) are. */
+  get isChipset(): boolean {
+    return (
+      this.#isOfBridgeClass && this.class !== undefined && this.class >>> 8 !== otherBridgeClass
+    );
+  }
+
+  /** Nothing of the host drives it: VFIO does not mind one in a group. With a driver it is a function like any other. */
+  get isUndrivenChipset(): boolean {
+    return this.#isOfBridgeClass && !this.has('driver');
+  }
+
+  get #isOfBridgeClass(): boolean {
+    return this.class !== undefined && this.class >>> 16 === bridgeClass && !this.isBridge;
   }
 
   /** A bridge whose driver keeps its IOMMU group from guests (a hot-plug controller's `shpchp`), since Linux 5.19. */

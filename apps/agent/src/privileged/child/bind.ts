@@ -23,7 +23,7 @@ export async function bind(host: HostView): Promise<ActDone> {
   for (const fn of all) requireTakeable(host, fn, wanted);
   const bridges = host.groupBridges(target).filter((fn) => isInTheWay(host, fn));
   for (const bridge of bridges) requireFreed(host, bridge);
-  await host.refuseHostUse(all);
+  await host.refuseHostUse([...all, ...bridges]);
   await refuseOtherGuests(host, all);
   using disks = new DiskClaims(host);
   for (const fn of all) disks.take(fn);
@@ -254,9 +254,12 @@ function requireAccountedFor(host: HostView, fn: PciFunction, wanted: string): v
   if (order.inventory.includes(fn.address)) return;
   const driver = fn.driver ?? 'no driver';
   if (driver === wanted && host.isOurs(fn)) return;
+  const why = fn.isChipset
+    ? "a part of the host's chipset that no guest gets: give neither, or unbind it if the host can do without"
+    : `which is not in the inventory of ${order.backend.name}: list it there by a rule, or give neither`;
   throw new RefusedAct(
     'host-use',
-    `${target.address} shares IOMMU group ${target.iommuGroup} with ${fn.address} (${driver}), which is not in the inventory of ${order.backend.name}: list it there by a rule, or give neither.`,
+    `${target.address} shares IOMMU group ${target.iommuGroup} with ${fn.address} (${driver}), ${why}.`,
   );
 }
 

@@ -73,9 +73,17 @@ export class HostView {
     return binding !== undefined && binding.boundTo === fn.driver;
   }
 
-  /** Those that share its IOMMU group, bridges aside. @throws RefusedAct when they cannot be told. */
+  /** Those that share its IOMMU group, bridges and idle chipset aside. @throws RefusedAct when they cannot be told. */
   groupOthers(fn: PciFunction): PciFunction[] {
-    return this.#group(fn).filter((one) => !one.isBridge && one.address !== fn.address);
+    return this.#group(fn).filter(
+      (one) => !one.isBridge && !this.#isInert(one) && one.address !== fn.address,
+    );
+  }
+
+  /** Of the chipset, without a driver, and no backend's accelerator. */
+  #isInert(fn: PciFunction): boolean {
+    const isListed = this.order.inventory.includes(fn.address);
+    return fn.isUndrivenChipset && !isListed && this.bindingOf(fn) === undefined;
   }
 
   /** The bridges of its IOMMU group. @throws RefusedAct when they cannot be told. */
