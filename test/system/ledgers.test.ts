@@ -1,4 +1,5 @@
 /** Promise 4: nothing is detached on absence, and no order is taken from a ledger that is not ours or older. */
+import type { V3Result } from '@cyborg/api-client/v3';
 import { connect } from '@cyborg/store/connect';
 import { openEmptyDatabase } from '@cyborg/testing/database';
 import { quietLog } from '@cyborg/testing/log';
@@ -7,16 +8,18 @@ import { eventually, startProgram } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
-import { Fleet, type Host } from './fleet.ts';
+import { Fleet, type Host, type HostOptions } from './fleet.ts';
 
 const noticeMs = 20_000;
 /** Long enough for several looks, polls and passes. */
 const calmMs = 4_000;
 
-async function openFleet(): Promise<{ fleet: Fleet; host: Host; vm: string }> {
+async function openFleet(
+  options: HostOptions = {},
+): Promise<{ fleet: Fleet; host: Host; vm: string }> {
   const fleet = await Fleet.open();
   await fleet.startServer();
-  const [host] = await fleet.addHosts(['host-1']);
+  const [host] = await fleet.addHosts(['host-1'], options);
   await fleet.installVirtual(['host-1'], { crypto: 3, entropy: 0 });
   if (host === undefined) throw new Error('no host');
   return { fleet, host, vm: await fleet.instance('host-1') };
@@ -46,13 +49,7 @@ describe('an empty database beside attached guests', () => {
     host.start(['--join-token', token]);
     await fleet.untilUp(host);
     await fleet.installVirtual(['host-1'], { crypto: 3, entropy: 0 });
-    const unclaimed = await eventually(
-      async () => {
-        const { items } = await fleet.v3.listUnclaimed({ query: {} });
-        return items.length === 2 && items;
-      },
-      { timeoutMs: noticeMs, what: 'both devices are shown', context: () => fleet.logs() },
-    );
+    const unclaimed = await untilUnclaimed(fleet, 2);
     expect(unclaimed.map(({ device_name: name }) => name).toSorted()).toEqual(before);
     await calm(host, before);
 
@@ -116,22 +113,10 @@ describe('an older copy of the ledger', () => {
     });
     expect(host.devices()).toEqual(plugged);
 
-    // What a person does after restoring a backup.
     await fleet.server?.end();
-    const begun = startProgram('server', {
-      args: ['new-incarnation', '--database-url', backup.url],
-    });
-    expect(await begun.ended, begun.output()).toBe(0);
-    await fleet.startServer({ database: ['--database-url', backup.url] });
-    await fleet.untilAttachable();
+    await restored(fleet, backup);
     await calm(host, plugged);
-    const unclaimed = await eventually(
-      async () => {
-        const { items } = await fleet.v3.listUnclaimed({ query: {} });
-        return items.length > 0 && items;
-      },
-      { timeoutMs: noticeMs, what: 'the lost device is shown', context: () => fleet.logs() },
-    );
+    const unclaimed = await untilUnclaimed(fleet, 1);
     for (const { id } of unclaimed) await fleet.v3.releaseUnclaimed({ params: { id } });
     await eventually(() => !host.devices().some((name) => plugged.includes(name)), {
       timeoutMs: noticeMs,
@@ -151,6 +136,116 @@ describe('an older copy of the ledger', () => {
     await calm(host, kept);
   });
 });
+
+describe('a ledger older than what guests have', () => {
+  it('gives none of it to anybody: it is adopted as what it is, or clean before it is given again', async ({
+    expect,
+  }) => {
+    const { fleet, host, vm } = await openFleet({ instances: [{ name: 'one' }, { name: 'two' }] });
+    await using _fleet = fleet;
+    const { items: instances } = await fleet.v3.listInstances({ query: {} });
+    const other = instances.find(({ id }) => id !== vm)?.id ?? '';
+    await fleet.server?.end();
+    await using backup = await copyOf(fleet);
+    await fleet.startServer();
+    await fleet.untilAttachable();
+    await fleet.attach(vm, { count: 2 });
+    const plugged = host.devices();
+    const attached = await fleet.accelerators({ instance_id: vm });
+    await fleet.server?.end();
+
+    await restored(fleet, backup);
+    const unclaimed = await untilUnclaimed(fleet, 2);
+    expect(unclaimed.map(({ accelerator_id: id }) => id).toSorted()).toEqual(
+      attached.map(({ id }) => id).toSorted(),
+    );
+    for (const { accelerator_id: id, device_name: device } of unclaimed) {
+      const { state, reason } = await fleet.v3.showAccelerator({ params: { id: id ?? '' } });
+      expect(state).toBe('cleaning');
+      expect(reason).toContain(device);
+      const refused = await fleet.cli('attach-instance', other, '--accelerator', id ?? '');
+      expect(refused.status, refused.stdout + refused.stderr).toBe(1);
+    }
+    await calm(host, plugged);
+
+    const [adopted, released] = unclaimed;
+    const wrong = released?.accelerator_name ?? '';
+    const refused = await fleet.cli('unclaimed-adopt', adopted?.id ?? '', '--accelerator', wrong);
+    expect(refused.stderr).toContain(adopted?.accelerator_name);
+    expect(refused.status).toBe(1);
+    await fleet.cliJson('unclaimed-adopt', adopted?.id ?? '');
+    await fleet.cliJson('unclaimed-release', released?.id ?? '');
+    const id = released?.accelerator_id ?? '';
+    await untilAvailable(fleet, id);
+    expect(host.devices()).toEqual([adopted?.device_name]);
+    await fleet.attach(other, { accelerator: id });
+    const kinds = ['unclaimed.release-ordered', 'accelerator.cleaned', 'accelerator.reserved'];
+    const told = (await fleet.events()).filter(
+      ({ kind, subject_id: subject }) =>
+        kinds.includes(kind) && [id, released?.id].includes(subject),
+    );
+    expect(told.slice(-3).map(({ kind }) => kind)).toEqual(kinds);
+
+    await fleet.detach(vm);
+    await fleet.detach(other);
+    expect(host.devices()).toEqual([]);
+  });
+
+  it('goes on with what was on its way back, although hosts have done it since', async ({
+    expect,
+  }) => {
+    const { fleet, host, vm } = await openFleet();
+    await using _fleet = fleet;
+    const [accelerator] = await fleet.accelerators();
+    const one = { accelerator: accelerator?.id ?? '' };
+    await fleet.attach(vm, one);
+    await host.kill();
+    const late = await fleet.requestDetach(vm);
+    await fleet.server?.end();
+    await using backup = await copyOf(fleet);
+    await fleet.startServer();
+    host.start();
+    await fleet.untilUp(host);
+    await fleet.done(late);
+    await fleet.attach(vm, one);
+    await fleet.detach(vm);
+    await fleet.server?.end();
+
+    await restored(fleet, backup);
+    await untilAvailable(fleet, one.accelerator);
+    expect(await fleet.events('accelerator.order-refused')).toEqual([]);
+    expect((await fleet.attach(vm, one)).state).toBe('succeeded');
+  });
+});
+
+/** What a person does after restoring a backup. */
+async function restored(fleet: Fleet, backup: { readonly url: string }): Promise<void> {
+  const args = ['new-incarnation', '--database-url', backup.url];
+  const begun = startProgram('server', { args });
+  if ((await begun.ended) !== 0) throw new Error(begun.output());
+  await fleet.startServer({ database: ['--database-url', backup.url] });
+  await fleet.untilAttachable();
+}
+
+async function untilUnclaimed(
+  fleet: Fleet,
+  count: number,
+): Promise<V3Result<'listUnclaimed'>['items']> {
+  return await eventually(
+    async () => {
+      const { items } = await fleet.v3.listUnclaimed({ query: {} });
+      return items.length === count && items;
+    },
+    { timeoutMs: noticeMs, what: `${count} are unclaimed`, context: () => fleet.logs() },
+  );
+}
+
+async function untilAvailable(fleet: Fleet, id: string): Promise<void> {
+  await eventually(
+    async () => (await fleet.v3.showAccelerator({ params: { id } })).state === 'available',
+    { timeoutMs: noticeMs, what: 'it is available again', context: () => fleet.logs() },
+  );
+}
 
 async function said(host: Host, pattern: string): Promise<void> {
   await eventually(() => new RegExp(pattern).test(host.agent?.output() ?? ''), {

@@ -169,7 +169,8 @@ export function makeHostParts(
     isOrdered,
     refreshHeld,
     world: hypervisor.world,
-    isTraceable: (attachmentId) => fence.knowsAttachment(attachmentId),
+    acceleratorOf: (attachmentId) => fence.acceleratorOf(attachmentId),
+    whyNotReleased: (device) => unclaimed.whyNot(device),
     isUnprepared: (attachmentId) => boots.isUnprepared(attachmentId),
   });
   const untraceable = (): string | undefined => observer.untraceable;
@@ -191,15 +192,17 @@ export function makeHostParts(
     tryOrder: async (attempt) => acts.try(attempt),
     report: (outcome) => reporter.outcome(outcome),
   });
-  const isExplained = (id: string): boolean => isOrdered(id) || held.find(id) !== undefined;
   const isHeldKnown = (): boolean => held.isLoaded;
   const unclaimed = new UnclaimedReleases({
     clock,
     log,
     lease,
     hypervisor,
-    isExplained,
     isHeldKnown,
+    isExplained: (device) => observer.isExplained(device),
+    onReason: () => {
+      if (hypervisor.isHealthy) observer.releaseWaits();
+    },
   });
   return { drivers, hypervisor, observer, book, unclaimed };
 }

@@ -276,7 +276,8 @@ describe('what nobody ordered', () => {
     await host.start({ instanceIntervalMs: 3_600_000 });
     const found = () => server.reports.find(({ unclaimed }) => unclaimed?.length === 1)?.unclaimed;
     await server.until('reported', () => found() !== undefined, 25_000);
-    expect(found()).toEqual([{ instance_id: instanceOne, device_name: name }]);
+    const unknown = { accelerator_id: null, address: null, reason: null };
+    expect(found()).toEqual([{ instance_id: instanceOne, device_name: name, ...unknown }]);
   });
 
   it('does not change when the hypervisor is lost, and nothing is said about instances', async ({

@@ -316,6 +316,22 @@ export const ObservationSchema = Type.Object(
 );
 export type Observation = Static<typeof ObservationSchema>;
 
+/** A device of ours that neither desired nor held explains. Agents of before say no more than its name. */
+export const UnclaimedReportSchema = Type.Object(
+  {
+    instance_id: UuidSchema,
+    device_name: Key,
+    /** Which accelerator this host was ordered to plug under the attachment of that name; null: not known. */
+    accelerator_id: Type.Optional(Nullable(UuidSchema)),
+    /** The PCI function of the host that it is; null: none, or not known. */
+    address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
+    /** What keeps an ordered release from being done; null: nothing, or none is ordered. */
+    reason: Type.Optional(Nullable(TextSchema)),
+  },
+  closed,
+);
+export type UnclaimedReport = Static<typeof UnclaimedReportSchema>;
+
 export const ReportSchema = Type.Object(
   {
     /** UUID of this run of the agent; must hold the lease. */
@@ -327,11 +343,7 @@ export const ReportSchema = Type.Object(
     listings: Type.Array(InstanceListingSchema, { maxItems: 8 }),
     observations: Type.Array(ObservationSchema, { maxItems: 4096 }),
     /** Complete list of devices of ours that neither desired nor held explains; null = not looked. */
-    unclaimed: Nullable(
-      Type.Array(Type.Object({ instance_id: UuidSchema, device_name: Key }, closed), {
-        maxItems: 4096,
-      }),
-    ),
+    unclaimed: Nullable(Type.Array(UnclaimedReportSchema, { maxItems: 4096 })),
   },
   closed,
 );

@@ -25,14 +25,22 @@ export type AcceleratorEvent =
   | 'update'
   | 'update-withheld'
   | 'orphan'
-  | 'adopt';
+  | 'adopt'
+  | 'find-held';
 
 export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> = {
   noun: 'an accelerator',
   rules: {
+    // `find-held`: a guest has it, of which the ledger knows nothing; it is clean when that one has let go.
     withheld: {
       settled: true,
-      on: { offer: 'available', withhold: 'withheld', update: 'updating', adopt: 'attached' },
+      on: {
+        offer: 'available',
+        withhold: 'withheld',
+        update: 'updating',
+        adopt: 'attached',
+        'find-held': 'cleaning',
+      },
     },
     available: {
       settled: true,
@@ -42,6 +50,7 @@ export const acceleratorLifecycle: Machine<AcceleratorState, AcceleratorEvent> =
         reserve: 'reserved',
         update: 'updating',
         adopt: 'attached',
+        'find-held': 'cleaning',
       },
     },
     // `unreserve`: nothing was prepared on the host. `take`: something was. `update`: its image is still being written.

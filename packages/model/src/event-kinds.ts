@@ -21,6 +21,7 @@ const others = [
   'attachment.lost',
   'attachment.nova-refused',
   'attachment.observed',
+  'attachment.order-refused',
   'attachment.retrying',
   'attachment.unbound',
   'attribute.created',
@@ -107,6 +108,7 @@ const others = [
   'unclaimed.found',
   'unclaimed.gone',
   'unclaimed.release-ordered',
+  'unclaimed.release-waits',
   'unclaimed.released',
 ] as const;
 

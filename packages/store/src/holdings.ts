@@ -13,6 +13,7 @@ import {
   type Transaction,
 } from 'kysely';
 
+import { refusedPrefix } from './refused-orders.ts';
 import type { AcceleratorTable, AttachmentTable, Database } from './schema.ts';
 
 export type AttachmentRow = Selectable<AttachmentTable>;
@@ -90,4 +91,23 @@ export async function listSiblingAcceleratorIds(
       and o.kind = 'attach-instance' and o.state in ('queued', 'running', 'waiting')
       and sibling.state <> 'released' and sibling.accelerator_id is not null`.execute(tx);
   return rows.map((row) => row.accelerator_id);
+}
+
+/**
+ * Raises the epochs of what is detached or cleaned just now above `floor`, as each act that takes an accelerator does.
+ * The names of devices stay: the epoch that gave them is kept.
+ */
+export async function renewEpochsOfReturns(
+  tx: Transaction<Database>,
+  { now, floor }: { readonly now: Date; readonly floor: number },
+): Promise<void> {
+  const reason = sql`case when starts_with(reason, ${refusedPrefix}) then null else reason end`;
+  await sql`
+    with taken as (
+      update accelerator a set epoch = greatest(a.epoch, ${floor}::bigint) + 1, reason = ${reason}, updated_at = ${now}
+      where a.state = 'cleaning' or exists (
+        select from attachment t where t.id = a.attachment_id and t.state = 'detaching')
+      returning a.attachment_id, a.epoch)
+    update attachment t set epoch = taken.epoch, reason = ${reason}, updated_at = ${now}
+    from taken where t.id = taken.attachment_id and t.state = 'detaching'`.execute(tx);
 }

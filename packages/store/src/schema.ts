@@ -445,7 +445,13 @@ export interface UnclaimedTable extends Timestamps {
   host_id: string;
   instance_id: string;
   device_name: string;
+  /** Which accelerator it is, as its host says; the ledger need not know such a one. */
+  accelerator_id: string | null;
+  /** PCI address of the function that it is, as its host says; lower case, four digits of domain or more. */
+  address: string | null;
   ordered: 'release' | null;
+  /** What keeps an ordered release from being done. */
+  reason: string | null;
   first_seen_at: Instant;
 }
 

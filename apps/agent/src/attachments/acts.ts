@@ -10,6 +10,7 @@ import type { Installations } from '../driver-host/installations.ts';
 import { HypervisorError, type PlugOrder } from '../hypervisors/hypervisor.ts';
 import { messageOf } from '../hypervisors/node-error.ts';
 import type { WatchedHypervisor } from '../instances/hypervisors.ts';
+import type { SeenDevice } from '../instances/world.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Fence } from './fence.ts';
 import { Handovers } from './handovers.ts';
@@ -45,6 +46,8 @@ export interface Attempt {
 export class Acts {
   readonly #deps: ActsDeps;
   readonly #handovers = new Handovers();
+  /** By accelerator: attachments whose preparation was undone. After a restart of the agent nobody knows. */
+  readonly #released = new Map<string, readonly string[]>();
 
   constructor(deps: ActsDeps) {
     this.#deps = deps;
@@ -143,8 +146,7 @@ export class Acts {
   /** A device of the accelerator that is not the one to be plugged: it would be attached twice. */
   #otherDevice(order: Order, attachment: string): string | undefined {
     if (order.plugged_by !== 'agent') return undefined;
-    const { fence, hypervisor } = this.#deps;
-    const { world } = hypervisor;
+    const { world } = this.#deps.hypervisor;
     const own = deviceName(attachment, order.device_epoch);
     const other = world
       .devicesOf(attachment)
@@ -152,10 +154,16 @@ export class Acts {
     if (other !== undefined) {
       return `Instance ${other.instanceId} still has ${other.name}: detach it first.`;
     }
-    const earlier = fence.attachmentsOf(order.accelerator_id).filter((id) => id !== attachment);
-    const [device] = earlier.flatMap((id) => world.devicesOf(id));
+    const device = this.#earlierDevice(order, attachment);
     if (device === undefined) return undefined;
     return `Instance ${device.instanceId} has it as ${device.name}, which the ledger does not know: adopt or release that first (unclaimed-list).`;
+  }
+
+  /** A device of the accelerator by another attachment, which the ledger may have forgotten. */
+  #earlierDevice(order: Order, attachment: string): SeenDevice | undefined {
+    const { fence, hypervisor } = this.#deps;
+    const others = fence.attachmentsOf(order.accelerator_id).filter((id) => id !== attachment);
+    return others.flatMap((id) => hypervisor.world.devicesOf(id))[0];
   }
 
   /** Never gives up: what is attached stays the ledger's until it is known to be gone. */
@@ -167,8 +175,9 @@ export class Acts {
         await this.#unplugAll(order, { attachment, instance, signal, mayGoOn });
       }
       mayGoOn('release');
-      // What its driver prepared went with the uninstall.
-      if (!order.driver_gone) await this.#release(order, attachment, signal);
+      // What its driver prepared went with the uninstall; or it is another attachment's by now, and in use.
+      const isInUse = this.#earlierDevice(order, attachment) !== undefined;
+      if (!order.driver_gone && !isInUse) await this.#release(order, attachment, signal);
       return { is: 'done', outcome: 'released' };
     } catch (error) {
       signal.throwIfAborted();
@@ -219,6 +228,21 @@ export class Acts {
       // What is no longer there has nothing to undo.
       if (!(error instanceof DriverCallError && error.failure === 'gone')) throw error;
     }
+    const { accelerator_id: id } = order;
+    const known = this.#deps.fence.attachmentsOf(id);
+    const released = [...(this.#released.get(id) ?? []), attachment];
+    this.#released.set(
+      id,
+      known.filter((one) => released.includes(one)),
+    );
+  }
+
+  /** What left a guest without a detach (unclaimed, by force, by Nova) is still prepared for it. */
+  async #releaseRest(order: Order, signal: AbortSignal): Promise<void> {
+    const released = this.#released.get(order.accelerator_id) ?? [];
+    for (const attachment of this.#deps.fence.attachmentsOf(order.accelerator_id)) {
+      if (!released.includes(attachment)) await this.#release(order, attachment, signal);
+    }
   }
 
   async #clean({ order, signal, mayGoOn, deadlineMs }: Attempt): Promise<Try> {
@@ -229,6 +253,8 @@ export class Acts {
       const holder = await this.#findHolder(order);
       if (holder !== undefined) return { is: 'again', outcome: 'held', message: holder };
       mayGoOn('clean');
+      await this.#releaseRest(order, signal);
+      mayGoOn();
       const { evidence } = await drivers.call(
         order.backend_id,
         {

@@ -53,6 +53,10 @@ export class Fence {
     return this.#acceleratorOf.has(attachmentId);
   }
 
+  acceleratorOf(attachmentId: string): string | undefined {
+    return this.#acceleratorOf.get(attachmentId);
+  }
+
   /** Seen in the world or the held list; in memory alone. */
   note(acceleratorId: string, epoch: number, attachmentId: string | null): boolean {
     const mark = this.#marks.get(acceleratorId) ?? { epoch: 0, attachments: [] };

@@ -13,6 +13,8 @@ export type InstanceState = 'ACTIVE' | 'PAUSED' | 'SHUTOFF' | 'SUSPENDED' | 'ERR
 /** A device of ours that a guest has: its name is `ua-cyborg-<attachment>-<epoch>`. */
 export interface PluggedDevice {
   readonly name: string;
+  /** The PCI function of the host that it is: `dddd:bb:dd.f`; absent: none, or not known. */
+  readonly address?: string;
 }
 
 export interface ObservedInstance {
@@ -50,10 +52,10 @@ export interface PlugOrder {
   /** `ua-cyborg-<attachment>-<epoch>`, the device's id in the hypervisor. */
   readonly deviceName: string;
   readonly plan: AttachPlan;
-}
-
   /** Called just before the machine is told: from then on its guest may have the device. */
   readonly onHandover?: (() => void) | undefined;
+}
+
 export interface UnplugOrder {
   readonly instanceId: string;
   readonly deviceName: string;
@@ -93,16 +95,16 @@ export type HypervisorErrorCode =
 export class HypervisorError extends Error {
   override readonly name = 'HypervisorError';
   readonly code: HypervisorErrorCode;
+  /** Of a plug: the machine was told, and refused before it looked at the device. */
+  readonly isUntouched: boolean;
 
   constructor(
     code: HypervisorErrorCode,
     message: string,
     { isUntouched = false, ...options }: { cause?: unknown; isUntouched?: boolean } = {},
   ) {
-  /** Of a plug: the machine was told, and refused before it looked at the device. */
-  readonly isUntouched: boolean;
     super(message, options);
     this.code = code;
+    this.isUntouched = isUntouched;
   }
 }
-    this.isUntouched = isUntouched;

@@ -13,7 +13,8 @@ it('a listing is told when it changes, every half minute, and as soon as a missi
     clock: { ...systemClock, monotonicMs: () => nowMs },
     world: new World(),
     isOrdered: () => false,
-    isTraceable: () => true,
+    acceleratorOf: () => undefined,
+    whyNotReleased: () => undefined,
     isUnprepared: () => false,
     refreshHeld: () => undefined,
     reporter: {

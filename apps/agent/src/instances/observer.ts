@@ -15,8 +15,10 @@ export interface ObserverDeps {
   readonly world: World;
   /** Whether an order that is known and not settled is about this attachment. */
   readonly isOrdered: (attachmentId: string) => boolean;
-  /** Whether it is known which accelerator the attachment is about. */
-  readonly isTraceable: (attachmentId: string) => boolean;
+  /** Which accelerator the attachment is about, as far as this host knows. */
+  readonly acceleratorOf: (attachmentId: string) => string | undefined;
+  /** What keeps an ordered release of an unclaimed device from being done. */
+  readonly whyNotReleased: (device: Pick<SeenDevice, 'instanceId' | 'name'>) => string | undefined;
   /** The host was started anew since it was prepared. */
   readonly isUnprepared: (attachmentId: string) => boolean;
   /** The held list must be read again before a device is called unclaimed. */
@@ -125,22 +127,27 @@ export class Observer {
     this.#observed = observed;
   }
 
+  /** What keeps a release from being done is another thing now. */
+  releaseWaits(): void {
+    if (this.#deps.world.seenAtMs !== undefined) this.#findUnclaimed();
+  }
+
   /** Only what stays unexplained after the held list was read again: everything else would be a false alarm. */
   #findUnclaimed(): void {
-    const { held, world, reporter, refreshHeld, isTraceable } = this.#deps;
+    const { held, world, reporter, refreshHeld } = this.#deps;
     if (!held.isLoaded) return;
     const unexplained = new Map<string, number>();
     this.#untraceable = undefined;
     const unclaimed: Unclaimed = [];
     for (const device of world.devices()) {
-      if (this.#isExplained(device)) continue;
-      if (!isTraceable(device.attachmentId)) this.#untraceable ??= device.name;
+      if (this.isExplained(device)) continue;
+      const item = this.#describe(device);
+      if (item.accelerator_id === null) this.#untraceable ??= device.name;
       const key = `${device.instanceId}/${device.name}`;
       const since = this.#unexplained.get(key) ?? held.loads;
       unexplained.set(key, since);
-      if (held.loads > since) {
-        unclaimed.push({ instance_id: device.instanceId, device_name: device.name });
-      } else refreshHeld();
+      if (held.loads > since) unclaimed.push(item);
+      else refreshHeld();
     }
     this.#unexplained = unexplained;
     if (unexplained.size > unclaimed.length) return; // the next look knows more
@@ -150,7 +157,23 @@ export class Observer {
     reporter.unclaimed(unclaimed.slice(0, 4096));
   }
 
-  #isExplained({ attachmentId, instanceId, epoch }: SeenDevice): boolean {
+  #describe(device: SeenDevice): Unclaimed[number] & { accelerator_id: string | null } {
+    const { acceleratorOf, whyNotReleased } = this.#deps;
+    return {
+      instance_id: device.instanceId,
+      device_name: device.name,
+      accelerator_id: acceleratorOf(device.attachmentId) ?? null,
+      address: device.address ?? null,
+      reason: whyNotReleased(device) ?? null,
+    };
+  }
+
+  /** Whether an order or the ledger accounts for the device, as it is and where it is. */
+  isExplained({
+    attachmentId,
+    instanceId,
+    epoch,
+  }: Pick<SeenDevice, 'attachmentId' | 'instanceId' | 'epoch'>): boolean {
     const { held, isOrdered } = this.#deps;
     if (isOrdered(attachmentId)) return true;
     const known = held.find(attachmentId);

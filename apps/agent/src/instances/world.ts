@@ -10,6 +10,8 @@ export interface SeenDevice {
   readonly name: string;
   readonly attachmentId: string;
   readonly epoch: number;
+  /** The PCI function of the host that it is, as far as a look has told. */
+  readonly address?: string;
 }
 
 interface OwnAct {
@@ -72,9 +74,10 @@ export class World {
     this.#seenAtMs = beganAtMs;
     this.#byAttachment.clear();
     for (const instance of listing.instances) {
-      for (const { name } of instance.devices) {
+      for (const { name, address } of instance.devices) {
         const device = toDevice(instance.id, name);
-        if (device !== undefined) this.#put(device);
+        if (device !== undefined)
+          this.#put(address === undefined ? device : { ...device, address });
       }
     }
     // An act that ended after the look began may be missing from it.

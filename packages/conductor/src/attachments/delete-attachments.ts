@@ -2,8 +2,9 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import type { ListedAttachmentRow } from '@cyborg/store/attachments';
-import type { AttachmentRow } from '@cyborg/store/holdings';
+import type { AcceleratorRow, AttachmentRow } from '@cyborg/store/holdings';
 import type { OperationRow } from '@cyborg/store/operations';
+import { refusedPrefix } from '@cyborg/store/refused-orders';
 
 import type { ConductorDeps } from '../deps.ts';
 import { dryRun, type Change, type DryRunView } from '../dry-run.ts';
@@ -15,6 +16,8 @@ import {
   emptyDraft,
   noteAttachment,
   openDraft,
+  raiseEpoch,
+  wakeHost,
   type Draft,
 } from '../orders/draft.ts';
 import { newOperation } from '../orders/new-operation.ts';
@@ -83,7 +86,7 @@ async function detach(
     const before = attachmentOf(draft, result.subject);
     if (row === undefined || before === undefined) return result;
     if (isForced) forceRelease(draft, row, { ...taking, reason: `Forced by ${caller.userName}.` });
-    else if (before.state === 'detaching') waitForDetaching(draft, before, operation.id);
+    else if (before.state === 'detaching') orderAgain(draft, row, operation.id);
     else take(draft, row, taking);
     return { ...result, ...outcomeOf(draft, before, isForced) };
   });
@@ -119,18 +122,26 @@ function outcomeOf(
   return { outcome: 'succeeded', message: `Operation ${other.id} detaches it already.` };
 }
 
-/** The unwinding of an attach, and a detach that ran out of time, go on under the new operation. */
-function waitForDetaching(draft: Draft, attachment: AttachmentRow, operationId: string): void {
-  if (openDetach(draft, attachment) !== undefined || attachment.accelerator_id === null) return;
+/**
+ * The unwinding of an attach, and a detach that ran out of time, go on under the new operation, as a new order: their host
+ * may have refused the last one.
+ */
+function orderAgain(draft: Draft, accelerator: AcceleratorRow, operationId: string): void {
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (attachment === undefined || openDetach(draft, attachment) !== undefined) return;
   noteResult(draft, attachment.operation_id, {
-    acceleratorId: attachment.accelerator_id,
+    acceleratorId: accelerator.id,
     outcome: 'failed',
     message: attachment.reason,
   });
+  const isRefused = attachment.reason?.startsWith(refusedPrefix) === true;
+  const reason = isRefused ? null : attachment.reason;
+  const { epoch } = raiseEpoch(draft, accelerator);
   noteAttachment(draft, attachment, {
-    changes: { operation_id: operationId },
+    changes: { operation_id: operationId, epoch, reason },
     told: { kind: 'attachment.detach-continued' },
   });
+  wakeHost(draft, accelerator.host_id);
 }
 
 /** Asked twice: the first operation is the answer, unless there is more to detach than it does. */

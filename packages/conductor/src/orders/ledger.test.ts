@@ -13,6 +13,7 @@ import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import type { ConductorDeps, Db } from '../deps.ts';
 import { makeOperationHandlers } from '../operations/handlers.ts';
 import { dispatchAttachments } from '../reconcilers/dispatch-attachments.ts';
+import { endOverdueOperations } from '../reconcilers/end-overdue-operations.ts';
 import { brokenInvariants, changesWithoutEvent, startAudit } from '../test-audit.ts';
 import { dispatch, obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { makeTestDeps } from '../test-deps.ts';
@@ -291,6 +292,45 @@ describe('an outcome', () => {
     expect(
       (await db.selectFrom('accelerator').select('state').executeTakeFirstOrThrow()).state,
     ).toBe('available');
+  });
+
+  it('that its host refuses it shows why, is told once, and goes on when it is asked for again', async ({
+    expect,
+  }) => {
+    const { database, db, deps, host, attach, detach } = await setUp({ count: 1 });
+    await using _ = database;
+    await attach();
+    await obey(deps, host);
+    await detach();
+    const [order] = await ordersOf(deps, host);
+    const refused = outcomeOf(order!, { outcome: 'refused', message: 'Epoch 5 is older than 9.' });
+    await report(deps, host, [refused]);
+    await report(deps, host, [refused]);
+    const attachment = () => db.selectFrom('attachment').selectAll().executeTakeFirstOrThrow();
+    expect(await attachment()).toMatchObject({
+      state: 'detaching',
+      reason: expect.stringMatching(/^Its host refuses the order: Epoch 5 .* Detach it once more/),
+    });
+    const told = await db
+      .selectFrom('event')
+      .select('kind')
+      .where('kind', 'in', ['accelerator.order-refused', 'attachment.order-refused'])
+      .orderBy('kind')
+      .execute();
+    expect(told.map(({ kind }) => kind)).toEqual([
+      'accelerator.order-refused',
+      'attachment.order-refused',
+    ]);
+    // The operation that waited is over, and the detach is asked for again.
+    await db.updateTable('operation').set({ deadline_at: deps.clock.now() }).execute();
+    await endOverdueOperations(deps).pass(new AbortController().signal);
+    await detach();
+    const [again] = await ordersOf(deps, host);
+    expect(again?.epoch).toBeGreaterThan(order!.epoch);
+    expect(await attachment()).toMatchObject({ state: 'detaching', reason: null });
+    expect(await brokenInvariants(db)).toEqual([]);
+    await obey(deps, host);
+    expect(await attachment()).toMatchObject({ state: 'released' });
   });
 
   it('that comes while its conductor dies is either whole or not there', async ({ expect }) => {

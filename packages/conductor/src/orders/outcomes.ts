@@ -5,6 +5,7 @@
 import type { AttachmentRow, AcceleratorRow } from '@cyborg/store/holdings';
 import { traced } from '@cyborg/service/tracing';
 import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
+import { refusedPrefix } from '@cyborg/store/refused-orders';
 
 import type { ConductorDeps } from '../deps.ts';
 import { conductorSpans } from '../spans.ts';
@@ -81,13 +82,12 @@ export async function applyOutcomes(
 
 function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
   if (outcome.outcome === 'refused') {
-    tellRefused(draft, outcome, accelerator);
+    refuse(draft, outcome, accelerator);
     return;
   }
   if (outcome.kind === 'update') return; // programs/report-outcomes.ts
   if (outcome.kind === 'clean') {
-    const isCurrent = accelerator.state === 'cleaning' && accelerator.epoch === outcome.epoch;
-    if (isCurrent) applyCleaning(draft, outcome, accelerator);
+    if (isCleaning(accelerator, outcome)) applyCleaning(draft, outcome, accelerator);
     return;
   }
   const attachment = attachmentOf(draft, accelerator.id);
@@ -218,21 +218,64 @@ function noteRetrying(draft: Draft, outcome: Outcome, attachment: AttachmentRow)
   });
 }
 
-/** A lower epoch than the host has seen, or another ledger's order: somebody should know. */
-function tellRefused(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
+/**
+ * A lower epoch than the host has seen, or another ledger's order: it stays as it is, and says why. Told once for each
+ * reason; the host tries it again and again.
+ */
+function refuse(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
+  const reason = `${refusedPrefix}${outcome.message ?? 'it gives no reason.'} ${wayOut[outcome.kind]}`;
+  const attachment = attachmentOf(draft, accelerator.id);
+  if (outcome.kind === 'clean' && isCleaning(accelerator, outcome)) {
+    if (reason === accelerator.reason) return;
+    noteAccelerator(draft, accelerator, {
+      changes: { reason },
+      told: { kind: 'accelerator.order-refused', data: refusalOf(outcome, accelerator) },
+    });
+    return;
+  }
+  if (attachment !== undefined && isOrdered(attachment, outcome)) {
+    if (reason === attachment.reason) return;
+    const changes = { reason };
+    noteAttachment(draft, attachment, { changes, told: { kind: 'attachment.order-refused' } });
+    noteResult(draft, attachment.operation_id, {
+      acceleratorId: accelerator.id,
+      outcome: 'pending',
+      message: reason,
+    });
+  }
   tell(draft, {
     kind: 'accelerator.order-refused',
     subjectKind: 'accelerator',
     subjectId: accelerator.id,
     hostId: accelerator.host_id,
     projectId: accelerator.project_id,
-    data: {
-      order: outcome.kind,
-      attachment_id: outcome.attachment_id,
-      epoch: outcome.epoch,
-      current_epoch: accelerator.epoch,
-      message: outcome.message,
-      evidence: outcome.evidence,
-    },
+    data: refusalOf(outcome, accelerator),
   });
+}
+
+const wayOut: Readonly<Record<Outcome['kind'], string>> = {
+  attach: 'Detach it (detach-instance), and attach it again if it is wanted.',
+  detach: 'Detach it once more (detach-instance): that is a new order.',
+  clean: 'If the ledger was restored from a backup: cyborg-server new-incarnation orders it anew.',
+  update: 'Order it anew.',
+};
+
+function isCleaning({ state, epoch }: AcceleratorRow, outcome: Outcome): boolean {
+  return state === 'cleaning' && epoch === outcome.epoch;
+}
+
+function isOrdered({ id, state, epoch }: AttachmentRow, outcome: Outcome): boolean {
+  if (id !== outcome.attachment_id || epoch !== outcome.epoch) return false;
+  return state === (outcome.kind === 'attach' ? 'attaching' : 'detaching');
+}
+
+function refusalOf(outcome: Outcome, accelerator: AcceleratorRow): Record<string, unknown> {
+  return {
+    order: outcome.kind,
+    attachment_id: outcome.attachment_id,
+    epoch: outcome.epoch,
+    current_epoch: accelerator.epoch,
+    message: outcome.message,
+    evidence: outcome.evidence,
+  };
 }

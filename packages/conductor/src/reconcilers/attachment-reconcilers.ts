@@ -1,6 +1,7 @@
 /** The reconcilers of accelerators, attachments, operations and events, for the conductor's composition. */
 import type { ConductorDeps } from '../deps.ts';
 import type { Reconciler } from '../reconciler.ts';
+import { holdUnclaimed } from '../unclaimed/hold-found.ts';
 import { dispatchAttachments } from './dispatch-attachments.ts';
 import { endOverdueOperations } from './end-overdue-operations.ts';
 import { failOverdueCleaning } from './fail-overdue-cleaning.ts';
@@ -18,6 +19,7 @@ export function attachmentReconcilers(deps: ConductorDeps): Reconciler[] {
     endOverdueOperations(deps),
     failOverdueCleaning(deps),
     releaseVanished(deps),
+    holdUnclaimed(deps),
     forgetIdempotencyKeys(deps),
     forgetHistory(deps),
   ];

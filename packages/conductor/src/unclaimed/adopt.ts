@@ -19,29 +19,30 @@ import {
   tell,
   type Draft,
 } from '../orders/draft.ts';
+import { noteResult } from '../orders/results.ts';
 import type { Act } from '../transaction.ts';
 import { unclaimedNotFound } from './not-found.ts';
 
 export interface Adoption {
   readonly caller: Caller;
   readonly unclaimedId: string;
-  readonly acceleratorId: string;
+  /** May be left out where it is known which one it is. */
+  readonly acceleratorId: string | undefined;
 }
 
 /**
  * The attachment keeps the id that the device's name carries, so that its host recognises it.
  *
- * @throws ServiceError `unclaimed-not-found`, `accelerator-not-found`, `instance-not-found`; `already-attached` or
- *   `wrong-state` when ledger and device do not go together.
+ * @throws ServiceError `unclaimed-not-found`, `accelerator-not-found`, `instance-not-found`; `invalid-input` when nobody
+ *   says which accelerator it is; `already-attached` or `wrong-state` when ledger and device do not go together.
  */
 export async function adopt(
   current: Act,
   deps: Pick<ConductorDeps, 'ledger'>,
-  { caller, unclaimedId, acceleratorId }: Adoption,
+  adoption: Adoption,
 ): Promise<AttachmentView> {
-  const adoption = { caller, unclaimedId, acceleratorId };
   const { draft, found, attachmentId } = await planAdoption(current, deps, adoption);
-  await deleteUnclaimed(current.tx, unclaimedId);
+  await deleteUnclaimed(current.tx, found.id);
   await commitDraft(draft);
   current.wakeUps.add(`host:${found.host_id}`);
   const row = await findListedAttachment(current.tx, attachmentId);
@@ -62,7 +63,7 @@ export async function planAdoption(
   {
     caller,
     unclaimedId,
-    acceleratorId,
+    acceleratorId: asked,
     withoutLock = false,
   }: Adoption & { readonly withoutLock?: boolean },
 ): Promise<AdoptionPlan> {
@@ -75,6 +76,7 @@ export async function planAdoption(
       `The device ${found.device_name} carries no attachment of ours in its name: have it released instead.`,
     );
   }
+  const acceleratorId = whichOf(found, asked);
   const draft = await openDraft(current, {
     ids: [acceleratorId],
     ledger: deps.ledger,
@@ -98,6 +100,11 @@ export async function planAdoption(
   };
   if (earlier === undefined) addAttachment(draft, newEntry(draft, caller, entry), told(found));
   else revive(draft, earlier, entry);
+  noteResult(draft, accelerator.operation_id, {
+    acceleratorId,
+    outcome: 'failed',
+    message: `${accelerator.name} was not cleaned: instance ${found.instance_id} has it, and ${caller.userName} adopted that.`,
+  });
   moveAccelerator(draft, accelerator, {
     event: 'adopt',
     changes: {
@@ -120,6 +127,23 @@ interface Entry {
   readonly projectId: string;
   readonly epoch: number;
   readonly deviceEpoch: number;
+}
+
+/** @throws ServiceError `invalid-input` when nobody says; `wrong-state` when it is another one. */
+function whichOf(found: UnclaimedRow, asked: string | undefined): string {
+  const { device_name: device, known_id: known, known_name: name, address } = found;
+  if (known === null) {
+    if (asked !== undefined) return asked;
+    throw new ServiceError(
+      'invalid-input',
+      `accelerator: nobody knows which one ${device}${address === null ? '' : ` at ${address}`} is; name it.`,
+    );
+  }
+  if (asked === undefined || asked === known) return known;
+  throw new ServiceError(
+    'wrong-state',
+    `The device ${device} is accelerator ${name ?? 'unnamed'} (${known})${address === null ? '' : ` at ${address}`}: adopt it as that one, or leave the accelerator out.`,
+  );
 }
 
 function checkFree(accelerator: AcceleratorRow, found: UnclaimedRow): void {

@@ -25,14 +25,18 @@ export interface UnclaimedView {
   readonly host: string;
   readonly instance_id: string;
   readonly device_name: string;
+  readonly accelerator_id: string | null;
+  readonly accelerator_name: string | null;
+  readonly address: string | null;
   readonly ordered: 'release' | null;
+  readonly reason: string | null;
   readonly first_seen_at: Date;
 }
 
 type ById = { readonly id: string };
 
 type ReleaseInput = Input<ById, DryRunQuery>;
-type AdoptInput = Input<ById, DryRunQuery, { readonly accelerator: string }>;
+type AdoptInput = Input<ById, DryRunQuery, { readonly accelerator?: string | undefined }>;
 
 export interface UnclaimedHandlers {
   readonly listUnclaimed: Handler<
@@ -117,6 +121,7 @@ async function release(current: Act, caller: Caller, id: string): Promise<Unclai
 }
 
 function toUnclaimedView(row: UnclaimedRow): UnclaimedView {
-  const { id, host, instance_id, device_name, ordered, first_seen_at } = row;
-  return { id, host, instance_id, device_name, ordered, first_seen_at };
+  const { id, host, instance_id, device_name, address, ordered, reason, first_seen_at } = row;
+  const known = { accelerator_id: row.known_id, accelerator_name: row.known_name, address };
+  return { id, host, instance_id, device_name, ...known, ordered, reason, first_seen_at };
 }

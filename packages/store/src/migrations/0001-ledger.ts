@@ -449,13 +449,16 @@ const statements = [
   `create index placement_provider_due on placement_provider (next_attempt_at) where next_attempt_at is not null`,
   `create index placement_provider_host on placement_provider (host_id)`,
   `create index placement_provider_checked on placement_provider (checked_at) where next_attempt_at is null`,
-  // Found on a host, unasked: left alone until an operator adopts or releases it.
+  // Found on a host, unasked: left alone until an operator adopts or releases it. Which accelerator it is, its host says.
   `create table unclaimed (
     id uuid primary key,
     host_id uuid not null references host on delete cascade,
     instance_id uuid not null,
     device_name text not null,
+    accelerator_id uuid,
+    address text,
     ordered text check (ordered in ('release')),
+    reason text,
     first_seen_at timestamptz not null,
     created_at timestamptz not null,
     updated_at timestamptz,

@@ -34,6 +34,7 @@ describe('the XML of a domain', () => {
       deviceNames: ['ua-cyborg-0a-1'],
       functions: ['0000:41:00.0', '0000:21:01.2'],
     });
+    expect([...(after?.deviceAddresses ?? [])]).toEqual([['ua-cyborg-0a-1', '0000:41:00.0']]);
     expect(after?.freePorts.map(({ bus }) => bus)).toEqual([4]);
   });
 

@@ -29,6 +29,8 @@ export interface DomainDescription {
   readonly projectId: string | null;
   /** Aliases of ours, in the order of the XML. */
   readonly deviceNames: readonly string[];
+  /** Of those that are PCI functions of the host: the address, by alias. */
+  readonly deviceAddresses: ReadonlyMap<string, string>;
   /** Addresses of the host's PCI functions that it has, whoever gave them. */
   readonly functions: readonly string[];
   /** Whether its machine has a place for devices that come while it runs; they may all be in use. */
@@ -48,13 +50,17 @@ export function readDomain(xml: string): DomainDescription | undefined {
   const name = textOf(child(domain, 'name'));
   if (name === undefined) return undefined;
   const nova = child(child(domain, 'metadata'), 'instance');
+  const functions = functionsIn(child(domain, 'devices'));
   return {
     name: textOf(child(nova, 'name')) ?? name,
     projectId: textOf(child(child(child(nova, 'owner'), 'project'), '@uuid')) ?? null,
     deviceNames: aliasesIn(child(domain, 'devices')).filter((alias) =>
       alias.startsWith(deviceNamePrefix),
     ),
-    functions: functionsIn(child(domain, 'devices')),
+    deviceAddresses: new Map(
+      functions.flatMap(({ alias, address }) => (alias === undefined ? [] : [[alias, address]])),
+    ),
+    functions: functions.map(({ address }) => address),
     hasHotplug: listOf(child(domain, 'devices'), 'controller').some(takesHotplug),
     freePorts: freePortsIn(domain),
     memoryNodes: memoryNodesIn(child(domain, 'numatune')),
@@ -85,7 +91,7 @@ function cpusIn(domain: unknown): ReadonlySet<number> {
 }
 
 /** `<hostdev type="pci"><source><address domain="0x0000" …/>`, and `<interface type="hostdev">` alike. */
-function functionsIn(devices: unknown): string[] {
+function functionsIn(devices: unknown): { alias: string | undefined; address: string }[] {
   const found = ['hostdev', 'interface'].flatMap((name) => listOf(devices, name));
   return found.flatMap((device) => {
     const address = child(child(device, 'source'), 'address');
@@ -96,7 +102,8 @@ function functionsIn(devices: unknown): string[] {
       return [];
     if ([domain, bus, slot, fn].some(Number.isNaN)) return [];
     const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0');
-    return [`${hex(domain, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${hex(fn, 1)}`];
+    const alias = textOf(child(child(device, 'alias'), '@name'));
+    return [{ alias, address: `${hex(domain, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${hex(fn, 1)}` }];
   });
 }
 

@@ -119,7 +119,7 @@ async function toInstance(
   if (at < 0) return undefined;
   const domain = readDomain(section.slice(at));
   if (domain === undefined) return undefined;
-  const { name, projectId, deviceNames, functions, hasHotplug } = domain;
+  const { name, projectId, deviceNames, deviceAddresses, functions, hasHotplug } = domain;
   const numaNodes = await numaNodesOf(domain, numa);
   return {
     id,
@@ -127,7 +127,10 @@ async function toInstance(
     projectId,
     state: states.get(section.slice(0, at).trim()) ?? 'UNKNOWN',
     plugs: plugs.filter((kind) => hasHotplug || virtualPlugs.includes(kind)),
-    devices: deviceNames.map((deviceName) => ({ name: deviceName })),
+    devices: deviceNames.map((alias) => {
+      const address = deviceAddresses.get(alias);
+      return address === undefined ? { name: alias } : { name: alias, address };
+    }),
     functions,
     ...(numaNodes === undefined ? {} : { numaNodes }),
   };

@@ -77,7 +77,7 @@ async function observe(
     projectId,
     state,
     plugs: plugs.filter((kind) => hostPlugs.includes(kind)),
-    devices: ours.map((device) => ({ name: device })),
+    devices: ours,
     functions,
     ...(numaNodes === undefined ? {} : { numaNodes }),
   };

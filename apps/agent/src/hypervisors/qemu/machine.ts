@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import Type from 'typebox';
 import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import { deviceNamePrefix } from '../device-name.ts';
-import type { InstanceState } from '../hypervisor.ts';
+import type { InstanceState, PluggedDevice } from '../hypervisor.ts';
 import { isFunctionAddress } from '../vfio.ts';
 import { ask, NameSchema, StatusSchema, UuidSchema } from './answers.ts';
 import type { QmpConnection } from './qmp.ts';
@@ -70,20 +70,21 @@ export async function isBuiltFor(qmp: QmpConnection, kind: PlanKind): Promise<bo
 }
 
 export interface MachineDevices {
-  /** Names of ours; one whose unplugging the guest has not confirmed is still there. */
-  readonly ours: readonly string[];
+  /** One whose unplugging the guest has not confirmed is still there. */
+  readonly ours: readonly PluggedDevice[];
   /** Addresses of the host's PCI functions that the machine has, whoever gave them. */
   readonly functions: readonly string[];
 }
 
 export async function devicesOf(qmp: QmpConnection): Promise<MachineDevices> {
-  const ours: string[] = [];
+  const ours: PluggedDevice[] = [];
   const functions: string[] = [];
   for (const folder of deviceFolders) {
     for (const { name, type, path } of await childrenOf(qmp, folder)) {
-      if (name.startsWith(deviceNamePrefix)) ours.push(name);
       const address = type.startsWith('vfio-pci') ? await functionOf(qmp, path) : undefined;
       if (address !== undefined) functions.push(address);
+      if (!name.startsWith(deviceNamePrefix)) continue;
+      ours.push(address === undefined ? { name } : { name, address });
     }
   }
   return { ours, functions };

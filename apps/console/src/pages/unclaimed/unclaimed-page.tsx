@@ -6,10 +6,12 @@ import { useRead } from '../../api/read.ts';
 import { ActButton } from '../../components/act-button.tsx';
 import { ActDialog } from '../../components/act-dialog.tsx';
 import { Ago } from '../../components/instant.tsx';
-import { HostLink, InstanceLink } from '../../components/links.tsx';
+import { AcceleratorLink, HostLink, InstanceLink } from '../../components/links.tsx';
 import { ListPage } from '../../components/list-page.tsx';
 import type { Column } from '../../components/list-table.tsx';
 import { useToasts } from '../../components/toasts.tsx';
+
+const adopted = 'It is in the ledger now.';
 
 type Unclaimed = Result<'listUnclaimed'>['items'][number];
 
@@ -26,8 +28,12 @@ function columnsWith(open: (wish: Wish) => void): readonly Column<Unclaimed>[] {
     },
     { title: 'Host', cell: ({ host }) => <HostLink host={host} /> },
     { title: 'Instance', cell: ({ instance_id: id }) => <InstanceLink id={id} /> },
+    { title: 'Accelerator', cell: (unclaimed) => <WhichOne {...unclaimed} /> },
     { title: 'First seen', cell: ({ first_seen_at: at }) => <Ago at={at} /> },
-    { title: 'Ordered', cell: ({ ordered }) => ordered ?? '' },
+    {
+      title: 'Ordered',
+      cell: ({ ordered, reason }) => [ordered, reason].filter((text) => text !== null).join(': '),
+    },
     {
       title: 'Acts',
       cell: (unclaimed) => (
@@ -54,6 +60,20 @@ function columnsWith(open: (wish: Wish) => void): readonly Column<Unclaimed>[] {
   ];
 }
 
+/** Also what nobody knows as an accelerator may have an address. */
+function WhichOne({
+  accelerator_id: id,
+  accelerator_name: name,
+  address,
+}: Unclaimed): ReactElement {
+  return (
+    <>
+      {id !== null && <AcceleratorLink id={id} name={name ?? id} />}{' '}
+      {address !== null && <span className="console-mono">{address}</span>}
+    </>
+  );
+}
+
 export function UnclaimedPage(): ReactElement {
   const { say } = useToasts();
   const [wish, setWish] = useState<Wish>();
@@ -63,7 +83,7 @@ export function UnclaimedPage(): ReactElement {
       <ListPage
         name="listUnclaimed"
         title="Unclaimed devices"
-        about="Devices of ours in guests, which the ledger knows nothing of. Nobody touches them until you say so."
+        about="Devices of ours in guests, which the ledger knows nothing of. Nobody touches them until you say so, and their accelerators are given to nobody."
         filters={[{ name: 'host', label: 'Host' }]}
         columns={columnsWith(setWish)}
         keyOf={({ id }) => id}
@@ -77,14 +97,27 @@ export function UnclaimedPage(): ReactElement {
           isDangerous
           args={{ params: { id: wish.unclaimed.id } }}
           close={close}
-          onDone={() => say('Its host is told to unplug it.')}
+          onDone={() => say('Its host is told to unplug it; then its accelerator is cleaned.')}
         />
       )}
-      {wish?.act === 'adopt' && <AdoptDialog unclaimed={wish.unclaimed} close={close} />}
+      {wish?.act === 'adopt' &&
+        (wish.unclaimed.accelerator_id === null ? (
+          <AdoptDialog unclaimed={wish.unclaimed} close={close} />
+        ) : (
+          <ActDialog
+            name="adoptUnclaimed"
+            title={`Adopt ${wish.unclaimed.device_name} as ${wish.unclaimed.accelerator_name}`}
+            verb="Adopt"
+            args={{ params: { id: wish.unclaimed.id }, body: {} }}
+            close={close}
+            onDone={() => say(adopted)}
+          />
+        ))}
     </>
   );
 }
 
+/** Nobody but the operator knows which accelerator it is. */
 function AdoptDialog({
   unclaimed,
   close,
@@ -106,7 +139,7 @@ function AdoptDialog({
         accelerator === '' ? undefined : { params: { id: unclaimed.id }, body: { accelerator } }
       }
       close={close}
-      onDone={() => say('It is in the ledger now.')}
+      onDone={() => say(adopted)}
     >
       <FormGroup label="Which accelerator it is" isRequired fieldId="adopt-accelerator">
         <FormSelect
