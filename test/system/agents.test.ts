@@ -12,6 +12,8 @@ import { settled } from './settled.ts';
 
 const leaseMs = 15_000;
 const noticeMs = 10_000;
+/** The first pause before a lost device is given again is 30 s, the second a minute. */
+const givenAgainMs = 100_000;
 /** Longer than the time after which two healthy looks would prove a vanished instance, as the server is started here. */
 const falseAlarmMs = 4_000;
 
@@ -165,4 +167,38 @@ describe('a hypervisor that seems to have lost its instances', () => {
     await fleet.done(answer);
     await settled(fleet);
   });
+
+  it('gets back by itself what a guest could not be given when it was restarted at the wrong moment', async ({
+    expect,
+  }) => {
+    const { fleet, host, vm } = await openFleet();
+    await using _fleet = fleet;
+    await fleet.attach(vm, { count: 2 });
+    const before = host.devices();
+    const attachments = async () =>
+      (await fleet.v3.listAttachments({ params: { instance_id: vm } })).items;
+    const context = (): string => fleet.logs();
+    // It comes up without its devices, and takes none yet.
+    const notYet = host.fault(`refuse-plug.${vm}`, 'All hot-plug ports are in use');
+    const folder = join(host.hypervisor, 'devices', vm);
+    for (const name of readdirSync(folder)) unlinkSync(join(folder, name));
+    await eventually(async () => (await attachments()).every(({ state }) => state === 'failed'), {
+      timeoutMs: noticeMs,
+      what: 'it could not be given them',
+      context,
+    });
+    expect((await attachments()).map(({ reason }) => reason)).toEqual(
+      before.map(() => 'All hot-plug ports are in use'),
+    );
+    expect(await fleet.accelerators({ state: 'attached' })).toHaveLength(2);
+    notYet[Symbol.dispose]();
+    await eventually(async () => (await attachments()).every(({ state }) => state === 'attached'), {
+      timeoutMs: givenAgainMs,
+      what: 'it has them again',
+      context,
+    });
+    // The same giving, so the same names.
+    expect(host.devices()).toEqual(before);
+    await settled(fleet);
+  }, 180_000);
 });

@@ -137,6 +137,8 @@ export const OrderSchema = Type.Object(
     plugged_by: Type.Union([Type.Literal('nova'), Type.Literal('agent'), Type.Literal('none')]),
     /** The backend was uninstalled by force: there is no driver that could be asked. */
     driver_gone: Type.Boolean(),
+    /** For attach: the instance had it before and lost it; one that is not there may be starting again. */
+    was_attached: Type.Optional(Type.Boolean()),
     /** For clean: the PCI function, which no machine may have, whoever plugged it; null for what is none. */
     address: Type.Optional(Nullable(Type.String({ maxLength: 32 }))),
     /** For clean: why an operator accepts that it is given out without a reset where it has none; null: nobody does. */
@@ -211,6 +213,8 @@ export const OrderOutcomeSchema = Type.Object(
     ]),
     message: Nullable(TextSchema),
     evidence: Type.Array(TextSchema, { maxItems: 32 }),
+    /** For an attach that failed: no other try can help before a person has done what the message says. */
+    needs_person: Type.Optional(Type.Boolean()),
     /** For update: how far it is. */
     percent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
     /** W3C traceparent of what it is done for. */

@@ -18,6 +18,10 @@ export const defaultLimits = {
   /** * An attach or detach that its host has not finished fails after this. */
   attachDeadlineSeconds: 300,
   detachDeadlineSeconds: 900,
+  /** What an instance lost and could not be given again at once is given after this, twice as long each time, … */
+  giveAgainFirstSeconds: 30,
+  /** … and at most this. */
+  giveAgainMaxSeconds: 600,
   /** A cleaning that a host which is up has not ended after this has failed; its agent gives up earlier. */
   cleanDeadlineSeconds: 1800,
   /** * Operations of drivers and discoveries that a down host keeps waiting fail after this. */

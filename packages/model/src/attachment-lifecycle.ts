@@ -34,7 +34,7 @@ export const attachmentLifecycle: Machine<AttachmentState, AttachmentEvent> = {
     },
     attaching: { settled: false, on: { plugged: 'attached', detach: 'detaching', fail: 'failed' } },
     attached: { settled: true, on: { lost: 'attaching', detach: 'detaching' } },
-    // `returned`: the card that was missing is there again.
+    // The guest lost it. `returned`: its card is there again, or it is tried again.
     failed: { settled: true, on: { returned: 'attaching', detach: 'detaching' } },
     detaching: {
       settled: false,

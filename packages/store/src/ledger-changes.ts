@@ -6,7 +6,10 @@ import type { OperationRow } from './operations.ts';
 import { andCommit } from './prepared.ts';
 import type { Database } from './schema.ts';
 
-export type NewAttachment = Omit<AttachmentRow, 'number' | 'trace_parent'>;
+export type NewAttachment = Omit<
+  AttachmentRow,
+  'number' | 'trace_parent' | 'again_at' | 'again_count' | 'left_addresses'
+>;
 
 export interface EventChange {
   readonly at: Date;
@@ -56,6 +59,9 @@ const attachmentColumns = [
   'hostname',
   'operation_id',
   'bind_id',
+  'again_at',
+  'again_count',
+  'left_addresses',
   'trace_parent',
   'updated_at',
 ] as const;

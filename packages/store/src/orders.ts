@@ -18,6 +18,8 @@ export interface OrderRow {
   readonly instance_id: string | null;
   readonly plugged_by: PluggedBy;
   readonly driver_gone: boolean;
+  /** For attach: its instance had it before. */
+  readonly was_attached: boolean;
   readonly trace_parent: string | null;
   /** For clean: of the PCI function. */
   readonly address: string | null;
@@ -64,17 +66,18 @@ export async function listHostOrders(
   const { rows } = await sql<OrderRow>`
     select case t.state when 'attaching' then 'attach' else 'detach' end as kind, t.id as attachment_id,
       a.id as accelerator_id, a.key as accelerator_key, a.backend_id, t.epoch, t.device_epoch, t.instance_id,
-      t.plugged_by, ${isGone} as driver_gone, t.trace_parent, null as address, null as resetless_reason, null::jsonb as image
+      t.plugged_by, ${isGone} as driver_gone,
+      t.state = 'attaching' and a.state in ('attached', 'orphaned') as was_attached, t.trace_parent, null as address, null as resetless_reason, null::jsonb as image
     from attachment t join accelerator a on a.id = t.accelerator_id join backend b on b.id = a.backend_id
     where t.host_id = ${hostId} and t.state in ('attaching', 'detaching')
     union all
     select 'clean', null, a.id, coalesce(twin.key, a.key), coalesce(twin.backend_id, a.backend_id), a.epoch,
-      a.epoch, null, 'none', false, a.trace_parent, ${address}, a.resetless_reason, null
+      a.epoch, null, 'none', false, false, a.trace_parent, ${address}, a.resetless_reason, null
     from accelerator a join backend b on b.id = a.backend_id
       left join lateral ${twins} as twin on ${isGone}
     where a.host_id = ${hostId} and a.state = 'cleaning' and (not ${isGone} or twin.key is not null)
     union all
-    select 'update', null, a.id, a.key, a.backend_id, p.epoch, p.epoch, null, 'none', false, p.trace_parent, ${address}, null,
+    select 'update', null, a.id, a.key, a.backend_id, p.epoch, p.epoch, null, 'none', false, false, p.trace_parent, ${address}, null,
       jsonb_build_object('name', p.image_name, 'sha256', i.sha256, 'size_bytes', i.size_bytes,
         'deadline_seconds', ceil(extract(epoch from p.deadline_at - p.created_at))::integer,
         'others', (select coalesce(jsonb_agg(o.id order by o.id), '[]') from accelerator o

@@ -436,6 +436,12 @@ export interface AttachmentTable extends Timestamps, WorkItem {
   allocation: 'wanted' | 'made' | null;
   /** v2: of the PATCH that binds it after a program image was written. */
   bind_id: string | null;
+  /** When what has failed is given again by itself; null: it has not, or a person is waited for. */
+  again_at: Instant | null;
+  /** How often in a row giving it again has failed. */
+  again_count: Generated<number>;
+  /** PCI addresses that its instance may still name as its own: where its card was before it moved. */
+  left_addresses: JsonWithDefault<readonly string[]>;
   /** W3C traceparent of what it was last changed for, as far as that was traced. */
   trace_parent: string | null;
 }

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import type { Order } from '@cyborg/api-spec/agent';
@@ -8,6 +8,7 @@ import { FakeServer } from '../../test/fake-server.ts';
 import {
   TestHost,
   hostName,
+  instanceOne,
   instanceTwo,
   makeBackend,
   makeInstallation,
@@ -17,7 +18,10 @@ import type { Hypervisor } from '../hypervisors/hypervisor.ts';
 import { openSimulatedHypervisor } from '../hypervisors/simulated/simulated.ts';
 
 /** It says nothing of itself: what was seen at the start is what is known until somebody looks again. */
-async function openQuietHypervisor(directory: string): Promise<Hypervisor> {
+async function openQuietHypervisor(
+  directory: string,
+  functionsOf: (instance: string) => readonly string[] = () => [],
+): Promise<Hypervisor> {
   const seedInstances = [{ name: 'one' }, { name: 'two' }];
   const inner = await openSimulatedHypervisor({
     directory,
@@ -28,7 +32,14 @@ async function openQuietHypervisor(directory: string): Promise<Hypervisor> {
   return {
     kind: inner.kind,
     plugs: inner.plugs,
-    list: async (signal) => await inner.list(signal),
+    list: async (signal) => {
+      const listing = await inner.list(signal);
+      const instances = listing.instances.map((instance) => ({
+        ...instance,
+        functions: functionsOf(instance.id),
+      }));
+      return { ...listing, instances };
+    },
     plug: async (order, signal) => await inner.plug(order, signal),
     unplug: async (order, signal) => await inner.unplug(order, signal),
     watch: () => ({ [Symbol.dispose]: () => undefined }),
@@ -79,5 +90,77 @@ describe('an attach beside another device of its attachment', () => {
     server.order(order);
     await server.until('done', () => server.outcomesOf(order).length > 0);
     expect(server.outcomesOf(order)).toEqual(['attached']);
+  });
+});
+
+describe('an attach of a function that another instance has', () => {
+  /** An agent that saw at its start that the other instance has these functions. */
+  async function start(server: FakeServer, host: TestHost, functions: readonly string[]) {
+    const backend = makeBackend({ config: { mode: 'pci' } });
+    server.installations = [makeInstallation([backend])];
+    const seen = { functions };
+    const hypervisor = await openQuietHypervisor(host.hypervisorFolder, (instance) =>
+      instance === instanceTwo ? seen.functions : [],
+    );
+    await host.start({ hypervisor, instanceIntervalMs: 3_600_000 });
+    await server.until('ready', () => server.backendState(backend.id) === 'ready');
+    await server.until('seen', () => server.reports.some(({ listings }) => listings.length > 0));
+    return { order: makeOrder('attach', { backend_id: backend.id }), seen };
+  }
+
+  it('fails, naming it, and plugs nothing', async ({ expect }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const { order } = await start(server, host, ['0000:41:00.0']);
+    server.order(order);
+    await server.until('done', () => server.outcomesOf(order).length > 0);
+    expect(server.outcomes.at(-1)).toMatchObject({
+      outcome: 'failed',
+      message: `Instance ${instanceTwo} has the function 0000:41:00.0: take it away from that one first.`,
+    });
+    expect(await host.devices(instanceOne)).toEqual([]);
+  });
+
+  it.for([
+    ['that one has given it back since the last look', '0000:41:00.0'],
+    ['that one has another function', '0000:42:00.0'],
+  ] as const)('succeeds when %s', async ([, address], { expect }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const { order, seen } = await start(server, host, [address]);
+    if (address === '0000:41:00.0') seen.functions = [];
+    server.order(order);
+    await server.until('done', () => server.outcomesOf(order).length > 0);
+    expect(server.outcomesOf(order)).toEqual(['attached']);
+    expect(await host.devices(instanceOne)).toHaveLength(1);
+  });
+});
+
+describe('an attach to an instance that is not there', () => {
+  it('is tried again when the instance had the device before: it is being restarted', async ({
+    expect,
+  }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const backend = makeBackend();
+    server.installations = [makeInstallation([backend])];
+    await host.start();
+    await server.until('ready', () => server.backendState(backend.id) === 'ready');
+    const file = join(host.hypervisorFolder, 'instances', `${instanceOne}.json`);
+    const away = join(host.folder, 'away.json');
+    await rename(file, away);
+    const first = makeOrder('attach', { backend_id: backend.id });
+    server.order(first);
+    await server.until('failed', () => server.outcomesOf(first).includes('failed'));
+    const again = makeOrder('attach', { backend_id: backend.id, was_attached: true });
+    server.order(again);
+    await server.until('retrying', () => server.outcomesOf(again).length > 0);
+    expect(server.outcomes.at(-1)).toMatchObject({
+      outcome: 'retrying',
+      message: `There is no instance ${instanceOne} on this host.`,
+    });
+    await rename(away, file);
+    await server.until('attached', () => server.outcomesOf(again).includes('attached'));
+    expect(server.outcomesOf(again)).not.toContain('failed');
   });
 });

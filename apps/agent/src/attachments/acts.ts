@@ -3,6 +3,7 @@
  * steps end the same. Between two steps the right to go on is checked anew.
  */
 import type { Order } from '@cyborg/api-spec/agent';
+import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
 import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
 import { DriverCallError, isLasting } from '@cyborg/driver-host/driver-error';
@@ -76,11 +77,18 @@ export class Acts {
     if (attachment === null || instance === null) return refused('An attach names both ends.');
     try {
       const other = await this.#otherDeviceStill(order, attachment);
-      if (other !== undefined) return { is: 'done', outcome: 'failed', message: other };
+      if (other !== undefined) {
+        return { is: 'done', outcome: 'failed', message: other, needsPerson: true };
+      }
       // Not before that: what another guest has is wiped after it.
       if (isNews && order.plugged_by === 'agent') this.#handovers.begin(order);
       mayGoOn('prepare');
       const plan = await this.#prepare(attempt, { attachment, instance });
+      const holder = await this.#otherHolderStill(order, plan);
+      if (holder !== undefined) {
+        this.#handovers.handOver(order);
+        return { is: 'done', outcome: 'failed', message: holder };
+      }
       mayGoOn('plug');
       if (order.plugged_by === 'agent') {
         const name = deviceName(attachment, order.device_epoch);
@@ -91,7 +99,8 @@ export class Acts {
       signal.throwIfAborted();
       mayGoOn();
       const isLate = clock.monotonicMs() >= deadlineMs;
-      if (isFinal(error)) return { is: 'done', outcome: 'failed', message: messageOf(error) };
+      const isLast = isFinal(error) && !isStarting(error, order);
+      if (isLast) return { is: 'done', outcome: 'failed', message: messageOf(error) };
       if (!isLate) return { is: 'again', outcome: 'retrying', message: messageOf(error) };
       const message = `Not attached within the time allowed; the last reason: ${messageOf(error)}`;
       return { is: 'done', outcome: 'failed', message };
@@ -141,6 +150,22 @@ export class Acts {
     if (this.#otherDevice(order, attachment) === undefined) return undefined;
     await this.#deps.hypervisor.lookedAgain();
     return this.#otherDevice(order, attachment);
+  }
+
+  /** Another instance that has the function, or is off and would have it when it starts: nothing else may stop it. */
+  async #otherHolderStill(order: Order, plan: AttachPlan): Promise<string | undefined> {
+    if (order.plugged_by !== 'agent' || plan.kind !== 'pci') return undefined;
+    const { hypervisor } = this.#deps;
+    const address = functionAddress(plan.address);
+    const other = (): string | undefined => {
+      const holder = hypervisor.world.holderOfFunction(address);
+      return holder === order.instance_id ? undefined : holder;
+    };
+    if (other() === undefined) return undefined;
+    await hypervisor.lookedAgain();
+    const holder = other();
+    if (holder === undefined) return undefined;
+    return `Instance ${holder} has the function ${plan.address}: take it away from that one first.`;
   }
 
   /** A device of the accelerator that is not the one to be plugged: it would be attached twice. */
@@ -379,6 +404,11 @@ function functionAddress(address: string): string {
 function isFinal(error: unknown): boolean {
   if (error instanceof HypervisorError) return error.code !== 'unavailable';
   return isLasting(error);
+}
+
+/** It had the device and lost it: an instance that is not there now was restarted at the wrong moment. */
+function isStarting(error: unknown, { was_attached: wasAttached = false }: Order): boolean {
+  return wasAttached && error instanceof HypervisorError && error.code === 'instance-gone';
 }
 
 /** By a driver of before, which knows no such parameter. */

@@ -9,6 +9,8 @@ export type Try =
       readonly is: 'done';
       readonly outcome: OutcomeKind;
       readonly message?: string;
+      /** No other try can help before a person has done what the message says. */
+      readonly needsPerson?: boolean;
       readonly evidence?: readonly string[];
     }
   /** Tried again after a pause; the outcome tells the server what keeps it. */
@@ -19,7 +21,7 @@ const evidenceMax = 32;
 
 export function toOutcome(
   { kind, attachment_id, accelerator_id, epoch }: Order,
-  { outcome, message, evidence = [] }: Omit<Extract<Try, { is: 'done' }>, 'is'>,
+  { outcome, message, needsPerson, evidence = [] }: Omit<Extract<Try, { is: 'done' }>, 'is'>,
 ): OrderOutcome {
   const parent = traceParent();
   return {
@@ -30,6 +32,7 @@ export function toOutcome(
     outcome,
     message: message === undefined ? null : clean(message),
     evidence: evidence.slice(0, evidenceMax).map(clean),
+    ...(needsPerson === true ? { needs_person: true } : {}),
     ...(parent === null ? {} : { trace_parent: parent }),
   };
 }

@@ -38,7 +38,7 @@ export async function applyInventory(
   act: Act,
   given: { readonly backend: InventoryTarget; readonly inventory: ReportedInventory },
 ): Promise<boolean> {
-  const known = await readKnown(act.tx, given.backend.id);
+  const known = await readKnown(act.tx, given.backend);
   const inventory = withPrograms(given.inventory, known, given.backend.driver_id);
   const applying: Applying = { deps, act, ...given, inventory, known, events: [] };
   const deviceIds = await applyDevices(applying);

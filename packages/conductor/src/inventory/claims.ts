@@ -19,6 +19,19 @@ export function normalPciAddress(text: string): string {
   return `${domain.replace(/^0+/, '').padStart(4, '0')}:${bus}:${device}.${fn}`;
 }
 
+/** Of the PCI function that is plugged for it. */
+export function pciAddressOf({
+  attach_info: info,
+  plans,
+}: {
+  readonly attach_info: Readonly<Record<string, string>>;
+  readonly plans: readonly string[];
+}): string | undefined {
+  const { domain, bus, device, function: fn } = info;
+  if (!plans.includes('pci') || domain === undefined) return undefined;
+  return normalPciAddress(`${domain}:${bus}:${device}.${fn}`);
+}
+
 const pciFunction = (address: string): string => `PCI function ${normalPciAddress(address)}`;
 
 /** The address, when that is what is claimed. */

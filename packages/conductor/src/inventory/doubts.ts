@@ -1,12 +1,13 @@
 /**
  * Whether what appears may be a card that somebody still holds. A card without a serial number is known by its slot: put
  * into another one, it looks like another card, with its holder's data in it and its holder's machine waiting for it. Then
- * a person says which it is.
+ * a person says which it is. Where a held card was before it moved is doubted, too, until its instance has it where it is
+ * now: two cards may have changed places between two looks.
  */
 import type { Applying } from './applying.ts';
-import { claimOfHandle } from './claims.ts';
-import type { ReportedAccelerator, ReportedDevice } from './parse.ts';
-import type { AcceleratorRow, DeviceRow } from './rows.ts';
+import { claimOfHandle, pciAddressOf } from './claims.ts';
+import { acceleratorsOf, type ReportedAccelerator, type ReportedDevice } from './parse.ts';
+import type { AcceleratorRow, DeviceRow, HoldingRow } from './rows.ts';
 
 /** Why nobody is given it until an operator says which card it is; null: there is no doubt. */
 export type DoubtOf = (
@@ -35,14 +36,48 @@ export function readDoubts({ inventory, known }: Pick<Applying, 'inventory' | 'k
     if (device === undefined || reported.has(device.key) || !notFree.has(row.state)) return [];
     return row.plans.includes('pci') ? [{ row, device }] : [];
   });
-  if (gone.length === 0) return () => null;
+  const left = readLeft({ inventory, known });
+  if (gone.length === 0 && left.size === 0) return () => null;
   return (item, { device, known: row }) => {
-    if (!isAppearing(row) || !item.plans.includes('pci')) return null;
+    if (!item.plans.includes('pci')) return null;
+    const holding = left.get(pciAddressOf(item) ?? '');
+    if (holding !== undefined && isComing(item, row)) return isWhereWas(holding, item);
+    if (!isAppearing(row)) return null;
     const inPlace = gone.find((one) => placeOf(one.row, one.device) === placeOf(item, device));
     if (inPlace !== undefined) return isInPlaceOf(inPlace);
     const alike = gone.find((one) => isAlike(one.device, device));
     return alike === undefined ? null : mayBe(alike);
   };
+}
+
+/** By PCI address: who may still name it as its own, although the card has moved, now or before. */
+function readLeft({
+  inventory,
+  known,
+}: Pick<Applying, 'inventory' | 'known'>): ReadonlyMap<string, HoldingRow> {
+  const left = new Map<string, HoldingRow>();
+  const reported = new Map(
+    inventory.devices.flatMap((device) =>
+      acceleratorsOf(device).map((item) => [item.key, pciAddressOf(item)] as const),
+    ),
+  );
+  const rows = new Map(known.accelerators.map((row) => [row.id, row]));
+  for (const holding of known.holdings) {
+    for (const address of holding.left_addresses) left.set(address, holding);
+    const row = rows.get(holding.accelerator_id);
+    if (row === undefined || holding.attachment_state === 'reserved') continue;
+    const was = pciAddressOf(row);
+    const is = reported.get(row.key);
+    if (was !== undefined && is !== undefined && was !== is) left.set(was, holding);
+  }
+  return left;
+}
+
+/** Free, and not here at the last look. */
+function isComing(item: ReportedAccelerator, row: AcceleratorRow | undefined): boolean {
+  if (row === undefined || isAppearing(row)) return true;
+  const isFree = row.state === 'available' || row.state === 'withheld';
+  return isFree && pciAddressOf(row) !== pciAddressOf(item);
 }
 
 /** What was here all the time is what it was; a doubt stays until it is settled. */
@@ -72,4 +107,8 @@ function mayBe({ row, device }: Gone): string {
 
 function isInPlaceOf({ row, device }: Gone): string {
   return `it is at ${device.address}, where ${row.name} was, which is ${row.state.replace('_', ' ')} and gone: an instance may still name this address as its own. ${isAnother}, or end that attachment first`;
+}
+
+function isWhereWas({ name, state }: HoldingRow, item: ReportedAccelerator): string {
+  return `it is at ${pciAddressOf(item)}, where ${name} was, which is ${state.replace('_', ' ')} and has moved: its instance may still name this address as its own. ${isAnother}, or end that attachment first`;
 }

@@ -217,9 +217,10 @@ describe('a card that is known by its serial number', () => {
     const message = 'Instance vm-1 still has ua-cyborg-1: detach it first.';
     await report(bench.deps, bench.host, [outcomeOf(order!, { outcome: 'failed', message })]);
     expect(await bench.attachment()).toMatchObject({ state: 'failed', reason: message });
+    // The instance still names what is at 41 as its own, so nobody is given that (it used to be on offer).
     expect(await bench.states()).toEqual([
       'serial-a attached present',
-      'serial-b available present',
+      'serial-b withheld present',
     ]);
   });
 
@@ -380,10 +381,77 @@ describe('another card in the slot of one that is held', () => {
     expect(await bench.states()).toEqual(['serial-a attached absent', 'serial-b withheld present']);
     const [, other] = await bench.rows();
     expect(other!.reason).toContain('it is at 0000:41:00.0, where nvme-0000:41:00.0 was');
-    await bench.put(card('42', { serial: 'a' }), card('41', { serial: 'b', device: '0x0099' }));
+    const both = [card('42', { serial: 'a' }), card('41', { serial: 'b', device: '0x0099' })];
+    await bench.put(...both);
+    // Its own instance may still name the address, until it has the card where that is now.
+    expect(await bench.states()).toEqual([
+      'serial-a attached present',
+      'serial-b withheld present',
+    ]);
+    await obey(bench.deps, bench.host);
+    await bench.put(...both);
     expect(await bench.states()).toEqual([
       'serial-a attached present',
       'serial-b available present',
     ]);
   });
+
+  it('is nobody’s when both changed places in one look, until the instance has its own again', async ({
+    expect,
+  }) => {
+    const bench = await openBench();
+    await using _ = bench.database;
+    await bench.put(card('41', { serial: 'a' }), card('42', { serial: 'b' }));
+    const [first] = await bench.rows();
+    await bench.attach({ accelerator: first!.id });
+    await obey(bench.deps, bench.host);
+    const swapped = [card('42', { serial: 'a' }), card('41', { serial: 'b' })];
+    await bench.put(...swapped);
+    await bench.put(...swapped);
+    expect(await bench.states()).toEqual([
+      'serial-a attached present',
+      'serial-b withheld present',
+    ]);
+    const [, other] = await bench.rows();
+    expect(other!.reason).toContain(
+      'it is at 0000:41:00.0, where nvme-0000:41:00.0 was, which is attached and has moved',
+    );
+    await expect(bench.attach({ accelerator: other!.id })).rejects.toMatchObject({
+      code: 'no-accelerator-left',
+    });
+    expect(await bench.attachment()).toMatchObject({ left_addresses: ['0000:41:00.0'] });
+    await obey(bench.deps, bench.host);
+    expect(await bench.attachment()).toMatchObject({ state: 'attached', left_addresses: [] });
+    // Its host is asked to report anew, as nothing about the cards has changed.
+    const backends = bench.db.selectFrom('backend').select('inventory_hash');
+    expect(await backends.executeTakeFirst()).toEqual({ inventory_hash: null });
+    await bench.put(...swapped);
+    expect(await bench.states()).toEqual([
+      'serial-a attached present',
+      'serial-b available present',
+    ]);
+    expect(await brokenInvariants(bench.db)).toEqual([]);
+  });
+
+  it.for(['that attachment has ended', 'a person says that it is another one'] as const)(
+    'is on offer again when both changed places and %s',
+    async (how, { expect }) => {
+      const bench = await openBench();
+      await using _ = bench.database;
+      await bench.put(card('41', { serial: 'a' }), card('42', { serial: 'b' }));
+      const [first] = await bench.rows();
+      await bench.attach({ accelerator: first!.id });
+      await obey(bench.deps, bench.host);
+      const swapped = [card('42', { serial: 'a' }), card('41', { serial: 'b' })];
+      await bench.put(...swapped);
+      if (how === 'that attachment has ended') {
+        await bench.detach();
+        await bench.put(...swapped);
+        expect(await bench.states()).toContain('serial-b withheld present');
+        await obey(bench.deps, bench.host);
+      } else await bench.update('serial-b', { state: 'available', reason: 'looked at it' });
+      await bench.put(...swapped);
+      expect(await bench.states()).toContain('serial-b available present');
+    },
+  );
 });

@@ -4,7 +4,9 @@
  * it under a new device name, and an instance that still has the device of before, at an address that may be another
  * card's by now, is refused by its agent until that one is taken away.
  */
-import { normalPciAddress } from './claims.ts';
+import { isDeepStrictEqual } from 'node:util';
+
+import { pciAddressOf } from './claims.ts';
 import {
   attachmentOf,
   commitDraft,
@@ -17,6 +19,9 @@ import {
 import type { AttachmentRow } from '@cyborg/store/holdings';
 import type { Applying } from './applying.ts';
 import type { AcceleratorFacts, AcceleratorRow } from './rows.ts';
+
+/** Failures of before are about what was before. */
+const anew = { again_at: null, again_count: 0 } as const;
 
 interface Return {
   readonly id: string;
@@ -44,23 +49,17 @@ export async function followReturned(
 
 function returnOf(row: AcceleratorRow, facts: AcceleratorFacts | undefined): Return | undefined {
   if (facts === undefined || facts.presence === 'absent' || row.attachment_id === null) return;
-  const was = addressOf(row);
-  const is = addressOf(facts);
+  const was = pciAddressOf(row);
+  const is = pciAddressOf(facts);
   const isMoved = was !== undefined && is !== undefined && was !== is;
   if (!isMoved && row.presence !== 'absent') return;
   return { id: row.id, move: isMoved ? { was, is } : undefined };
 }
 
-function addressOf({ attach_info: info, plans }: AcceleratorFacts): string | undefined {
-  const { domain, bus, device, function: fn } = info;
-  if (!plans.includes('pci') || domain === undefined) return undefined;
-  return normalPciAddress(`${domain}:${bus}:${device}.${fn}`);
-}
-
 function giveAgain(draft: Draft, id: string): void {
   const attachment = attachmentOf(draft, id);
   if (attachment?.state !== 'failed' || attachment.plugged_by !== 'agent') return;
-  moveAttachment(draft, attachment, { event: 'returned', changes: { reason: null } });
+  moveAttachment(draft, attachment, { event: 'returned', changes: { reason: null, ...anew } });
 }
 
 function follow(draft: Draft, id: string, { was, is }: Move): void {
@@ -68,27 +67,43 @@ function follow(draft: Draft, id: string, { was, is }: Move): void {
   const attachment = attachmentOf(draft, id);
   if (accelerator === undefined || attachment === undefined) return;
   const data = { was_at: was, is_at: is };
+  const left_addresses = addressesLeft(attachment, { was, is });
   if (attachment.plugged_by !== 'agent') {
     const reason = `its card moved from ${was} to ${is}: hard reboot the server, so that Nova writes the new address`;
-    note(draft, attachment, { reason, data });
+    noteAttachment(draft, attachment, {
+      changes: { reason, left_addresses },
+      told: { kind: 'attachment.observed', data: { reason, ...data } },
+    });
     return;
   }
-  if (attachment.state !== 'attached' && attachment.state !== 'failed') return;
+  if (attachment.state !== 'attached' && attachment.state !== 'failed') {
+    if (isDeepStrictEqual(left_addresses, attachment.left_addresses)) return;
+    noteAttachment(draft, attachment, {
+      changes: { left_addresses },
+      told: { kind: 'attachment.observed', data },
+    });
+    return;
+  }
   const { epoch } = raiseEpoch(draft, accelerator);
   moveAttachment(draft, attachment, {
     event: attachment.state === 'attached' ? 'lost' : 'returned',
-    changes: { observed: 'unknown', reason: null, epoch, device_epoch: epoch },
+    changes: {
+      observed: 'unknown',
+      reason: null,
+      epoch,
+      device_epoch: epoch,
+      left_addresses,
+      ...anew,
+    },
     told: { kind: 'attachment.lost', data },
   });
 }
 
-function note(
-  draft: Draft,
-  attachment: AttachmentRow,
-  { reason, data }: { reason: string; data: Readonly<Record<string, unknown>> },
-): void {
-  noteAttachment(draft, attachment, {
-    changes: { reason },
-    told: { kind: 'attachment.observed', data: { reason, ...data } },
-  });
+/** Where its instance may still have it. Nothing was plugged for what was only reserved. */
+function addressesLeft(
+  { state, left_addresses: before }: AttachmentRow,
+  { was, is }: Move,
+): readonly string[] {
+  if (state === 'reserved') return before;
+  return [...new Set([...before, was])].filter((address) => address !== is);
 }

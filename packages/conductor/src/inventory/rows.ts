@@ -9,6 +9,7 @@ import type {
   ServiceTable,
 } from '@cyborg/store/schema';
 import { v2TypeOf } from '@cyborg/model/v2/types';
+import type { AttachmentRow } from '@cyborg/store/holdings';
 import type { Selectable } from 'kysely';
 
 import type { Tx } from '../deps.ts';
@@ -28,9 +29,23 @@ export interface Known {
   readonly accelerators: readonly AcceleratorRow[];
   readonly attributes: readonly AttributeRow[];
   readonly services: readonly ServiceRow[];
+  /** Of the whole host. */
+  readonly holdings: readonly HoldingRow[];
 }
 
-export async function readKnown(tx: Tx, backendId: string): Promise<Known> {
+/** What an instance has, or is getting. */
+export interface HoldingRow {
+  readonly accelerator_id: string;
+  readonly name: string;
+  readonly state: AcceleratorRow['state'];
+  readonly attachment_state: AttachmentRow['state'];
+  readonly left_addresses: readonly string[];
+}
+
+export async function readKnown(
+  tx: Tx,
+  { id: backendId, host_id: hostId }: { readonly id: string; readonly host_id: string },
+): Promise<Known> {
   const ofBackend = tx.selectFrom('device').select('id').where('backend_id', '=', backendId);
   const devices = await tx
     .selectFrom('device')
@@ -59,7 +74,15 @@ export async function readKnown(tx: Tx, backendId: string): Promise<Known> {
     .selectAll()
     .where('backend_id', '=', backendId)
     .execute();
-  return { devices, deployables, accelerators, attributes, services };
+  const holdings = await tx
+    .selectFrom('accelerator')
+    .innerJoin('attachment', 'attachment.id', 'accelerator.attachment_id')
+    .select(['accelerator.id as accelerator_id', 'accelerator.name', 'accelerator.state'])
+    .select(['attachment.state as attachment_state', 'attachment.left_addresses'])
+    .where('accelerator.host_id', '=', hostId)
+    .orderBy('accelerator.id')
+    .execute();
+  return { devices, deployables, accelerators, attributes, services, holdings };
 }
 
 export const deviceFacts = [

@@ -3,7 +3,11 @@
  * `move…`, which asks the state machine and writes the event, so that neither can be forgotten (promise 2).
  */
 import { acceleratorLifecycle, type AcceleratorEvent } from '@cyborg/model/accelerator-lifecycle';
-import { attachmentLifecycle, type AttachmentEvent } from '@cyborg/model/attachment-lifecycle';
+import {
+  attachmentLifecycle,
+  type AttachmentEvent,
+  type AttachmentState,
+} from '@cyborg/model/attachment-lifecycle';
 import { nextEpoch } from '@cyborg/model/epoch';
 import { nextState } from '@cyborg/model/lifecycle';
 import { operationLifecycle, type OperationEvent } from '@cyborg/model/operation-lifecycle';
@@ -22,6 +26,7 @@ import {
   type LedgerChanges,
   type NewAttachment,
 } from '@cyborg/store/ledger-changes';
+import { lookAgainAtDoubts } from '@cyborg/store/lost-attachments';
 import { lockOpenOperations, type OperationRow } from '@cyborg/store/operations';
 
 import type { Ledger } from '../deps.ts';
@@ -44,6 +49,8 @@ export interface Draft {
   readonly newOperations: OperationRow[];
   readonly events: EventChange[];
   readonly changed: Set<object>;
+  /** Hosts on which an address that an instance may have named is nobody's any more. */
+  readonly cleared: Set<string>;
 }
 
 export interface DraftOptions extends LockOptions {
@@ -67,6 +74,7 @@ export function emptyDraft(act: Act, options: Pick<DraftOptions, 'ledger' | 'use
     newOperations: [],
     events: [],
     changed: new Set(),
+    cleared: new Set(),
   };
 }
 
@@ -101,6 +109,7 @@ export function changesOf({ events }: Draft): Change[] {
 
 /** Writes what changed and its events in one statement. */
 export async function commitDraft(draft: Draft): Promise<void> {
+  await settleCleared(draft);
   await writeLedgerChanges(draft.act.tx, takeChanges(draft));
 }
 
@@ -109,9 +118,16 @@ export async function commitDraft(draft: Draft): Promise<void> {
  * asked in it afterwards.
  */
 export async function commitDraftLast(draft: Draft, answer?: KeptAnswer): Promise<void> {
+  await settleCleared(draft);
   const changes = takeChanges(draft);
   const isStored = await writeLastLedgerChanges(draft.act.tx, changes, answer?.statement);
   answer?.check(isStored ? 1 : 0);
+}
+
+async function settleCleared({ act, cleared }: Draft): Promise<void> {
+  if (cleared.size === 0) return;
+  await lookAgainAtDoubts(act.tx, [...cleared]);
+  for (const id of cleared) act.wakeUps.add(`host:${id}`);
 }
 
 /** What changed since the draft was opened; who waits for it is woken after the act. */
@@ -166,6 +182,9 @@ export type AttachmentChanges = Partial<
     | 'was_bound'
     | 'hostname'
     | 'bind_id'
+    | 'again_at'
+    | 'again_count'
+    | 'left_addresses'
   >
 >;
 
@@ -215,16 +234,39 @@ export function moveAttachment(
   }: { event: AttachmentEvent; changes?: AttachmentChanges; told?: Told },
 ): AttachmentRow {
   const state = nextState(attachmentLifecycle, row.state, event);
-  const next = keep(draft, draft.attachments, { ...row, ...changes, ...traceOf(row), state });
+  const left = keepsAddresses(row, state) ? {} : clearAddresses(draft, row);
+  const next = keep(draft, draft.attachments, {
+    ...row,
+    ...left,
+    ...changes,
+    ...traceOf(row),
+    state,
+  });
   tell(draft, attachmentEvent(next, told));
   if (state === 'attaching' || state === 'detaching') wakeHost(draft, row.host_id);
   if (state === 'reserved') draft.act.wakeUps.add('work');
   return next;
 }
 
+/** Plugged where its card is now, or given back, the instance has nothing of where the card was. */
+function keepsAddresses(
+  { left_addresses: left, plugged_by }: AttachmentRow,
+  state: AttachmentState,
+): boolean {
+  if (left.length === 0) return true;
+  if (state === 'attached') return plugged_by !== 'agent';
+  return state !== 'released' && state !== 'requested';
+}
+
+function clearAddresses(draft: Draft, row: AttachmentRow): Pick<AttachmentRow, 'left_addresses'> {
+  if (row.host_id !== null) draft.cleared.add(row.host_id);
+  return { left_addresses: [] };
+}
+
 /** Adds an attachment that is in its first state. */
 export function addAttachment(draft: Draft, row: NewAttachment, told: Told = {}): void {
-  draft.newAttachments.push({ ...row, trace_parent: traceParent() });
+  const first = { again_at: null, again_count: 0, left_addresses: [] };
+  draft.newAttachments.push({ ...row, ...first, trace_parent: traceParent() });
   tell(draft, attachmentEvent(row, told));
   if (row.state === 'reserved') draft.act.wakeUps.add('work');
 }

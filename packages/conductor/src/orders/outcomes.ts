@@ -8,6 +8,7 @@ import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
 import { refusedPrefix } from '@cyborg/store/refused-orders';
 
 import type { ConductorDeps } from '../deps.ts';
+import type { ConductorLimits } from '../limits.ts';
 import { conductorSpans } from '../spans.ts';
 import type { Act } from '../transaction.ts';
 import {
@@ -43,6 +44,8 @@ export interface Outcome {
     | 'retrying';
   readonly message: string | null;
   readonly evidence: readonly string[];
+  /** For an attach that failed: no other try can help before a person has done something. */
+  readonly needs_person?: boolean | undefined;
   /** For update: how far it is. */
   readonly percent?: number | undefined;
   /** Of the agent's span. */
@@ -52,7 +55,7 @@ export interface Outcome {
 /** Applies a report's outcomes in their order, all in the given act. Accelerators of other hosts are left alone. */
 export async function applyOutcomes(
   act: Act,
-  deps: Pick<ConductorDeps, 'ledger'>,
+  deps: Pick<ConductorDeps, 'ledger' | 'limits'>,
   {
     host,
     outcomes,
@@ -73,14 +76,19 @@ export async function applyOutcomes(
     if (accelerator?.host_id === host.id) {
       const attributes = { 'cyborg.order': outcome.kind, 'cyborg.outcome': outcome.outcome };
       traced(conductorSpans.outcome, { parent: outcome.trace_parent, attributes }, () =>
-        applyOutcome(draft, outcome, accelerator),
+        applyOutcome(draft, outcome, { accelerator, limits: deps.limits }),
       );
     }
   }
   await commitDraft(draft);
 }
 
-function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
+interface Subject {
+  readonly accelerator: AcceleratorRow;
+  readonly limits: ConductorLimits;
+}
+
+function applyOutcome(draft: Draft, outcome: Outcome, { accelerator, limits }: Subject): void {
   if (outcome.outcome === 'refused') {
     refuse(draft, outcome, accelerator);
     return;
@@ -93,7 +101,7 @@ function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRo
   const attachment = attachmentOf(draft, accelerator.id);
   if (attachment?.id !== outcome.attachment_id || attachment.epoch !== outcome.epoch) return;
   if (outcome.kind === 'attach' && attachment.state === 'attaching') {
-    applyAttaching(draft, outcome, { accelerator, attachment });
+    applyAttaching(draft, outcome, { accelerator, attachment, limits });
   }
   if (outcome.kind === 'detach' && attachment.state === 'detaching') {
     if (outcome.outcome === 'released') release(draft, attachment, accelerator);
@@ -101,20 +109,16 @@ function applyOutcome(draft: Draft, outcome: Outcome, accelerator: AcceleratorRo
   }
 }
 
-interface Holding {
-  readonly accelerator: AcceleratorRow;
+interface Holding extends Subject {
   readonly attachment: AttachmentRow;
 }
 
-function applyAttaching(
-  draft: Draft,
-  outcome: Outcome,
-  { accelerator, attachment }: Holding,
-): void {
+function applyAttaching(draft: Draft, outcome: Outcome, holding: Holding): void {
+  const { accelerator, attachment } = holding;
   if (outcome.outcome === 'attached') {
     moveAttachment(draft, attachment, {
       event: 'plugged',
-      changes: { observed: 'plugged', reason: null },
+      changes: { observed: 'plugged', reason: null, again_at: null, again_count: 0 },
     });
     if (accelerator.state === 'reserved') moveAccelerator(draft, accelerator, { event: 'attach' });
     noteResult(draft, attachment.operation_id, {
@@ -123,17 +127,30 @@ function applyAttaching(
       message: null,
     });
   } else if (outcome.outcome === 'failed') {
-    failAttaching(draft, outcome, { accelerator, attachment });
+    failAttaching(draft, outcome, holding);
   } else noteRetrying(draft, outcome, attachment);
 }
 
-/** A first attach is unwound, with its whole request; what was attached before keeps its accelerator and says why. */
-function failAttaching(draft: Draft, outcome: Outcome, { accelerator, attachment }: Holding): void {
+/**
+ * A first attach is unwound, with its whole request; what was attached before keeps its accelerator, says why, and is given
+ * again by reconcilers/give-lost-again.ts.
+ */
+function failAttaching(draft: Draft, outcome: Outcome, holding: Holding): void {
+  const { accelerator, attachment, limits } = holding;
   const message = outcome.message ?? 'The host gave no reason.';
   if (accelerator.state === 'attached' || accelerator.state === 'orphaned') {
+    const pauseMs = pauseBefore(attachment.again_count + 1, limits);
+    const again_at =
+      outcome.needs_person === true ? null : new Date(draft.act.now.getTime() + pauseMs);
     moveAttachment(draft, attachment, {
       event: 'fail',
-      changes: { observed: 'missing', reason: message },
+      changes: {
+        observed: 'missing',
+        reason: message,
+        again_at,
+        again_count: attachment.again_count + 1,
+      },
+      told: { data: { again_at: again_at?.toISOString() ?? null } },
     });
     return;
   }
@@ -144,6 +161,11 @@ function failAttaching(draft: Draft, outcome: Outcome, { accelerator, attachment
     operationId,
     reason: `${accelerator.name} of the same request could not be attached: ${message}`,
   });
+}
+
+function pauseBefore(attempt: number, limits: ConductorLimits): number {
+  const { giveAgainFirstSeconds: first, giveAgainMaxSeconds: most } = limits;
+  return Math.min(most, first * 2 ** (attempt - 1)) * 1000;
 }
 
 function applyCleaning(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {

@@ -7,6 +7,7 @@ import { endOverdueOperations } from './end-overdue-operations.ts';
 import { failOverdueCleaning } from './fail-overdue-cleaning.ts';
 import { forgetHistory } from './forget-history.ts';
 import { forgetIdempotencyKeys } from './forget-idempotency-keys.ts';
+import { giveLostAgain } from './give-lost-again.ts';
 import { numberEvents } from './number-events.ts';
 import { releaseVanished } from './release-vanished.ts';
 import { waitForHosts } from './wait-for-hosts.ts';
@@ -18,6 +19,7 @@ export function attachmentReconcilers(deps: ConductorDeps): Reconciler[] {
     waitForHosts(deps),
     endOverdueOperations(deps),
     failOverdueCleaning(deps),
+    giveLostAgain(deps),
     releaseVanished(deps),
     holdUnclaimed(deps),
     forgetIdempotencyKeys(deps),

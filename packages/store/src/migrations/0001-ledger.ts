@@ -396,6 +396,9 @@ const statements = [
     operation_id uuid,
     allocation text check (allocation in ('wanted', 'made')),
     bind_id uuid,
+    again_at timestamptz,
+    again_count integer not null default 0,
+    left_addresses jsonb not null default '[]',
     next_attempt_at timestamptz,
     attempts integer not null default 0,
     claimed_by uuid,
@@ -404,6 +407,8 @@ const statements = [
     created_at timestamptz not null,
     updated_at timestamptz
   )`,
+  // What its instance lost and is given again by itself.
+  `create index attachment_again on attachment (again_at) where state = 'failed' and again_at is not null`,
   // Of what Placement is to be told or rid of; a row leaves it when its allocation is gone.
   `create index attachment_allocation on attachment (state, next_attempt_at) where allocation is not null`,
   // Promise 1: an accelerator has at most one live attachment.
