@@ -12,6 +12,7 @@ describe('attaching to a running libvirt domain', () => {
   let lab: Lab;
   let site: Site;
   let domain: LabGuest;
+  let other: LabGuest;
 
   beforeAll(async () => {
     if (inject('labMissing') !== null) return;
@@ -20,11 +21,13 @@ describe('attaching to a running libvirt domain', () => {
     site = await Site.open(lab, { hypervisor: 'libvirt' });
     await site.installDriver(cardsConfig);
     domain = await LabGuest.libvirt(lab, 'domain');
-    await site.untilInstance(domain.uuid);
+    other = await LabGuest.libvirt(lab, 'second');
+    for (const { uuid } of [domain, other]) await site.untilInstance(uuid);
     await untilAvailable(site, cards.nvmeVf);
   });
   afterAll(async () => {
     await domain?.destroy();
+    await other?.destroy();
     await site?.[Symbol.asyncDispose]();
     await lab?.tryRun(`virt kill TERM; echo 0 > /sys/bus/pci/devices/${cards.nvmePf}/sriov_numvfs`);
   });
@@ -36,21 +39,23 @@ describe('attaching to a running libvirt domain', () => {
     ['virtio-crypto, taken from its idle kernel driver', [cards.crypto], '1af4:1054'],
     ['two edu of one IOMMU group', cards.eduPair, '1234:11e8'],
   ] as const)(
-    'gives %s, live and in its configuration, and cleans it',
+    'gives %s, live and in its configuration, cleans it, and gives it to another',
     async ([, addresses, ids], { expect }) => {
       const touched = [...addresses, cards.eduBridge];
       const before = await stateOf(lab, touched);
       const names: string[] = [];
       for (const address of addresses) names.push((await untilAvailable(site, address)).name);
-      await attach(site, domain, { ids: addresses.map(() => ids), names });
-      for (const flag of ['', '--inactive']) {
-        const xml = await lab.run(`virsh dumpxml ${flag} ${domain.name}`);
-        expect(xml.match(/<hostdev /g)).toHaveLength(addresses.length);
-        expect(xml).toMatch(/managed='no'/);
-      }
-      await detach(site, domain);
-      for (const flag of ['', '--inactive']) {
-        expect(await lab.run(`virsh dumpxml ${flag} ${domain.name}`)).not.toContain('<hostdev');
+      for (const guest of [domain, other]) {
+        await attach(site, guest, { ids: addresses.map(() => ids), names });
+        for (const flag of ['', '--inactive']) {
+          const xml = await lab.run(`virsh dumpxml ${flag} ${guest.name}`);
+          expect(xml.match(/<hostdev /g)).toHaveLength(addresses.length);
+          expect(xml).toMatch(/managed='no'/);
+        }
+        await detach(site, guest);
+        for (const flag of ['', '--inactive']) {
+          expect(await lab.run(`virsh dumpxml ${flag} ${guest.name}`)).not.toContain('<hostdev');
+        }
       }
       expect(await stateOf(lab, touched)).toBe(before);
     },

@@ -116,7 +116,27 @@ describe('a libvirt domain that holds real functions', () => {
     expect(xml.match(/<hostdev /g)).toHaveLength(both.length);
   });
 
-  it('gives them back clean in the end', async ({ expect }) => {
+  it('has them when libvirt starts it after its host was rebooted, before there is an agent', async ({
+    expect,
+  }) => {
+    await lab.run(`virsh autostart ${domain.name}`);
+    const since = domain.lines.length;
+    await lab.reboot();
+    const said = await lab.run(`${site.agentLine([], 'prepare-held')} 2>&1`);
+    for (const address of both) expect(said).toContain(address);
+    expect(said).not.toContain('is not prepared again');
+    await lab.run('virt daemon');
+    await domain.says(/^NESTED-READY/, since);
+    site.startAgent();
+    await site.untilHostIs('up');
+    expect(await untilHolds(site, domain, both)).toEqual(before);
+    await lab.run(`virsh autostart --disable ${domain.name}`);
+  });
+
+  it('gives them back clean in the end, though it was undefined while it runs', async ({
+    expect,
+  }) => {
+    await lab.run(`virsh undefine ${domain.name}`);
     await detach(site, domain);
     expect(await untilHolds(site, domain, [])).toEqual([]);
     for (const address of both) await untilAvailable(site, address);

@@ -152,8 +152,8 @@ export class Site implements AsyncDisposable {
     agent.stderr?.on('data', keep);
   }
 
-  /** Becomes the agent, in a shell inside. */
-  agentLine(more: readonly string[] = []): string {
+  /** Becomes the agent, in a shell inside; or what goes before it when the machine starts. */
+  agentLine(more: readonly string[] = [], command: 'run' | 'prepare-held' = 'run'): string {
     const flags = {
       server: 'http://10.0.2.100:6680',
       'state-dir': '/lab/state/agent',
@@ -161,7 +161,7 @@ export class Site implements AsyncDisposable {
       'node-name': hostName,
     };
     const own = Object.entries(flags).map(([flag, value]) => `--${flag} ${value}`);
-    const program = `exec ${node} ${installedAt}/apps/agent/src/main.js run`;
+    const program = `exec ${node} ${installedAt}/apps/agent/src/main.js ${command}`;
     return [program, ...own, ...this.#agentArguments, ...more].join(' ');
   }
 
