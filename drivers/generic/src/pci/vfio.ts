@@ -168,7 +168,7 @@ function keptData({ address, handling, operatorReason }: ResetWish): string[] {
 
 /**
  * Before a backend goes: nothing of the host stays taken, also what only the agent remembers, as after a restart of this
- * driver. What a guest still has, stays its own.
+ * driver. What a guest still has stays its own, and what is not clean stays where no driver of the host meets it.
  */
 export async function giveAllBack(context: Context, known: Iterable<string>): Promise<void> {
   const bound = await askBound(context);
