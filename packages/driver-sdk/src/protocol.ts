@@ -407,8 +407,8 @@ export const agentRequests = {
   },
   /**
    * Resets the function. Scope `function` (the default) touches nothing else: a method that resets the bus is used where
-   * nothing else is behind it. Scope `bus` resets all that is behind its bridge, and is refused unless all of that was
-   * bound by the agent, for this function, and is held open by nobody.
+   * nothing else is behind it. Scope `bus` resets all that is behind its bridge, and is refused unless each of that is
+   * free, or bound by the agent for functions of this one's IOMMU group, and held open by nobody.
    */
   reset: {
     params: Type.Object(

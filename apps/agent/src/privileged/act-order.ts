@@ -2,7 +2,7 @@
 import type { AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
 import type { ActStep } from '../steps.ts';
-import type { Binding, Unprobed, VfCount } from './bindings.ts';
+import type { Binding, Shortened, Unprobed, VfCount } from './bindings.ts';
 
 export interface ActOrder {
   readonly method: string;
@@ -16,6 +16,10 @@ export interface ActOrder {
   readonly bindings: readonly Binding[];
   /** Cards whose new virtual functions get no kernel driver for now, by this agent's doing. */
   readonly unprobed: readonly Unprobed[];
+  /** Functions of which the kernel knows a part of the reset methods for now, by this agent's doing. */
+  readonly shortened: readonly Shortened[];
+  /** Functions of the backend about which orders are being carried out. */
+  readonly ordered: readonly string[];
   /** An order about the function is being carried out. */
   readonly isOrdered: boolean;
 }
@@ -27,7 +31,8 @@ export type ActQuestion =
   | { readonly nodes: readonly string[] }
   /** To be on disk before the act. */
   | { readonly keep: readonly Binding[] }
-  | { readonly unprobed: Unprobed };
+  | { readonly unprobed: Unprobed }
+  | { readonly shortened: Shortened };
 
 /** What is different afterwards, for the agent's notes. */
 export interface ActChanges {
@@ -37,6 +42,9 @@ export interface ActChanges {
   readonly unprobed?: Unprobed;
   /** Address of a card whose new virtual functions get their kernel drivers again. */
   readonly probed?: string;
+  readonly shortened?: Shortened;
+  /** Address of a function whose reset methods are all known to the kernel again. */
+  readonly lengthened?: string;
   readonly vfs?: VfCount;
 }
 

@@ -69,7 +69,7 @@ describe('a reset of a bus', () => {
       });
       await expect(host.act('reset', bus)).rejects.toMatchObject({
         failure: 'host-use',
-        message: `A bus reset of ${address} would reset what was not bound for it alone: ${other} (${driver}).`,
+        message: `A bus reset of ${address} would reset what is neither free nor bound with it: ${other} (${driver}).`,
       });
       expect(await host.read(subordinate)).toBe('');
     },

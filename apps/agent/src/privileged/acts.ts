@@ -35,8 +35,10 @@ export interface PrivilegedActsDeps {
 
 /** After the host was started anew: what the notes say was done before. */
 export type AgainMethod = 'bindAgain' | 'makeVfsAgain';
+/** After an act that died half-way. */
+type MendMethod = 'probeAgain' | 'lengthenAgain';
 /** With what no driver may ask for. */
-type OwnMethod = AgentMethod | 'probeAgain' | AgainMethod;
+type OwnMethod = AgentMethod | MendMethod | AgainMethod;
 type Params = Readonly<Record<string, unknown>>;
 
 /** What an act must know of the backend for which it is done. */
@@ -64,6 +66,8 @@ export class PrivilegedActs {
   readonly #bindings: Bindings;
   readonly #processes = new ActProcesses();
   readonly #turns = new Turns();
+  /** Cards that have virtual functions without drivers, as long as nobody here changes their number. */
+  readonly #divided = new Set<string>();
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
@@ -85,6 +89,7 @@ export class PrivilegedActs {
     if (simulated) return {};
     this.#openNodes.warm();
     using _turn = await this.#turns.take(turnsOf(String(params['address']), functions));
+    if (method === 'setVfCount') this.#divided.delete(String(params['address']));
     const done = await this.#inProcess(method, params, backend);
     log.info({ method, params, result: done.result }, 'did a privileged act for a driver');
     return done.result;
@@ -112,26 +117,33 @@ export class PrivilegedActs {
   /** Each look at the cards begins with it. */
   async #listBound(backend: Backend): Promise<AgentResult<'listBound'>> {
     const { simulated, lease } = this.#deps;
-    if (!simulated && lease.isHeld()) await this.#probeAgain(backend);
+    if (!simulated && lease.isHeld()) await this.#mend(backend);
     const bindings = simulated ? [] : await this.#bindings.list();
     return {
       functions: bindings.map(({ address, driver }) => ({ address, kernel_driver: driver })),
     };
   }
 
-  /** Where an act that makes virtual functions died half-way. What cannot be done now is tried with the next look. */
-  async #probeAgain(backend: Backend): Promise<void> {
-    const { log } = this.#deps;
+  /** Where an act died half-way. What cannot be done now is tried with the next look. */
+  async #mend(backend: Backend): Promise<void> {
     for (const { address } of await this.#bindings.listUnprobed()) {
-      if (this.#turns.isTaken(address)) continue;
-      try {
-        using _turn = await this.#turns.take([address]);
-        await this.#inProcess('probeAgain', { address }, backend);
-        log.info({ address }, 'new virtual functions get their kernel drivers again');
-      } catch (error) {
-        const reason = messageOf(error);
-        log.warn({ address, reason }, 'new virtual functions get no kernel drivers for now');
-      }
+      if (!this.#divided.has(address)) await this.#mendOne('probeAgain', address, backend);
+    }
+    for (const { address } of await this.#bindings.listShortened()) {
+      await this.#mendOne('lengthenAgain', address, backend);
+    }
+  }
+
+  async #mendOne(method: MendMethod, address: string, backend: Backend): Promise<void> {
+    const { log } = this.#deps;
+    if (this.#turns.isTaken(address)) return;
+    try {
+      using _turn = await this.#turns.take([address]);
+      const { probed, lengthened } = await this.#inProcess(method, { address }, backend);
+      if ((probed ?? lengthened) === undefined) this.#divided.add(address);
+      else log.info({ address }, mended[method]);
+    } catch (error) {
+      log.warn({ address, reason: messageOf(error) }, unmended[method]);
     }
   }
 
@@ -205,6 +217,8 @@ export class PrivilegedActs {
       inventory: backend.addresses(),
       bindings: await this.#bindings.list(),
       unprobed: await this.#bindings.listUnprobed(),
+      shortened: await this.#bindings.listShortened(),
+      ordered: backend.addresses().filter((at) => this.#isOrdered(at, backend)),
       isOrdered: this.#isOrdered(String(params['address']), backend),
     };
   }
@@ -215,6 +229,15 @@ export class PrivilegedActs {
     return undefined;
   }
 }
+
+const mended = {
+  probeAgain: 'new virtual functions get their kernel drivers again',
+  lengthenAgain: 'the kernel knows all of its reset methods again',
+} as const satisfies Record<MendMethod, string>;
+const unmended = {
+  probeAgain: 'new virtual functions get no kernel drivers for now',
+  lengthenAgain: 'the kernel knows only some of its reset methods for now',
+} as const satisfies Record<MendMethod, string>;
 
 function noLease(): DriverCallError {
   return new DriverCallError('transient', 'The agent does not hold the lease of this host.');

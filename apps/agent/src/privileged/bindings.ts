@@ -34,6 +34,14 @@ export type Binding = Static<typeof BindingSchema>;
 const UnprobedSchema = Type.Object({ address: Type.String(), ids: Type.String() });
 export type Unprobed = Static<typeof UnprobedSchema>;
 
+/** A function that is being reset: its `reset_method` before, of which the kernel is told one at a time meanwhile. */
+const ShortenedSchema = Type.Object({
+  address: Type.String(),
+  ids: Type.String(),
+  methods: Type.String(),
+});
+export type Shortened = Static<typeof ShortenedSchema>;
+
 /** How many virtual functions a card was made to have. */
 const VfCountSchema = Type.Object({
   address: Type.String(),
@@ -46,6 +54,7 @@ const FileSchema = Type.Object({
   functions: Type.Array(BindingSchema),
   vfs: Type.Optional(Type.Array(VfCountSchema)),
   unprobed: Type.Optional(Type.Array(UnprobedSchema)),
+  shortened: Type.Optional(Type.Array(ShortenedSchema)),
 });
 
 export class Bindings {
@@ -53,6 +62,7 @@ export class Bindings {
   readonly #log: Log;
   readonly #byAddress = new Map<string, Binding>();
   readonly #unprobed = new Map<string, Unprobed>();
+  readonly #shortened = new Map<string, Shortened>();
   readonly #vfs = new Map<string, VfCount>();
   #reading: Promise<void> | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -73,6 +83,11 @@ export class Bindings {
     return [...this.#unprobed.values()];
   }
 
+  async listShortened(): Promise<Shortened[]> {
+    await this.list();
+    return [...this.#shortened.values()];
+  }
+
   /** Cards that have virtual functions by an agent's doing. */
   async listVfs(): Promise<VfCount[]> {
     await this.list();
@@ -80,20 +95,24 @@ export class Bindings {
   }
 
   /** On disk when it returns. */
-  async apply({ changed = [], settled = [], unprobed, probed, vfs }: ActChanges): Promise<void> {
-    const isNews = unprobed !== undefined || probed !== undefined || vfs !== undefined;
+  async apply({ changed = [], settled = [], ...cards }: ActChanges): Promise<void> {
+    const { unprobed, probed, shortened, lengthened, vfs } = cards;
+    const isNews = [unprobed, probed, shortened, lengthened, vfs].some((one) => one !== undefined);
     if (changed.length === 0 && settled.length === 0 && !isNews) return;
     await this.list();
     for (const binding of changed) this.#byAddress.set(binding.address, binding);
     for (const address of settled) this.#byAddress.delete(address);
     if (unprobed !== undefined) this.#unprobed.set(unprobed.address, unprobed);
     if (probed !== undefined) this.#unprobed.delete(probed);
+    if (shortened !== undefined) this.#shortened.set(shortened.address, shortened);
+    if (lengthened !== undefined) this.#shortened.delete(lengthened);
     if (vfs !== undefined) this.#vfs.set(vfs.address, vfs);
     if (vfs?.count === 0) this.#vfs.delete(vfs.address);
     const content = {
       functions: [...this.#byAddress.values()],
       vfs: [...this.#vfs.values()],
       unprobed: [...this.#unprobed.values()],
+      shortened: [...this.#shortened.values()],
     };
     this.#writing = this.#writing
       .catch(() => undefined)
@@ -106,6 +125,7 @@ export class Bindings {
       const file = await readChecked(this.#path, FileSchema);
       for (const binding of file?.functions ?? []) this.#byAddress.set(binding.address, binding);
       for (const card of file?.unprobed ?? []) this.#unprobed.set(card.address, card);
+      for (const one of file?.shortened ?? []) this.#shortened.set(one.address, one);
       for (const card of file?.vfs ?? []) this.#vfs.set(card.address, card);
     } catch (error) {
       if (isOfTheSystem(error)) {

@@ -38,7 +38,10 @@ const quietProc = {
   '/proc/77/comm': 'sh\n',
 };
 
-type Answers = Partial<Record<AgentMethod, object | DriverError>>;
+type Asked = Readonly<Record<string, unknown>>;
+type Answer = object | DriverError;
+type Answers = Partial<Record<AgentMethod, Answer | ((params: Asked) => Answer)>>;
+const inUse = new DriverError('transient', 'qemu (pid 77) has /dev/vfio/7 open.');
 
 interface Bench {
   readonly kind: Kind;
@@ -288,10 +291,10 @@ describe('cleaning', () => {
     const [accelerator] = await acceleratorsOf(bench);
     const order = orderOf(accelerator);
     await expect(bench.kind.clean(bench.context, order)).rejects.toThrow(/resetless/u);
-    expect(bench.asked.map(([method]) => method)).toEqual(['reset']);
+    expect(bench.asked.map(([method]) => method)).toEqual(['reset', 'reset']);
     const accepted = { ...order, resetless_reason: 'it has no memory' };
     const [first] = await bench.kind.clean(bench.context, accepted);
-    expect(first).toBe('not reset (It has none.): accepted, it has no memory');
+    expect(first).toBe('not reset (It has none. It has none.): accepted, it has no memory');
     const rule = { vendor: '10de', resetless: { accepted: true, reason: 'by rule' } };
     const ruled = open([gpu], { answers, config: { rules: [rule] } });
     await acceleratorsOf(ruled);
@@ -322,6 +325,40 @@ describe('cleaning', () => {
       [{ class: 0x010700 }, { class: '0107' }],
     ] as const;
     for (const [ids, rule] of cases) {
+  it('goes on to a reset of the bus where its definition allows that, and says what that would hit', async ({
+    expect,
+  }) => {
+    const none = new DriverError('unsupported', 'It has none.');
+    const others = new DriverError('host-use', 'That would reset 0000:21:00.1 (xhci_hcd).');
+    const can = { reset: ({ scope }: Asked) => (scope === 'bus' ? {} : none) };
+    const bench = open([gpu], { answers: can });
+    const [accelerator] = await acceleratorsOf(bench);
+    const order = orderOf(accelerator);
+    const [evidence] = await bench.kind.clean(bench.context, order);
+    expect(evidence).toBe('reset by bus, with all that is behind its bridge');
+    expect(bench.asked).toContainEqual(['reset', { address, scope: 'bus' }]);
+    const answers = { reset: ({ scope }: Asked) => (scope === 'bus' ? others : none) };
+    const shared = open([gpu], { answers });
+    await acceleratorsOf(shared);
+    await expect(shared.kind.clean(shared.context, order)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringMatching(/^It has none\. That would reset 0000:21:00\.1/u),
+    });
+    const busy = { reset: ({ scope }: Asked) => (scope === 'bus' ? inUse : none) };
+    const waiting = open([gpu], { answers: busy });
+    await acceleratorsOf(waiting);
+    await expect(waiting.kind.clean(waiting.context, order)).rejects.toThrow(inUse);
+  });
+
+  it('resets no bus where its definition has another method', async ({ expect }) => {
+    const drive = { ...gpu, class: 0x010802 };
+    const answers = { reset: new DriverError('unsupported', 'It has none.') };
+    const bench = open([drive], { answers, config: { classes: ['0108'] } });
+    const [accelerator] = await acceleratorsOf(bench);
+    await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(/It has/u);
+    expect(bench.asked).toEqual([['reset', { address, methods: ['flr'] }]]);
+  });
+
       const bench = open([{ ...gpu, ...ids }], { config: { classes: [], rules: [rule] } });
       const [accelerator] = await acceleratorsOf(bench);
       expect(accelerator?.offered).toBe(true);

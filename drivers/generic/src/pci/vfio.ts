@@ -137,22 +137,65 @@ async function wipe(
 async function resetOrReason(context: Context, wish: ResetWish): Promise<string> {
   const { address, handling, operatorReason } = wish;
   const { resetMethods } = handling;
+  const methods = resetMethods === undefined ? {} : { methods: [...resetMethods] };
   try {
-    const { method } = await context.ask('reset', {
-      address,
-      ...(resetMethods !== undefined && { methods: [...resetMethods] }),
-    });
+    const { method } = await context.ask('reset', { address, ...methods });
     return method === undefined ? 'reset' : `reset by ${method}`;
   } catch (error) {
-    if (!(error instanceof DriverError) || error.code !== 'unsupported') throw error;
-    const reason = operatorReason ?? handling.resetless;
-    if (reason !== undefined) return `not reset (${error.message}): accepted, ${reason}`;
-    throw new DriverError(
-      'unsupported',
-      `${error.message} Accept that with resetless in its rule, or accelerator-update --resetless-reason.`,
-      { cause: error },
-    );
+    if (!isUnsupported(error)) throw error;
+    const refusals = [error.message];
+    try {
+      if (await hasResetBus(context, { address, handling }, refusals)) {
+        return 'reset by bus, with all that is behind its bridge';
+      }
+    } catch (failure) {
+      // It may pass; who accepts that nothing is reset need not wait for that.
+      if ((operatorReason ?? handling.resetless) === undefined) throw failure;
+      if (!(failure instanceof DriverError)) throw failure;
+      refusals.push(failure.message);
+    }
+    return acceptedReset(wish, refusals.join(' '), error);
   }
+}
+
+/** The last resort: what shares the bus is reset, too, so the agent refuses it unless nobody has that. */
+async function hasResetBus(
+  context: Context,
+  { address, handling: { resetMethods } }: Pick<ResetWish, 'address' | 'handling'>,
+  refusals: string[],
+): Promise<boolean> {
+  if (resetMethods !== undefined && !resetMethods.includes('bus')) return false;
+  try {
+    await context.ask('reset', { address, scope: 'bus' });
+    return true;
+  } catch (error) {
+    if (!isUnsupported(error) && !isHostUse(error)) throw error;
+    refusals.push(error.message);
+    return false;
+  }
+}
+
+/** @throws DriverError when nobody accepts that it was not reset. */
+function acceptedReset(
+  { handling, operatorReason }: ResetWish,
+  refusal: string,
+  cause: unknown,
+): string {
+  const reason = operatorReason ?? handling.resetless;
+  if (reason !== undefined) return `not reset (${refusal}): accepted, ${reason}`;
+  throw new DriverError(
+    'unsupported',
+    `${refusal} Accept that with resetless in its rule, or accelerator-update --resetless-reason.`,
+    { cause },
+  );
+}
+
+function isUnsupported(error: unknown): error is DriverError {
+  return error instanceof DriverError && error.code === 'unsupported';
+}
+
+function isHostUse(error: unknown): error is DriverError {
+  return error instanceof DriverError && error.code === 'host-use';
 }
 
 /** @throws DriverError for a drive whose data nobody accepts. */

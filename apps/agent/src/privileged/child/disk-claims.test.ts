@@ -58,6 +58,8 @@ function makeHost(disk: string, number: string, dev = '/dev'): HostView {
     inventory: [address],
     bindings: [],
     unprobed: [],
+    shortened: [],
+    ordered: [],
     taken: [],
     isOrdered: true,
   };

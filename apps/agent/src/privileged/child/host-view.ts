@@ -8,7 +8,7 @@ import { formatPciId } from '@cyborg/driver-sdk/pci';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { ActStep } from '../../steps.ts';
 import type { ActOrder, ActQuestion, OpenAnswer } from '../act-order.ts';
-import type { Binding } from '../bindings.ts';
+import type { Binding, Shortened } from '../bindings.ts';
 import { RefusedAct } from './refused-act.ts';
 
 /** What it says to the agent. */
@@ -57,6 +57,13 @@ export class HostView {
   /** The agent noted that it keeps kernel drivers from new virtual functions of the card that is there now. */
   isUnprobed(fn: PciFunction): boolean {
     return this.order.unprobed.some(
+      ({ address, ids }) => address === fn.address && ids === idsOf(fn),
+    );
+  }
+
+  /** What it had before the agent shortened its list of reset methods, and had no time to put that back. */
+  shortenedOf(fn: PciFunction): Shortened | undefined {
+    return this.order.shortened.find(
       ({ address, ids }) => address === fn.address && ids === idsOf(fn),
     );
   }

@@ -7,7 +7,7 @@ import { bind, restore, unbind } from './bind.ts';
 import { HostView } from './host-view.ts';
 import { makeMdev, removeMdev } from './mdev.ts';
 import { RefusedAct, toFailure } from './refused-act.ts';
-import { reset } from './reset.ts';
+import { lengthenAgain, reset } from './reset.ts';
 import { probeAgain, setVfCount } from './vfs.ts';
 
 type Act = (host: HostView) => Promise<ActDone>;
@@ -19,6 +19,7 @@ const acts: Readonly<Record<string, Act>> = {
   reset,
   setVfCount,
   probeAgain,
+  lengthenAgain,
   bindAgain,
   makeVfsAgain,
   makeMdev,

@@ -16,6 +16,11 @@ export class RefusedAct extends Error {
     this.code = code;
     this.changes = changes;
   }
+
+  /** The same with these for the agent's notes. */
+  with(changes: ActChanges): RefusedAct {
+    return new RefusedAct(this.code, this.message, { changes, cause: this.cause });
+  }
 }
 
 export function toFailure(error: unknown): ActFailure {
