@@ -19,12 +19,24 @@ export class SummaryReporter implements Reporter {
     const byProject = Map.groupBy(modules, ({ project }) => project.name);
     for (const [name, own] of byProject) {
       const { passed, failed, skipped } = countOf(own);
+      const why = passed + failed === 0 ? whySkipped(own) : undefined;
       const broken = errors.length === 0 ? '' : `, ${errors.length} errors outside of tests`;
       process.stdout.write(
-        `${name}: ${passed} passed, ${failed} failed, ${skipped} skipped${broken} in ${seconds} s\n`,
+        `${name}: ${passed} passed, ${failed} failed, ${skipped} skipped${broken} in ${seconds} s${why === undefined ? '' : `: ${why}`}\n`,
       );
     }
   }
+}
+
+/** What the skipped tests say, when all say the same. */
+function whySkipped(modules: readonly TestModule[]): string | undefined {
+  const notes = new Set<string | undefined>();
+  for (const test of modules.flatMap((module) => [...module.children.allTests()])) {
+    const result = test.result();
+    notes.add(result.state === 'skipped' ? result.note : undefined);
+  }
+  const [only, ...others] = notes;
+  return others.length === 0 ? only : undefined;
 }
 
 /** A file that could not be loaded counts as one failed test. */
