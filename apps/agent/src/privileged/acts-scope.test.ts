@@ -95,15 +95,30 @@ describe('virtual functions', () => {
   const card = { ...gpu, attributes: { sriov_drivers_autoprobe: '1\n' } };
   const numvfs = `sys/bus/pci/devices/${address}/sriov_numvfs`;
 
-  it('are made without a driver, and those that the host makes later get theirs', async ({
+  it('get no driver as long as there are some, and those that the host makes later get theirs', async ({
     expect,
   }) => {
     await using host = await makeHost({ functions: [{ ...card, totalVfs: 4 }] });
+    const autoprobe = `sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`;
+    const notes = async (): Promise<unknown> => JSON.parse(await host.read('state/bindings.json'));
     await host.act('setVfCount', { count: 2 });
     expect(await host.read(numvfs)).toMatch(/^2/u);
-    expect(await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`)).toMatch(
-      /^1/u,
-    );
+    expect(await host.read(autoprobe)).toMatch(/^0/u);
+    await host.act('listBound');
+    expect(await host.read(autoprobe)).toMatch(/^0/u);
+    expect(await notes()).toMatchObject({ unprobed: [{ address }] });
+    await host.act('setVfCount', { count: 0 });
+    expect(await host.read(autoprobe)).toMatch(/^1/u);
+    expect(await notes()).toMatchObject({ unprobed: [] });
+  });
+
+  it('get no driver from the host where it is the host’s own wish', async ({ expect }) => {
+    const off = { ...gpu, totalVfs: 4, attributes: { sriov_drivers_autoprobe: '0\n' } };
+    await using host = await makeHost({ functions: [off] });
+    const autoprobe = `sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`;
+    await host.act('setVfCount', { count: 2 });
+    await host.act('setVfCount', { count: 0 });
+    expect(await host.read(autoprobe)).toBe('0\n');
   });
 
   it('made half-way by an agent before: those of the host get their drivers again with the next look', async ({
@@ -127,7 +142,7 @@ describe('virtual functions', () => {
     expect(JSON.parse(await host.read('state/bindings.json'))).toMatchObject({ unprobed: [] });
   });
 
-  it('are made for guests, and the host’s get their drivers again, also after a death half-way', async ({
+  it('are made for guests also after a death half-way, and then get no driver', async ({
     expect,
   }) => {
     const off = { ...gpu, totalVfs: 4, attributes: { sriov_drivers_autoprobe: '0\n' } };
@@ -137,6 +152,8 @@ describe('virtual functions', () => {
     });
     await host.act('setVfCount', { count: 3 });
     expect(await host.read(numvfs)).toMatch(/^3/u);
+    expect(await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`)).toBe('0\n');
+    await host.act('setVfCount', { count: 0 });
     expect((await host.read(`sys/bus/pci/devices/${address}/sriov_drivers_autoprobe`))[0]).toBe(
       '1',
     );

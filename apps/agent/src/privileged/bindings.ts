@@ -30,7 +30,7 @@ const BindingSchema = Type.Object({
 });
 export type Binding = Static<typeof BindingSchema>;
 
-/** A card whose `sriov_drivers_autoprobe` was 1, and is 0 while virtual functions are made. */
+/** A card whose `sriov_drivers_autoprobe` was 1, and is 0 while it has virtual functions of the agent's making. */
 const UnprobedSchema = Type.Object({ address: Type.String(), ids: Type.String() });
 export type Unprobed = Static<typeof UnprobedSchema>;
 

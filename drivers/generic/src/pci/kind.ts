@@ -16,7 +16,7 @@ import type { KnownIdentities } from './identity.ts';
 import { readKnown, writeKnown } from './known-file.ts';
 import { findIn, gone, planOf, toPlan, type Found } from './plan.ts';
 import type { PciScanner } from './scanner.ts';
-import { divide, findDivisions } from './vfs.ts';
+import { divide, findDivisions, undivideAll } from './vfs.ts';
 import { giveAllBack, makeReady, takeBack, type Cleaner } from './vfio.ts';
 
 /** What the protocol takes as a text. */
@@ -76,7 +76,11 @@ class PciKind {
 
   async uninstall(context: Context): Promise<void> {
     const memory = this.#memories.get(context.backend);
-    if (!context.simulated) await giveAllBack(context, Object.keys(memory?.handlings ?? {}));
+    const handlings = memory?.handlings ?? {};
+    if (!context.simulated) {
+      await giveAllBack(context, Object.keys(handlings));
+      await undivideAll(context, handlings);
+    }
     memory?.watch.stop();
     this.#memories.delete(context.backend);
   }

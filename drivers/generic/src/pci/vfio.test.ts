@@ -51,10 +51,17 @@ interface Bench {
   changes: number;
 }
 
+interface Options {
+  readonly config?: object;
+  readonly answers?: Answers;
+  /** Beside those of quiet processes. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
 /** A real host's backend, whose agent answers as told, and else with success. */
 function open(
   functions: readonly FunctionDescription[],
-  { config = {}, answers = {} }: { config?: object; answers?: Answers } = {},
+  { config = {}, answers = {}, files = {} }: Options = {},
 ): Bench {
   const scanner = new PciScanner();
   const cleaner = new Cleaner();
@@ -69,7 +76,8 @@ function open(
   const ask = async (method: AgentMethod, params: object): Promise<object> => {
     if (method === 'listBound') return answers.listBound ?? { functions: [] };
     asked.push([method, params]);
-    const answer = answers[method] ?? {};
+    const said = answers[method] ?? {};
+    const answer = typeof said === 'function' ? said({ ...params }) : said;
     if (answer instanceof DriverError) throw answer;
     return answer;
   };
@@ -79,7 +87,7 @@ function open(
     changes: 0,
     context: {
       host: { name: 'host', node_name: 'host' },
-      roots: buildTree(folder, { functions, files: quietProc }),
+      roots: buildTree(folder, { functions, files: { ...quietProc, ...files } }),
       simulated: false,
       stateDir: null,
       log: () => undefined,
@@ -150,6 +158,24 @@ describe('a function of a real host', () => {
     expect(bench.asked).toEqual([]);
   });
 
+  it('is withheld while vfio-pci has it, or one of its group, on its list of what it does not take', async ({
+    expect,
+  }) => {
+    const qat = { ...gpu, vendor: 0x8086, device: 0x19e3, class: 0x0b4000 };
+    const parameter = '/sys/module/vfio_pci/parameters/disable_denylist';
+    const denied = { files: { [parameter]: 'N\n' } };
+    for (const functions of [[qat], [gpu, { ...qat, address: sibling.address }]]) {
+      const [one] = await acceleratorsOf(open(functions, denied));
+      expect(one).toMatchObject({
+        offered: false,
+        obstacle: expect.stringMatching(/\(0x8086:0x19e3\).*disable_denylist=1/u),
+      });
+    }
+    const accepted = open([qat], { files: { [parameter]: 'Y\n' } });
+    const [given] = await acceleratorsOf(accepted);
+    expect(given).toMatchObject({ offered: true, obstacle: null });
+  });
+
   it('is withheld while a bridge’s driver keeps its group, unless that may be taken away', async ({
     expect,
   }) => {
@@ -185,6 +211,28 @@ describe('a backend that goes', () => {
     const bench = open([{ ...gpu, driver: 'vfio-pci' }], { answers: { listBound: bound } });
     await bench.kind.uninstall?.(bench.context, { dryRun: false });
     expect(bench.asked).toEqual([['restore', { address }]]);
+  });
+
+  it('makes whole again what it divided, unless a part is in use, and leaves alone what it did not', async ({
+    expect,
+  }) => {
+    const vfs = { device: 0x2331, addresses: ['0000:21:00.4'], iommuGroup: 9 };
+    const own = { ...gpu, totalVfs: 4, vfs };
+    const another = {
+      ...own,
+      address: '0000:22:00.0',
+      vfs: { ...vfs, addresses: ['0000:22:00.4'] },
+    };
+    const config = { rules: [{ address, vfs: { count: 1 } }, { address: '0000:22:*' }] };
+    const used = new DriverError('host-use', 'Virtual function 0 is bound to vfio-pci.');
+    for (const setVfCount of [{}, used]) {
+      const bench = open([own, another], { config, answers: { setVfCount } });
+      await devicesOf(bench);
+      await bench.kind.uninstall?.(bench.context, { dryRun: false });
+      const counts = bench.asked.filter(([method]) => method === 'setVfCount');
+      expect(counts).toEqual([['setVfCount', { address, count: 0 }]]);
+      expect(bench.asked.at(-1)?.[0]).toBe('setVfCount');
+    }
   });
 });
 
@@ -302,29 +350,6 @@ describe('cleaning', () => {
     expect(second).toMatch(/accepted, by rule$/u);
   });
 
-  it('fails for a card that does not answer, or is another one', async ({ expect }) => {
-    const silent = { ...gpu, attributes: { config: Buffer.alloc(256, 0xff) } };
-    const other = { ...gpu, attributes: { device: '0x2331\n' } };
-    const cases = [
-      [silent, /does not answer/u],
-      [other, /its ids are 0x10de:0x2330, and were 0x10de:0x2331/u],
-    ] as const;
-    for (const [fn, problem] of cases) {
-      const bench = open([fn]);
-      const [accelerator] = await acceleratorsOf(bench);
-      await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(problem);
-    }
-  });
-
-  it('does not pretend that a drive forgets', async ({ expect }) => {
-    const cases = [
-      [{ class: 0x010802 }, { class: '0108' }],
-      // By a definition that says nothing of erasing, by one that says nothing of cleaning, and by none.
-      [{ class: 0x010802 }, { definition: 'pci', class: '010802' }],
-      [{ class: 0x010000, vendor: 0x1af4, device: 0x1042 }, { definition: 'virtio-blk' }],
-      [{ class: 0x010700 }, { class: '0107' }],
-    ] as const;
-    for (const [ids, rule] of cases) {
   it('goes on to a reset of the bus where its definition allows that, and says what that would hit', async ({
     expect,
   }) => {
@@ -359,6 +384,29 @@ describe('cleaning', () => {
     expect(bench.asked).toEqual([['reset', { address, methods: ['flr'] }]]);
   });
 
+  it('fails for a card that does not answer, or is another one', async ({ expect }) => {
+    const silent = { ...gpu, attributes: { config: Buffer.alloc(256, 0xff) } };
+    const other = { ...gpu, attributes: { device: '0x2331\n' } };
+    const cases = [
+      [silent, /does not answer/u],
+      [other, /its ids are 0x10de:0x2330, and were 0x10de:0x2331/u],
+    ] as const;
+    for (const [fn, problem] of cases) {
+      const bench = open([fn]);
+      const [accelerator] = await acceleratorsOf(bench);
+      await expect(bench.kind.clean(bench.context, orderOf(accelerator))).rejects.toThrow(problem);
+    }
+  });
+
+  it('does not pretend that a drive forgets', async ({ expect }) => {
+    const cases = [
+      [{ class: 0x010802 }, { class: '0108' }],
+      // By a definition that says nothing of erasing, by one that says nothing of cleaning, and by none.
+      [{ class: 0x010802 }, { definition: 'pci', class: '010802' }],
+      [{ class: 0x010000, vendor: 0x1af4, device: 0x1042 }, { definition: 'virtio-blk' }],
+      [{ class: 0x010700 }, { class: '0107' }],
+    ] as const;
+    for (const [ids, rule] of cases) {
       const bench = open([{ ...gpu, ...ids }], { config: { classes: [], rules: [rule] } });
       const [accelerator] = await acceleratorsOf(bench);
       expect(accelerator?.offered).toBe(true);

@@ -38,3 +38,12 @@ export async function divide(
   }
   return refused;
 }
+
+/** Before a backend goes: what it divided is whole again. A card that has a part in use stays as it is. */
+export async function undivideAll(context: Context, handlings: Handlings): Promise<void> {
+  const divided = Object.entries(handlings).filter(([, { vfCount = 0 }]) => vfCount > 0);
+  const divisions = divided.map(([address]) => ({ address, count: 0 }));
+  for (const [address, why] of await divide(context, divisions)) {
+    context.log('warn', `${address} keeps its virtual functions: ${why}`);
+  }
+}

@@ -27,14 +27,13 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
   return { ...(await change(host, target, count)), vfs };
 }
 
-/** After a death between the two writes of `makeWithoutDrivers`: asked by the agent itself. */
+/** Where virtual functions were made without drivers and there are none any more: asked by the agent itself. */
 export function probeAgain(host: HostView): Promise<ActDone> {
   const address = String(host.order.params['address']);
   const fn = host.find(address);
-  if (fn !== undefined && host.isUnprobed(fn)) {
-    const file = autoprobeOf(fn);
-    if (host.reader.text(file) === '0') writeAttribute(file, '1');
-  }
+  const isMine = fn !== undefined && host.isUnprobed(fn);
+  if (isMine && (fn.integer('sriov_numvfs') ?? 0) > 0) return Promise.resolve({ result: {} });
+  if (isMine) switchProbing(host, fn, '1');
   return Promise.resolve({ result: {}, probed: address });
 }
 
@@ -60,33 +59,47 @@ function requireFree(host: HostView, { index, virtual }: { index: number; virtua
   throw new RefusedAct('host-use', `Virtual function ${index} (${virtual}) ${use}.`);
 }
 
-/** The kernel changes the number only by way of 0. New ones get no driver: they are for guests. */
+/** The kernel changes the number only by way of 0. */
 async function change(host: HostView, fn: PciFunction, count: number): Promise<ActDone> {
   const file = `${fn.path}/sriov_numvfs`;
   if (host.reader.integer(file) !== 0) writeAttribute(file, '0');
-  if (count === 0) return { result: {} };
-  return await makeWithoutDrivers(host, fn, () => writeAttribute(file, String(count)));
+  if (count > 0)
+    return await makeWithoutDrivers(host, fn, () => writeAttribute(file, String(count)));
+  return host.isUnprobed(fn) ? probing(host, fn) : { result: {} };
 }
 
+/**
+ * They are for guests, and as long as there are some no driver may come for them: udev loads the one of virtual functions
+ * when it hears of them, and that would take them all.
+ */
 async function makeWithoutDrivers(
   host: HostView,
   fn: PciFunction,
   make: () => void,
 ): Promise<ActDone> {
-  const file = autoprobeOf(fn);
-  const isOn = host.reader.text(file) === '1';
-  if (!isOn && !host.isUnprobed(fn)) {
-    make();
-    return { result: {} };
-  }
-  await host.ask({ unprobed: { address: fn.address, ids: idsOf(fn) } });
-  if (isOn) writeAttribute(file, '0');
+  const isOn = host.reader.text(autoprobeOf(fn)) === '1';
+  if (isOn) await host.ask({ unprobed: { address: fn.address, ids: idsOf(fn) } });
+  switchProbing(host, fn, '0');
   try {
     make();
-  } finally {
-    writeAttribute(file, '1');
+  } catch (error) {
+    const { probed } = isOn || host.isUnprobed(fn) ? probing(host, fn) : {};
+    const message = error instanceof Error ? error.message : String(error);
+    const changes = probed === undefined ? {} : { probed };
+    throw new RefusedAct('transient', message, { changes, cause: error });
   }
+  return { result: {} };
+}
+
+function probing(host: HostView, fn: PciFunction): ActDone {
+  switchProbing(host, fn, '1');
   return { result: {}, probed: fn.address };
+}
+
+function switchProbing(host: HostView, fn: PciFunction, text: '0' | '1'): void {
+  const file = autoprobeOf(fn);
+  const now = host.reader.text(file);
+  if (now !== undefined && now !== text) writeAttribute(file, text);
 }
 
 function autoprobeOf({ path }: PciFunction): string {
