@@ -40,6 +40,7 @@ export interface DeviceTools {
   readonly listed: ReadonlyMap<string, Listed>;
   readonly names: PciIds;
   readonly reader: TreeReader;
+  readonly sysfs: string;
   readonly typeOf: (listed: Listed) => AcceleratorType;
   /** As the last reading of health found them, by address; what was not read is healthy. */
   readonly healths: Readonly<Record<string, Health>>;

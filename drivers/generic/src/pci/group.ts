@@ -1,5 +1,6 @@
 /** What must be given together with a function, and what keeps it from being given at all. */
 import { parsePciAddress } from '@cyborg/driver-sdk/pci';
+import { findDenial } from '@cyborg/driver-sdk/host-use/denylist';
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
 import { protocolLimits } from '@cyborg/driver-sdk/protocol-constants';
@@ -28,6 +29,8 @@ export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
   const mediated = [...madeOf(fn, tools.reader).keys()];
   if (mediated.length > 0)
     return `divided into mediated devices: ${mediated.join(', ')}`.slice(0, 1024);
+  const denial = denialOf(fn, tools);
+  if (denial !== undefined) return denial;
   for (const other of othersOf(fn, tools)) {
     const neighbour = tools.listed.get(other.address);
     const isInTheWay = neighbour === undefined || driverInTheWay(neighbour, tools) !== undefined;
@@ -38,6 +41,16 @@ export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
   const bridge = membersOf(fn, tools).find(({ keepsGroup }) => keepsGroup);
   if (bridge === undefined) return null;
   return `shares IOMMU group ${fn.iommuGroup} with the bridge ${bridge.address} (${bridge.driver}); set unbind: idle`;
+}
+
+/** Of the whole group: vfio-pci must take all of it. */
+function denialOf(fn: PciFunction, tools: DeviceTools): string | undefined {
+  const { reader, sysfs } = tools;
+  for (const one of [fn, ...othersOf(fn, tools)]) {
+    const denial = findDenial(one, reader, sysfs);
+    if (denial !== undefined) return denial;
+  }
+  return undefined;
 }
 
 /** The kernel driver that it would have to be taken from, and may not. */

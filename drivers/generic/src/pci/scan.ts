@@ -107,6 +107,7 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     listed,
     names: openPciIds(reader, input.pciIdsPaths),
     reader,
+    sysfs: input.roots.sysfs,
     typeOf,
     healths: input.healths ?? {},
   };

@@ -1,4 +1,5 @@
 /** Binding by driver_override, and putting back what was there. */
+import { findDenial } from '@cyborg/driver-sdk/host-use/denylist';
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { ActDone } from '../act-order.ts';
 import type { Binding } from '../bindings.ts';
@@ -21,6 +22,7 @@ export async function bind(host: HostView): Promise<ActDone> {
   for (const other of others) requireAccountedFor(host, other, wanted);
   const all = [target, ...others];
   for (const fn of all) requireTakeable(host, fn, wanted);
+  if (wanted === 'vfio-pci') for (const fn of all) requireNotDenied(host, fn);
   const bridges = host.groupBridges(target).filter((fn) => isInTheWay(host, fn));
   for (const bridge of bridges) requireFreed(host, bridge);
   await host.refuseHostUse([...all, ...bridges]);
@@ -287,6 +289,12 @@ function requireFreed(host: HostView, { address, driver }: PciFunction): void {
     'host-use',
     `${target.address} shares IOMMU group ${target.iommuGroup} with the bridge ${address} (${driver}), whose driver keeps the group from guests; set unbind: idle.`,
   );
+}
+
+function requireNotDenied(host: HostView, fn: PciFunction): void {
+  if (fn.driver === 'vfio-pci') return;
+  const denial = findDenial(fn, host.reader, host.sysfs);
+  if (denial !== undefined) throw new RefusedAct('unsupported', `${denial}.`);
 }
 
 function requireDriver(host: HostView, name: string): void {
