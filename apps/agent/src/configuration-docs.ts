@@ -68,6 +68,24 @@ them: by QEMU's memory backends (\`host-nodes\`) and the threads of its CPUs, by
 (\`cyborg-agent look\`) say: [looking inside a host](../how-to/look-inside-a-host.md).
 
 \`cyborg-agent discover\` shows what the generic driver finds, with no server and no state: \`cyborg-agent discover --help\`.
+
+### After the host was started anew
+
+Neither what a function is bound to nor a virtual function outlives that. The agent prepares again what the ledger says is
+held, but needs its server and its drivers first: a domain that libvirt starts by itself (\`virsh autostart\`, libvirt-guests)
+would be refused before (\`must be manually detached from the host\`) and stay off. \`cyborg-agent prepare-held\` goes before
+libvirt: by the notes in the state directory it makes the virtual functions and binds what guests held, with the checks of
+every such act (what the host uses, the IOMMU group), and ends.
+
+- The unit \`cyborg-agent-prepare.service\` of the package is enabled with \`cyborg-agent\` and goes before \`libvirtd\`,
+  \`virtqemud\` and \`libvirt-guests\`. What else starts guests on the host needs \`After=cyborg-agent-prepare.service\`.
+- It takes the agent's options. The kernel's module \`vfio-pci\` must be loaded by \`/etc/modules-load.d\`, or be allowed by
+  \`--load-module vfio-pci\`.
+- It tries for some 90 s at most and never keeps the host from starting: its exit status is 0 (2: a wrong option), and its log
+  (\`journalctl -u cyborg-agent-prepare\`) says what is not prepared and why. That is left to the agent; then start the domain.
+- A card with a serial number that is not the one noted is left alone, as is a card to whose IOMMU group another has come.
+- Mediated devices are not made by it: the agent makes them again. Domains that have one are started when the attachment is
+  \`attached\` again.
 `;
 }
 
