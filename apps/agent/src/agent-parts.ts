@@ -227,7 +227,14 @@ function makeDrivers(
     allowedModules: settings.loadModules ?? [],
     commands: settings.hostCommands ?? hostCommands,
   });
-  const privileged = new PrivilegedActs({ ...settings, permits, lease, preparation, timeoutMs });
+  const privileged = new PrivilegedActs({
+    ...settings,
+    permits,
+    lease,
+    held,
+    preparation,
+    timeoutMs,
+  });
   return new Installations({
     clock,
     rng,

@@ -26,6 +26,8 @@ export const agentDefaults = {
   /** Driver packages that are kept although no driver of them was started since the agent was. */
   packagesKeptMax: 8,
   heldRefreshMs: 300_000,
+  /** A look at the cards waits so long for what the ledger says is taken. */
+  takenWaitMsMax: 5_000,
   /** A version that is quarantined within this of its update is left for the one before. */
   probationMs: 600_000,
   hostNeeds: { lookMsMax: 20_000, commandMsMax: 30_000 },

@@ -13,6 +13,7 @@ import {
   type Order,
   type OrderOutcome,
   type Report,
+  type TakenFunction,
 } from '@cyborg/api-spec/agent';
 
 const validators = {
@@ -41,6 +42,7 @@ export class FakeServer implements AsyncDisposable {
   releaseUnclaimed: DesiredState['release_unclaimed'] = [];
   readonly orders = new Map<string, Order>();
   readonly held = new Map<string, Held>();
+  taken: TakenFunction[] = [];
   readonly inventories = new Map<string, InventoryUpload>();
   readonly outcomes: OrderOutcome[] = [];
   readonly reports: Report[] = [];
@@ -280,7 +282,15 @@ export class FakeServer implements AsyncDisposable {
     const all = [...this.held.values()];
     const to = from + this.heldPageSize;
     const next = to < all.length ? String(to) : null;
-    return { status: 200, body: { ledger: this.ledger, items: all.slice(from, to), next } };
+    return {
+      status: 200,
+      body: {
+        ledger: this.ledger,
+        items: all.slice(from, to),
+        next,
+        ...(from === 0 && { taken: this.taken }),
+      },
+    };
   }
 
   #offers(body: unknown): Answer {

@@ -188,6 +188,13 @@ export const HeldSchema = Type.Object(
 );
 export type Held = Static<typeof HeldSchema>;
 
+/** A PCI function that the ledger says was prepared for somebody and is not clean again: held, being cleaned, or not cleaned. */
+export const TakenFunctionSchema = Type.Object(
+  { backend_id: UuidSchema, accelerator_key: Key, address: Type.String({ maxLength: 32 }) },
+  closed,
+);
+export type TakenFunction = Static<typeof TakenFunctionSchema>;
+
 export const OrderOutcomeSchema = Type.Object(
   {
     kind: OrderSchema.properties.kind,
@@ -477,7 +484,13 @@ export const agentOperations = {
       querystring: Type.Object({ marker: Type.Optional(Type.String({ maxLength: 128 })) }, closed),
       response: {
         200: Type.Object(
-          { ledger: LedgerRefSchema, items: Type.Array(HeldSchema), next: Nullable(Type.String()) },
+          {
+            ledger: LedgerRefSchema,
+            items: Type.Array(HeldSchema),
+            next: Nullable(Type.String()),
+            /** With the first page: for an agent that has lost its notes. */
+            taken: Type.Optional(Type.Array(TakenFunctionSchema)),
+          },
           closed,
         ),
         ...problems,

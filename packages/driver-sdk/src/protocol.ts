@@ -439,6 +439,11 @@ export const agentRequests = {
               address: Key,
               /** What was there before; null: no kernel driver. */
               kernel_driver: Nullable(Key),
+              /**
+               * Where what was there before is not known, since the agent lost its notes: the key of this backend's
+               * accelerator there, as the ledger has it. What only a kernel driver can read is in it.
+               */
+              accelerator: Type.Optional(Key),
             },
             closed,
           ),

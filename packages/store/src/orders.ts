@@ -138,6 +138,27 @@ export async function listHostHeld(
   return rows;
 }
 
+export interface TakenFunctionRow {
+  readonly backend_id: string;
+  readonly accelerator_key: string;
+  readonly address: string;
+}
+
+/** PCI functions of a host that were prepared for somebody and are not clean again: an agent may have bound them. */
+export async function listTakenFunctions(
+  db: Kysely<Database>,
+  hostId: string,
+  limit: number,
+): Promise<TakenFunctionRow[]> {
+  const { rows } = await sql<TakenFunctionRow>`
+    select a.backend_id, a.key as accelerator_key, ${address} as address
+    from accelerator a
+    where a.host_id = ${hostId} and a.plans ? 'pci' and a.attach_info ? 'bus'
+      and a.state in ('attached', 'orphaned', 'cleaning', 'cleaning_failed')
+    order by a.id limit ${limit}`.execute(db);
+  return rows;
+}
+
 export type ObservableRow = Pick<
   AttachmentRow,
   'id' | 'state' | 'observed' | 'epoch' | 'plugged_by'

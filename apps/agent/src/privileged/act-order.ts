@@ -1,4 +1,5 @@
 /** What an agent and the process of a privileged act say to each other; both are our own code. */
+import type { TakenFunction } from '@cyborg/api-spec/agent';
 import type { AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
 import type { ActStep } from '../steps.ts';
@@ -20,6 +21,8 @@ export interface ActOrder {
   readonly shortened: readonly Shortened[];
   /** Functions of the backend about which orders are being carried out. */
   readonly ordered: readonly string[];
+  /** For adopt: what the ledger says is taken and this agent has not noted. */
+  readonly taken: readonly TakenFunction[];
   /** An order about the function is being carried out. */
   readonly isOrdered: boolean;
 }

@@ -203,6 +203,33 @@ describe('privileged acts', () => {
     expect(await readFile(join(host.folder, 'reset'), 'utf8')).toBe('');
   });
 
+  it('take no driver from what the host has begun to use since the last look', async ({
+    expect,
+  }) => {
+    const mounted = '30 22 8:0 / /data rw - ext4 /dev/sda rw\n';
+    const drivers = ['nouveau', undefined] as const;
+    for (const driver of drivers) {
+      await using host = await makeHost(driver === undefined ? {} : { driver });
+      using _permit = host.permits.grant(host.backend.wanted.id, 'fn');
+      await mkdir(join(host.folder, 'block', 'sda'), { recursive: true });
+      await writeFile(join(host.folder, 'block', 'sda', 'dev'), '8:0\n');
+      await writeFile(join(host.root, 'proc', 'self', 'mountinfo'), mounted);
+      await mkdir(join(host.root, 'sys/bus/pci/drivers/vfio-pci'), { recursive: true });
+      const override = join(host.folder, 'driver_override');
+      await writeFile(override, '(null)\n');
+      const refused = { failure: 'host-use', message: expect.stringMatching(/sda is mounted at/u) };
+      const act = (method: 'bind' | 'unbind', params: object): Promise<object> =>
+        host.acts.do(method, { ...where, ...params }, host.backend);
+      await expect(act('bind', { ...toVfio, unbind: [address] })).rejects.toMatchObject(refused);
+      expect(await readFile(override, 'utf8')).toBe('(null)\n');
+      if (driver === undefined) continue;
+      const unbind = join(host.folder, 'driver/unbind');
+      await writeFile(unbind, '');
+      await expect(act('unbind', {})).rejects.toMatchObject(refused);
+      expect(await readFile(unbind, 'utf8')).toBe('');
+    }
+  });
+
   it('touch nothing on a simulated host', async ({ expect }) => {
     await using host = await makeHost({ simulated: true });
     using _permit = host.permits.grant(host.backend.wanted.id, 'fn');

@@ -2,6 +2,7 @@
  * What a driver cannot do itself and asks of the agent. Checked here, done in a process of its own that may be abandoned:
  * the agent itself touches no device.
  */
+import type { TakenFunction } from '@cyborg/api-spec/agent';
 import type { AgentMethod, AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import type { Backend, KnownFunction } from '../driver-host/backend.ts';
@@ -11,6 +12,7 @@ import { messageOf } from '../hypervisors/node-error.ts';
 import { agentDefaults } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { ActStep } from '../steps.ts';
+import type { HeldList } from '../server-link/held-list.ts';
 import type { Lease } from '../server-link/lease.ts';
 import type { ActDone, ActOrder, ActQuestion } from './act-order.ts';
 import { ActProcesses, FailedAct } from './act-process.ts';
@@ -28,6 +30,8 @@ export interface PrivilegedActsDeps {
   readonly stateDir: string;
   readonly permits: Permits;
   readonly lease: Pick<Lease, 'isHeld'>;
+  /** What the ledger says is taken; absent where no driver asks what was bound. */
+  readonly held?: Pick<HeldList, 'taken'>;
   readonly preparation: Pick<HostPreparation, 'loadModule'>;
   /** How long one act may take; the agent's own limit when absent. */
   readonly timeoutMs?: number;
@@ -35,10 +39,10 @@ export interface PrivilegedActsDeps {
 
 /** After the host was started anew: what the notes say was done before. */
 export type AgainMethod = 'bindAgain' | 'makeVfsAgain';
+/** With what no driver may ask for. */
 /** After an act that died half-way. */
 type MendMethod = 'probeAgain' | 'lengthenAgain';
-/** With what no driver may ask for. */
-type OwnMethod = AgentMethod | MendMethod | AgainMethod;
+type OwnMethod = AgentMethod | MendMethod | 'adopt' | AgainMethod;
 type Params = Readonly<Record<string, unknown>>;
 
 /** What an act must know of the backend for which it is done. */
@@ -68,6 +72,9 @@ export class PrivilegedActs {
   readonly #turns = new Turns();
   /** Cards that have virtual functions without drivers, as long as nobody here changes their number. */
   readonly #divided = new Set<string>();
+  #adopting: Promise<void> | undefined;
+  /** Taken by the ledger's word, and not noted here. */
+  #unnoted: readonly TakenFunction[] = [];
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
@@ -117,11 +124,51 @@ export class PrivilegedActs {
   /** Each look at the cards begins with it. */
   async #listBound(backend: Backend): Promise<AgentResult<'listBound'>> {
     const { simulated, lease } = this.#deps;
-    if (!simulated && lease.isHeld()) await this.#mend(backend);
-    const bindings = simulated ? [] : await this.#bindings.list();
+    if (simulated) return { functions: [] };
+    await this.#adopted(backend);
+    if (lease.isHeld()) await this.#mend(backend);
+    const { id } = backend.wanted;
+    const bindings = await this.#bindings.list();
     return {
-      functions: bindings.map(({ address, driver }) => ({ address, kernel_driver: driver })),
+      functions: bindings.map(({ address, driver, adopted = null, backend: of }) => ({
+        address,
+        kernel_driver: driver,
+        ...(adopted !== null && of === id && { accelerator: adopted }),
+      })),
     };
+  }
+
+  /** Resolves when what an agent before this one bound is known, by its notes or else by the ledger: once in a run. */
+  async #adopted(backend: Backend): Promise<void> {
+    this.#adopting ??= this.#adopt(backend);
+    try {
+      await this.#adopting;
+    } catch (error) {
+      this.#adopting = undefined;
+      throw error;
+    }
+  }
+
+  async #adopt(backend: Backend): Promise<void> {
+    const { held, log } = this.#deps;
+    if (held === undefined) return;
+    const taken = await held.taken(agentDefaults.takenWaitMsMax);
+    if (taken === undefined) {
+      throw new DriverCallError(
+        'transient',
+        'What the ledger says is taken on this host could not be read yet: the server does not answer.',
+      );
+    }
+    const noted = new Set((await this.#bindings.list()).map(({ address }) => address));
+    this.#unnoted = taken.filter((one) => !noted.has(one.address));
+    const addresses = this.#unnoted.map(({ address }) => address);
+    const [address] = addresses;
+    if (address === undefined) return;
+    using _turn = await this.#turns.take(addresses);
+    const { changed = [] } = await this.#inProcess('adopt', { address }, backend);
+    if (changed.length === 0) return;
+    const functions = changed.map(({ address }) => address);
+    log.warn({ functions }, 'an agent before this one bound these for guests, as the ledger says');
   }
 
   /** Where an act died half-way. What cannot be done now is tried with the next look. */
@@ -219,6 +266,7 @@ export class PrivilegedActs {
       unprobed: await this.#bindings.listUnprobed(),
       shortened: await this.#bindings.listShortened(),
       ordered: backend.addresses().filter((at) => this.#isOrdered(at, backend)),
+      taken: method === 'adopt' ? this.#unnoted : [],
       isOrdered: this.#isOrdered(String(params['address']), backend),
     };
   }

@@ -27,6 +27,11 @@ const BindingSchema = Type.Object({
   boundTo: Nullable(Type.String()),
   /** Functions of its IOMMU group for which it was bound, itself among them. */
   heldFor: Type.Array(Type.String()),
+  /**
+   * An agent before this one bound it, and its notes are lost: what was there is not known. Key of its accelerator; null
+   * for what is bound only because it shares an IOMMU group.
+   */
+  adopted: Type.Optional(Nullable(Type.String())),
 });
 export type Binding = Static<typeof BindingSchema>;
 

@@ -1,5 +1,5 @@
 /** What the ledger says this host holds: read page by page, kept up to date by the agent's own accepted outcomes. */
-import type { Held } from '@cyborg/api-spec/agent';
+import type { Held, TakenFunction } from '@cyborg/api-spec/agent';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';
@@ -35,6 +35,8 @@ export class HeldList {
   readonly #changedAtMs = new Map<string, number>();
   #loads = 0;
   #waiting: (() => void)[] = [];
+  #taken: readonly TakenFunction[] = [];
+  #waitingForFirst: (() => void)[] = [];
 
   constructor(deps: HeldListDeps) {
     this.#deps = deps;
@@ -48,6 +50,17 @@ export class HeldList {
   /** Counts complete readings. */
   get loads(): number {
     return this.#loads;
+  }
+
+  /** PCI functions that the ledger says are taken, as of the last reading; undefined when there is none within so long. */
+  async taken(timeoutMs: number): Promise<readonly TakenFunction[] | undefined> {
+    if (!this.isLoaded) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waitingForFirst.push(resolve);
+      using _timer = this.#deps.clock.setTimer(timeoutMs, resolve);
+      await promise;
+    }
+    return this.isLoaded ? this.#taken : undefined;
   }
 
   find(attachmentId: string): Held | undefined {
@@ -119,6 +132,7 @@ export class HeldList {
     this.#changes = changes;
     try {
       const found = new Map<string, Held>();
+      let taken: readonly TakenFunction[] = [];
       let marker: string | null = null;
       do {
         const query: { marker?: string } = marker === null ? {} : { marker };
@@ -129,15 +143,18 @@ export class HeldList {
         const verdict = ledger.judge(page.ledger);
         if (verdict !== 'same') throw new Error(`the list is of a ledger that is ${verdict}`);
         for (const held of page.items) found.set(held.attachment_id, held);
+        taken = page.taken ?? taken;
         marker = page.next;
       } while (marker !== null);
       for (const change of changes) applyTo(found, change);
       this.#byAttachment = found;
+      this.#taken = taken;
       for (const id of this.#changedAtMs.keys()) if (!found.has(id)) this.#changedAtMs.delete(id);
     } finally {
       this.#changes = undefined;
     }
     this.#loads += 1;
+    for (const tell of this.#waitingForFirst.splice(0)) tell();
     this.#deps.onLoaded(this.#byAttachment.values());
   }
 

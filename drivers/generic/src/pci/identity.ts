@@ -19,10 +19,17 @@ export type KnownIdentities = Readonly<Record<string, Identity & { readonly inod
 const vpdBytesMax = 1024;
 const serialPattern = /^[!-~](?:[ -~]{0,126}[!-~])?$/u;
 
+export interface IdentitySources {
+  readonly reader: TreeReader;
+  readonly known: KnownIdentities;
+  /** By address: keys that the ledger has of functions that are guests' and of which nothing is known here. */
+  readonly ledgerKeys?: ReadonlyMap<string, string>;
+}
+
 /** The identities of these functions by address, and all that is known now. */
 export function readIdentities(
   functions: readonly PciFunction[],
-  { reader, known }: { reader: TreeReader; known: KnownIdentities },
+  { reader, known, ledgerKeys }: IdentitySources,
 ): { identities: Map<string, Identity>; known: KnownIdentities } {
   const identities = new Map<string, Identity>();
   const next: Record<string, Identity & { readonly inode: number }> = {};
@@ -30,7 +37,8 @@ export function readIdentities(
     const slot = slotKey(fn);
     const inode = reader.inode(fn.path) ?? 0;
     const before = known[slot];
-    const identity = before?.inode === inode ? grown(before, fn, reader) : readIdentity(fn, reader);
+    const read = before?.inode === inode ? grown(before, fn, reader) : readIdentity(fn, reader);
+    const identity = asTheLedgerSays(read, fn, ledgerKeys?.get(fn.address));
     identities.set(fn.address, identity);
     next[slot] = { serial: identity.serial, vpd: identity.vpd, inode };
   }
@@ -42,6 +50,19 @@ function grown(before: Identity, fn: PciFunction, reader: TreeReader): Identity 
   if (before.serial !== null) return before;
   const serial = readNvmeSerial(fn, reader);
   return isSerial(serial) ? { ...before, serial } : before;
+}
+
+/** The number that only the drive's kernel driver can read: out of the key that it was given when that had it. */
+function asTheLedgerSays(read: Identity, fn: PciFunction, key: string | undefined): Identity {
+  if (read.serial !== null || key === undefined) return read;
+  const [before, after] = aroundSerial(fn);
+  if (!key.startsWith(before) || !key.endsWith(after)) return read;
+  const serial = key.slice(before.length, -after.length);
+  return isSerial(serial) ? { ...read, serial } : read;
+}
+
+function aroundSerial(fn: PciFunction): [before: string, after: string] {
+  return [`pci-${idsOf(fn)}-`, `-f${fn.parsed.function}`];
 }
 
 /** The card's own serial number: of its VPD, its configuration space, or its NVMe controller. */
@@ -78,7 +99,7 @@ export function assignKeys(
     keys.set(fn.address, slotKey(fn));
     const serial = identities.get(fn.address)?.serial ?? null;
     if (serial === null) continue;
-    const key = `pci-${idsOf(fn)}-${serial}-f${fn.parsed.function}`.slice(0, keyCharactersMax);
+    const key = aroundSerial(fn).join(serial).slice(0, keyCharactersMax);
     const sharing = bySerial.get(key) ?? [];
     sharing.push(fn.address);
     bySerial.set(key, sharing);

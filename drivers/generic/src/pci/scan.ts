@@ -91,7 +91,11 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
   const { functions, listed, tables } = seen;
   const cards = toCards(listed);
   const functionsOfCards = cards.map(({ listed: { fn } }) => fn);
-  const { identities, known } = readIdentities(functionsOfCards, { reader, known: input.known });
+  const { identities, known } = readIdentities(functionsOfCards, {
+    reader,
+    known: input.known,
+    ledgerKeys: ledgerKeysOf(input),
+  });
   const keys = assignKeys(functionsOfCards, identities);
   const mayUnbind = (address: string): boolean => {
     const one = listed.get(address);
@@ -128,6 +132,14 @@ function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
     }),
   );
   return { inventory: { devices, services: services.list() }, handling, known };
+}
+
+function ledgerKeysOf({ boundByUs }: ScanInput): Map<string, string> {
+  return new Map(
+    boundByUs.flatMap(({ address, accelerator }) =>
+      accelerator === undefined ? [] : [[address, accelerator] as const],
+    ),
+  );
 }
 
 /** The functions that HolderFinder asks about: those listed, their virtual functions, and neighbours of those. */

@@ -4,7 +4,7 @@ import { ServiceError } from '@cyborg/model/errors';
 import type { ConductorDeps, Ledger } from '../deps.ts';
 import { offerInventories, type OfferBody } from '../inventory/offer.ts';
 import { putInventory, type InventoryBody } from '../inventory/put.ts';
-import { listHeld, type HeldView } from '../orders/orders.ts';
+import { listHeld, listTaken, type HeldView, type TakenView } from '../orders/orders.ts';
 import type { AgentHost } from './credentials.ts';
 import { makeShowDesired, type DesiredQuery, type DesiredView } from './desired.ts';
 import { enroll, type EnrollBody, type EnrollView } from './enroll.ts';
@@ -27,6 +27,8 @@ export interface HeldPage {
   readonly ledger: Ledger;
   readonly items: readonly HeldView[];
   readonly next: string | null;
+  /** With the first page. */
+  readonly taken?: readonly TakenView[];
 }
 
 type PutInput = AgentInput<{ readonly backend_id: string }, object, InventoryBody>;
@@ -61,8 +63,11 @@ export function makeAgentHandlers(deps: ConductorDeps): AgentHandlers {
       ),
     showDesired: async (host, { query, signal }) => showDesired(known(host), { query, signal }),
     async listHeld(host, { query }) {
-      const page = await listHeld(deps.db, known(host).id, query.marker);
-      return { ledger: deps.ledger, ...page };
+      const { id } = known(host);
+      const page = await listHeld(deps.db, id, query.marker);
+      const isFirst = query.marker === undefined;
+      const taken = isFirst ? { taken: await listTaken(deps.db, id) } : {};
+      return { ledger: deps.ledger, ...page, ...taken };
     },
     report: async (host, { body }) =>
       watch(known(host), body.instance, () => takeReport(deps, known(host), body)),

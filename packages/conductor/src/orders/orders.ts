@@ -2,9 +2,11 @@
 import {
   listHostHeld,
   listHostOrders,
+  listTakenFunctions,
   readOrderFingerprints,
   type HeldRow,
   type OrderRow,
+  type TakenFunctionRow,
 } from '@cyborg/store/orders';
 
 import type { Db } from '../deps.ts';
@@ -12,8 +14,11 @@ import { idFromMarker, toPage, type Page } from '../page.ts';
 
 export type OrderView = OrderRow;
 export type HeldView = HeldRow;
+export type TakenView = TakenFunctionRow;
 
 const heldPerPage = 1000;
+/** More than a host has slots for. */
+const takenFunctionsMax = 4096;
 
 /** At most `limit` orders; `more` when others wait behind them. */
 export async function listOrders(
@@ -46,4 +51,9 @@ export async function listHeld(
     { limit: heldPerPage },
     { keyOf: (row) => [row.attachment_id], toItem: (row) => row },
   );
+}
+
+/** For an agent that has lost its notes of what it bound. */
+export function listTaken(db: Db, hostId: string): Promise<TakenView[]> {
+  return listTakenFunctions(db, hostId, takenFunctionsMax);
 }

@@ -44,8 +44,8 @@ export async function unbind(host: HostView): Promise<ActDone> {
   const { target } = host;
   const driver = host.driverNow(target);
   if (driver === null) return { result: {} };
-  await host.refuseHostUse([target]);
   requireNoMediated(host, target);
+  await host.refuseHostUse([target]);
   using disks = new DiskClaims(host);
   disks.take(target);
   const note = noteOf(host, target, null);
@@ -129,8 +129,8 @@ export async function restore(host: HostView): Promise<ActDone> {
   if (target === undefined) return { result: {}, settled: [address] }; // its card is gone
   const mine = host.bindingOf(target);
   if (mine === undefined) return await restoreWithoutNote(host, target);
-  // A bridge's driver comes back last: it would keep the group from those that are still to be given back.
   refuseUnclean(host, target, mine);
+  // A bridge's driver comes back last: it would keep the group from those that are still to be given back.
   const group =
     target.iommuGroup === undefined
       ? []
@@ -175,7 +175,6 @@ async function restoreWithoutNote(host: HostView, fn: PciFunction): Promise<ActD
   return { result: {}, settled };
 }
 
-async function refuseOpen(host: HostView, functions: readonly PciFunction[]): Promise<void> {
 /**
  * What was bound to be given comes back by an order to clean it: no driver of the host is to meet what a guest left, and
  * what a stopped guest has is its own.
@@ -189,6 +188,7 @@ function refuseUnclean(host: HostView, fn: PciFunction, { boundTo, heldFor }: Bi
   );
 }
 
+async function refuseOpen(host: HostView, functions: readonly PciFunction[]): Promise<void> {
   const holder = await host.findVfioHolder(functions);
   if (holder === undefined) return;
   const names = functions.map(({ address }) => address).join(', ');
@@ -207,9 +207,12 @@ async function putBack(host: HostView, fn: PciFunction, note: Binding): Promise<
     host.enter('unbind');
     writeAttribute(`${path}/driver/unbind`, address);
   }
-  if (note.driver === null) return;
+  // Whatever was there before an agent of which nothing is left, the kernel chooses as after a start of the host.
+  const isAdopted = note.adopted !== undefined;
+  if (note.driver === null && !isAdopted) return;
   host.enter('probe');
   writeAttribute(`${host.sysfs}/bus/pci/drivers_probe`, address);
+  if (isAdopted) return;
   const isBack = (): boolean => host.driverNow(fn) === note.driver;
   if (await waitUntil(isBack, probeMsMax)) return;
   throw new RefusedAct(
@@ -277,6 +280,16 @@ function requireTakeable(host: HostView, fn: PciFunction, wanted: string): void 
   throw new RefusedAct('host-use', `${address} is bound to ${driver}; set unbind: idle.`);
 }
 
+/** They would go with its driver, and guests may have them. */
+function requireNoMediated(host: HostView, fn: PciFunction): void {
+  const mediated = host.mediatedOf(fn);
+  if (mediated.length === 0) return;
+  throw new RefusedAct(
+    'host-use',
+    `${fn.address} has mediated devices: ${mediated.join(', ')}. Remove them, or give those.`,
+  );
+}
+
 /** Its driver is there, or the agent took it away for the group. */
 function isInTheWay(host: HostView, bridge: PciFunction): boolean {
   return bridge.keepsGroup || host.bindingOf(bridge) !== undefined;
@@ -303,16 +316,6 @@ function requireDriver(host: HostView, name: string): void {
     'transient',
     `The kernel has no driver ${name} loaded: modprobe ${name}, and name it in /etc/modules-load.d.`,
   );
-/** They would go with its driver, and guests may have them. */
-function requireNoMediated(host: HostView, fn: PciFunction): void {
-  const mediated = host.mediatedOf(fn);
-  if (mediated.length === 0) return;
-  throw new RefusedAct(
-    'host-use',
-    `${fn.address} has mediated devices: ${mediated.join(', ')}. Remove them, or give those.`,
-  );
-}
-
 }
 
 function checkName(name: string): void {

@@ -2,6 +2,7 @@
 import process from 'node:process';
 import type { ActDone, ActOrder, ActQuestion, FromChild, ToChild } from '../act-order.ts';
 import type { ActStep } from '../../steps.ts';
+import { adopt } from './adopt.ts';
 import { bindAgain, makeVfsAgain } from './again.ts';
 import { bind, restore, unbind } from './bind.ts';
 import { HostView } from './host-view.ts';
@@ -20,6 +21,7 @@ const acts: Readonly<Record<string, Act>> = {
   setVfCount,
   probeAgain,
   lengthenAgain,
+  adopt,
   bindAgain,
   makeVfsAgain,
   makeMdev,
