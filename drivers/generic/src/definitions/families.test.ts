@@ -282,6 +282,27 @@ describe('mediated devices', () => {
     });
   });
 
+  it('of Intel’s graphics are offered beside the display that the host has on them', ({
+    expect,
+  }) => {
+    const gvt = 'mdev_supported_types/i915-GVTg_V5_4';
+    const display: FunctionDescription = {
+      ...card(0x8086, 0x3e92, 0x030000),
+      driver: 'i915',
+      attributes: { boot_vga: '1\n' },
+      below: { [`${gvt}/available_instances`]: '1\n', [`${gvt}/create`]: '' },
+    };
+    const named = { definition: 'intel-gvt', vendor: '8086', class: '0300' };
+    const rules: Rules = [{ ...named, mdev_type: 'i915-GVTg_V5_4', ...offered }];
+    const [device] = look(build(display), rules).devices;
+    expect(partsOf(device)).toEqual([[name, 'VGPU', ['CUSTOM_INTEL_I915_GVTG_V5_4']]]);
+    expect(device?.deployables[0]?.accelerators).toMatchObject([
+      { plans: ['mdev'], offered: true },
+    ]);
+    const [whole] = look(build(display), [{ vendor: '8086', ...offered }]).devices;
+    expect(whole).toMatchObject({ offered: false, reason: expect.stringMatching(/boot display/u) });
+  });
+
   it('of a type that the card lacks leave it whole, and withheld with what it has', ({
     expect,
   }) => {
