@@ -32,7 +32,10 @@ started with it once, by \`--join-token-file\` rather than \`--join-token\`, whi
 \`cyborg join-token-list\` tells which ones can still be used; \`join-token-delete\` takes back one that fell into wrong hands.
 
 The credential that it is given stays in the state directory (\`credential.json\`, mode 0600). Everything else there is
-remembered for speed and safety only; what is plugged is read from the world.
+remembered for speed and safety; what is plugged is read from the world. An agent that takes the place of another without
+its state asks the ledger: what is held or not clean, and is on \`vfio-pci\` by \`driver_override\`, is its own to prepare,
+clean and give back, to the driver that the kernel chooses; a drive's serial number is that of the ledger. What a rule with
+\`kernel_driver\` lists is \`absent\` until its host is started anew. Keep the state directory.
 
 A host whose credential was lost or revoked is enrolled again: \`cyborg host-reenroll NAME\` revokes the old credential at
 once, changes no attachment, and prints a token. An agent that is being refused looks for a new token in

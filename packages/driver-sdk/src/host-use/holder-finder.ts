@@ -23,6 +23,7 @@ const checks: readonly HolderCheck[] = [
 
 /** Classes whose use the checks above can see; a function of another class that has a driver may be in use unseen. */
 const understoodClasses = new Set([0x01, 0x02, 0x03, 0x0b, 0x10, 0x12]);
+const nvmeClass = 0x0108;
 const audioClasses = new Set([0x0401, 0x0403]);
 
 /** Answers for the functions of one scan; asks each question once. */
@@ -43,11 +44,30 @@ export class HolderFinder {
     this.#mayUnbind = mayUnbind;
   }
 
-  /** Who uses the function itself, its virtual functions, or a neighbour in its IOMMU group. */
-  find(fn: PciFunction): HostUse | undefined {
+  /**
+   * Who uses the function itself, its virtual functions, a neighbour in its IOMMU group, or disks that it may share.
+   *
+   * @param isGiven  false: nobody gets it, so that it matters to nobody what it may share
+   */
+  find(
+    fn: PciFunction,
+    { isGiven = true }: { readonly isGiven?: boolean } = {},
+  ): HostUse | undefined {
     const own = this.#ownUse(fn);
     if (own?.certainty === 'seen') return own;
-    return this.#virtualFunctionUse(fn) ?? this.#neighbourUse(fn) ?? own;
+    const other = this.#virtualFunctionUse(fn) ?? this.#neighbourUse(fn) ?? own;
+    return isGiven ? (other ?? this.#sharedUse(fn)) : other;
+  }
+
+  /** The kernel does not say which namespaces the controllers of a drive share: a disk of the physical one may be there. */
+  #sharedUse({ physicalFunction, class: code = 0 }: PciFunction): HostUse | undefined {
+    if (physicalFunction === undefined || code >>> 8 !== nvmeClass) return undefined;
+    const physical = this.#functions.get(physicalFunction);
+    if (physical === undefined) {
+      return unknown(`its physical function ${physicalFunction} is not in the tree`);
+    }
+    const use = findStorageUse(physical, this.#tables);
+    return use && unknown(`it may share the namespaces of ${physicalFunction}: ${use.text}`);
   }
 
   #ownUse(fn: PciFunction): HostUse | undefined {

@@ -122,7 +122,7 @@ export class HostView {
   /** Looks at everything that could use these, now. @throws RefusedAct `host-use` with the name of the holder. */
   async refuseHostUse(
     functions: readonly PciFunction[],
-    { ours = [] }: { ours?: readonly string[] } = {},
+    { ours = [], isGiven = true }: { ours?: readonly string[]; isGiven?: boolean } = {},
   ): Promise<void> {
     const tables = this.#makeTables(ours);
     const nodes = functions.flatMap((fn) => this.#nodesOf(fn, tables));
@@ -134,7 +134,7 @@ export class HostView {
     tables.setOpenNodes({ holders, missing });
     const finder = new HolderFinder(this.#functions, tables, (address) => this.mayUnbind(address));
     for (const fn of functions) {
-      const use = finder.find(fn);
+      const use = finder.find(fn, { isGiven });
       if (use === undefined) continue;
       const claim = use.certainty === 'seen' ? 'The host uses' : 'The host may be using';
       throw new RefusedAct('host-use', `${claim} ${fn.address}: ${use.text}`);

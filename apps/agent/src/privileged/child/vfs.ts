@@ -22,7 +22,7 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
     requireFree(host, { index, virtual });
   }
   const virtual = target.virtualFunctions.flatMap((one) => host.find(one.address) ?? []);
-  await host.refuseHostUse(virtual);
+  await host.refuseHostUse(virtual, { isGiven: false });
   const vfs = { address, ids: idsOf(target), count };
   return { ...(await change(host, target, count)), vfs };
 }
