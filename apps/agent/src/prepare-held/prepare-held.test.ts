@@ -70,7 +70,7 @@ const ofVirtual: Binding = {
   driver: null,
   heldFor: [virtual],
 };
-const two: VfCount = { address: card, ids: '0x1bee:0x0001', count: 1 };
+const one: VfCount = { address: card, ids: '0x1bee:0x0001', count: 1 };
 
 /** One process that has nothing open, in the namespace in which every process is seen; nothing mounted. */
 const files = {
@@ -180,7 +180,7 @@ describe('after the host was started anew', () => {
   it('virtual functions are made and what guests held is bound, and nothing else', async ({
     expect,
   }) => {
-    await using host = await Host.make({ notes: [ofGpu, ofVirtual], vfs: [two] });
+    await using host = await Host.make({ notes: [ofGpu, ofVirtual], vfs: [one] });
     expect(host.kernel.driverOf(gpu)).toBe('nouveau');
     expect(await runPrepareHeld(host.flags)).toBe(0);
     expect(host.kernel.driverOf(gpu)).toBe('vfio-pci');
@@ -219,9 +219,17 @@ describe('what was bound before stays as it is', () => {
   ] as const)('when %s is in its place', async ([, note], { expect }) => {
     await using host = await Host.make({ notes: [note] });
     expect((await host.refusals()).get(gpu)).toMatch(
-      /another card now|was not bound there before|cannot be read/u,
+      /another card now|was not given from there before|cannot be read/u,
     );
     expect(host.kernel.driverOf(gpu)).toBe('nouveau');
+  });
+
+  it('when virtual functions were made of another card than is in its slot', async ({ expect }) => {
+    const notes = [ofVirtual];
+    await using host = await Host.make({ notes, vfs: [{ ...one, ids: '0x1bee:0x0003' }] });
+    expect([...(await host.refusals()).keys()]).toEqual([card, virtual]);
+    const file = join(host.root, `sys/bus/pci/devices/${card}/sriov_numvfs`);
+    expect(await readFile(file, 'utf8')).toBe('0\n');
   });
 
   it('when another function has come to its IOMMU group, which is named', async ({ expect }) => {

@@ -68,9 +68,9 @@ export async function prepareHeld(deps: PrepareHeldDeps): Promise<void> {
   }
   await loadModules(deps, held);
   const beganMs = clock.monotonicMs();
-  await forEach(await bindings.listVfs(), async ({ address, count }) => {
+  await forEach(await bindings.listVfs(), async ({ address, ids, count }) => {
     const asker = askerOf('nobody', [address]);
-    const act = (): Promise<void> => acts.again('makeVfsAgain', { address, count }, asker);
+    const act = (): Promise<void> => acts.again('makeVfsAgain', { address, ids, count }, asker);
     await tryAgain(deps, { address, startedMs: beganMs, act });
   });
   const startedMs = clock.monotonicMs();

@@ -2,7 +2,7 @@
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { ActDone } from '../act-order.ts';
 import { bind } from './bind.ts';
-import type { HostView } from './host-view.ts';
+import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
 import { sameSerialOf } from './serial.ts';
 import { setVfCount } from './vfs.ts';
@@ -17,15 +17,19 @@ export async function bindAgain(host: HostView): Promise<ActDone> {
 /** Where there are some already, somebody else has made them. */
 export async function makeVfsAgain(host: HostView): Promise<ActDone> {
   const { target } = host;
+  if (host.order.params['ids'] !== idsOf(target)) throw anotherCard(target);
   if ((target.integer('sriov_numvfs') ?? 0) > 0) return { result: {} };
   return await setVfCount(host);
 }
 
+function anotherCard(fn: PciFunction): RefusedAct {
+  const message = `${idsOf(fn)}, which is at ${fn.address} now, was not given from there before.`;
+  return new RefusedAct('gone', message);
+}
+
 function requireSame(host: HostView, fn: PciFunction): void {
   const note = host.bindingOf(fn);
-  if (note === undefined) {
-    throw new RefusedAct('gone', `What is at ${fn.address} now was not bound there before.`);
-  }
+  if (note === undefined) throw anotherCard(fn);
   const { serial } = note;
   if (serial === undefined) return;
   const now = sameSerialOf(host, fn, serial);
