@@ -152,6 +152,7 @@ describe('an attach to an instance that is not there', () => {
     const first = makeOrder('attach', { backend_id: backend.id });
     server.order(first);
     await server.until('failed', () => server.outcomesOf(first).includes('failed'));
+    expect(server.outcomesOf(first)).toEqual(['failed']);
     const again = makeOrder('attach', { backend_id: backend.id, was_attached: true });
     server.order(again);
     await server.until('retrying', () => server.outcomesOf(again).length > 0);
