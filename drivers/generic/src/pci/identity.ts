@@ -54,11 +54,16 @@ function grown(before: Identity, fn: PciFunction, reader: TreeReader): Identity 
 
 /** The number that only the drive's kernel driver can read: out of the key that it was given when that had it. */
 function asTheLedgerSays(read: Identity, fn: PciFunction, key: string | undefined): Identity {
-  if (read.serial !== null || key === undefined) return read;
+  if (read.serial !== null || key === undefined || !isStillGiven(fn)) return read;
   const [before, after] = aroundSerial(fn);
   if (!key.startsWith(before) || !key.endsWith(after)) return read;
   const serial = key.slice(before.length, -after.length);
   return isSerial(serial) ? { ...read, serial } : read;
+}
+
+/** After a start of the host there may be another card, and this is gone. */
+function isStillGiven(fn: PciFunction): boolean {
+  return fn.driver?.includes('vfio') === true && fn.text('driver_override')?.trim() === fn.driver;
 }
 
 function aroundSerial(fn: PciFunction): [before: string, after: string] {

@@ -20,7 +20,11 @@ const drive: FunctionDescription = {
   class: 0x010802,
   iommuGroup: 9,
 };
-const given = { ...drive, driver: 'vfio-pci' };
+const given: FunctionDescription = {
+  ...drive,
+  driver: 'vfio-pci',
+  attributes: { driver_override: 'vfio-pci\n' },
+};
 const quietProc = {
   '/proc/self/mountinfo': '22 1 0:5 / /proc rw - proc proc rw\n',
   '/proc/swaps': 'Filename Type Size Used Priority\n',
@@ -60,6 +64,10 @@ describe('a drive that a guest has, of which nothing is remembered here', () => 
     const others = ['pci-1b36-0011-CARD7-f0', 'pci-1b36-0010-CARD7-f1', 'pci-1b36-0010-f0', bySlot];
     for (const key of [...others, `${bySlot}/vf0`]) {
       expect(look(given, key)).toEqual([bySlot, bySlot, null, null]);
+    }
+    const startedAnew = { ...given, attributes: { driver_override: '(null)\n' } };
+    for (const fn of [startedAnew, { ...given, driver: 'nvme' }, drive]) {
+      expect(look(fn, 'pci-1b36-0010-CARD7-f0').slice(0, 3)).toEqual([bySlot, bySlot, null]);
     }
     const numbered = { ...given, serial: 0x0102030405060708n };
     const [key] = look(numbered);
