@@ -168,27 +168,34 @@ describe('a QEMU guest that holds real functions', () => {
       { timeoutMs: patientMs, what: 'both are unclaimed', context: () => site.logs() },
     );
     await site.untilHostIs('up');
-    const edu = await untilAvailable(site, cards.edu);
-    const taken = await site.cyborg('attach-instance', guest.uuid, '--accelerator', edu.name);
-    expect(taken.status).toBe(1);
-    expect(taken.stdout + taken.stderr).toContain('unclaimed-list');
+    expect(unclaimed.map(({ address }) => address ?? '').toSorted()).toEqual(both.toSorted());
+    for (const { accelerator_id: id, address, device_name: device } of unclaimed) {
+      const held = await site.at(address ?? '');
+      expect(held).toMatchObject({ id, state: 'cleaning' });
+      expect(held.reason).toContain(device);
+    }
+    const bystander = await LabGuest.qemu(lab, 'bystander');
+    try {
+      await site.untilInstance(bystander.uuid);
+      const { name } = await site.at(cards.edu);
+      const taken = await site.cyborg('attach-instance', bystander.uuid, '--accelerator', name);
+      expect(taken.status).toBe(1);
+      expect(taken.stdout + taken.stderr).toContain('being cleaned');
+    } finally {
+      await bystander.stop();
+    }
     expect(await devicesOf()).toBe(devices);
     expect(heard()).toEqual([]);
 
-    for (const { id, device_name: name } of unclaimed) {
-      const { id: accelerator } = await site.at(await addressOf(name));
-      await site.succeeds('unclaimed-adopt', id, '--accelerator', accelerator);
-    }
+    const [first, second] = unclaimed;
+    const wrong = ['--accelerator', second?.accelerator_id ?? ''];
+    const refused = await site.cyborg('unclaimed-adopt', first?.id ?? '', ...wrong);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain(first?.accelerator_name);
+    for (const { id } of unclaimed) await site.succeeds('unclaimed-adopt', id);
     before = await untilHolds(site, guest, both);
     expect(heard()).toEqual([]);
   });
-
-  /** Where a device of the guest comes from. */
-  async function addressOf(name: string): Promise<string> {
-    const wanted = JSON.stringify({ path: name, property: 'host' });
-    const told = await qmp(`qom-get '${wanted}'`);
-    return /[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/.exec(told)?.[0] ?? told;
-  }
 
   it.for([
     ['in order', false],

@@ -156,7 +156,7 @@ describe('a ledger older than what guests have', () => {
 
     await restored(fleet, backup);
     const unclaimed = await untilUnclaimed(fleet, 2);
-    expect(unclaimed.map(({ accelerator_id: id }) => id).toSorted()).toEqual(
+    expect(unclaimed.map(({ accelerator_id: id }) => id ?? '').toSorted()).toEqual(
       attached.map(({ id }) => id).toSorted(),
     );
     for (const { accelerator_id: id, device_name: device } of unclaimed) {

@@ -174,10 +174,7 @@ export function makeHostParts(
     isUnprepared: (attachmentId) => boots.isUnprepared(attachmentId),
   });
   const untraceable = (): string | undefined => observer.untraceable;
-  const images = new Images({
-    folder: imagesFolder(settings.stateDir),
-    download: (sha256, signal) => hooks.link.download(sha256, signal),
-  });
+  const images = makeImages(settings, hooks.link);
   const acts = new Acts({ clock, fence, permits, drivers, hypervisor, untraceable, images });
   const book = new OrderBook({
     clock,
@@ -192,19 +189,24 @@ export function makeHostParts(
     tryOrder: async (attempt) => acts.try(attempt),
     report: (outcome) => reporter.outcome(outcome),
   });
-  const isHeldKnown = (): boolean => held.isLoaded;
   const unclaimed = new UnclaimedReleases({
     clock,
     log,
     lease,
     hypervisor,
-    isHeldKnown,
+    isHeldKnown: () => held.isLoaded,
     isExplained: (device) => observer.isExplained(device),
     onReason: () => {
       if (hypervisor.isHealthy) observer.releaseWaits();
     },
   });
   return { drivers, hypervisor, observer, book, unclaimed };
+}
+
+function makeImages({ stateDir }: AgentSettings, link: ServerLink): Images {
+  const download = (sha256: string, signal: AbortSignal): ReturnType<ServerLink['download']> =>
+    link.download(sha256, signal);
+  return new Images({ folder: imagesFolder(stateDir), download });
 }
 
 function makeDrivers(

@@ -288,8 +288,9 @@ class Agent {
 
   #noteHeld(held: Iterable<Held>): void {
     const ids = new Set<string>();
-    for (const { accelerator_id: accelerator, epoch, attachment_id: attachment } of held) {
-      this.#fence.note(accelerator, epoch, attachment);
+    for (const { accelerator_id, epoch, attachment_id: attachment, plugged_by } of held) {
+      // What Nova plugs has no name of ours, and no driver was asked to prepare it.
+      this.#fence.note(accelerator_id, epoch, plugged_by === 'nova' ? null : attachment);
       ids.add(attachment);
     }
     this.#boots.held(ids);

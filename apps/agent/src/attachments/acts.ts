@@ -142,6 +142,12 @@ export class Acts {
       },
       { signal, deadlineMs: Math.max(1_000, Math.min(60_000, deadlineMs - clock.monotonicMs())) },
     );
+    const { accelerator_id: id } = order;
+    const released = this.#released.get(id) ?? [];
+    this.#released.set(
+      id,
+      released.filter((one) => one !== ends.attachment),
+    );
     return plan;
   }
 
@@ -262,7 +268,7 @@ export class Acts {
     );
   }
 
-  /** What left a guest without a detach (unclaimed, by force, by Nova) is still prepared for it. */
+  /** What left a guest without a detach (unclaimed, by force) is still prepared for it. */
   async #releaseRest(order: Order, signal: AbortSignal): Promise<void> {
     const released = this.#released.get(order.accelerator_id) ?? [];
     for (const attachment of this.#deps.fence.attachmentsOf(order.accelerator_id)) {

@@ -29,7 +29,7 @@ export async function holdFound(
   const still = new Map(
     (await listUnclaimedOnOffer(current.tx, query)).map((row) => [row.id, row]),
   );
-  for (const row of [...draft.accelerators.values()]) {
+  for (const row of draft.accelerators.values()) {
     const found = still.get(row.id);
     if (found === undefined) continue;
     const { unclaimed_id, instance_id, device_name } = found;
