@@ -1,6 +1,6 @@
 /** What is done to a real function for a guest and after it. The agent does it and checks; here is what is asked for. */
 import { readlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { BackendContext } from '@cyborg/driver-sdk/define-driver';
 import { DriverError } from '@cyborg/driver-sdk/errors';
 import type { AttachPlan, DriverAccelerator } from '@cyborg/driver-sdk/protocol';
@@ -165,6 +165,7 @@ async function hasResetBus(
   refusals: string[],
 ): Promise<boolean> {
   if (resetMethods !== undefined && !resetMethods.includes('bus')) return false;
+  if (await isOnRootBus(context, address)) return false;
   try {
     await context.ask('reset', { address, scope: 'bus' });
     return true;
@@ -173,6 +174,12 @@ async function hasResetBus(
     refusals.push(error.message);
     return false;
   }
+}
+
+/** Nothing resets that one: the agent need not be asked. */
+async function isOnRootBus({ roots }: Context, address: string): Promise<boolean> {
+  const link = await readlink(join(roots.sysfs, 'bus/pci/devices', address)).catch(() => '');
+  return /^pci[0-9a-f]{4,8}:[0-9a-f]{2}$/u.test(basename(dirname(link)));
 }
 
 /** @throws DriverError when nobody accepts that it was not reset. */
