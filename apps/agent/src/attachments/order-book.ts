@@ -306,8 +306,8 @@ export class OrderBook {
 
   #tellStep({ kind, accelerator_id: accelerator }: Order, step: OrderStep): void {
     const all: readonly OrderStep[] = orderSteps[kind];
-    const then = all.slice(all.indexOf(step) + 1);
-    this.#deps.log.debug({ kind, step, then, accelerator }, 'begins a step of an order');
+    const left = all.slice(all.indexOf(step) + 1);
+    this.#deps.log.debug({ kind, step, left, accelerator }, 'begins a step of an order');
   }
 
   #tellRetrying(entry: Entry, { outcome, message }: Omit<Extract<Try, { is: 'again' }>, 'is'>) {
