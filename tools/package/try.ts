@@ -168,7 +168,10 @@ async function tryIn(root: string, from: string): Promise<void> {
   const before = listing(root);
   dpkg(root, ['--install', ...globSync(join(from, '*.deb'))]);
   say('installed');
-  const units = recipes.flatMap(({ unit, otherUnits }) => [...(unit === undefined ? [] : [unit]), ...otherUnits]);
+  const units = recipes.flatMap(({ unit, otherUnits }) => [
+    ...(unit === undefined ? [] : [unit]),
+    ...otherUnits,
+  ]);
   execFileSync('systemd-analyze', ['verify', `--root=${root}`, '--man=no', ...units], {
     stdio: 'inherit',
   });
