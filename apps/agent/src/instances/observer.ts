@@ -1,5 +1,5 @@
 /** Turns healthy looks at the hypervisor into reports: instances, what became of held attachments, unclaimed devices. */
-import type { InstanceListing as ListingReport, Report } from '@cyborg/api-spec/agent';
+import type { InstanceListing as ListingReport, UnclaimedReport } from '@cyborg/api-spec/agent';
 import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
 import type { InstanceListing } from '../hypervisors/hypervisor.ts';
@@ -24,8 +24,6 @@ export interface ObserverDeps {
   /** The held list must be read again before a device is called unclaimed. */
   readonly refreshHeld: () => void;
 }
-
-type Unclaimed = NonNullable<Report['unclaimed']>;
 
 export class Observer {
   readonly #deps: ObserverDeps;
@@ -138,7 +136,7 @@ export class Observer {
     if (!held.isLoaded) return;
     const unexplained = new Map<string, number>();
     this.#untraceable = undefined;
-    const unclaimed: Unclaimed = [];
+    const unclaimed: UnclaimedReport[] = [];
     for (const device of world.devices()) {
       if (this.isExplained(device)) continue;
       const item = this.#describe(device);
@@ -157,7 +155,7 @@ export class Observer {
     reporter.unclaimed(unclaimed.slice(0, 4096));
   }
 
-  #describe(device: SeenDevice): Unclaimed[number] & { accelerator_id: string | null } {
+  #describe(device: SeenDevice): UnclaimedReport & { accelerator_id: string | null } {
     const { acceleratorOf, whyNotReleased } = this.#deps;
     return {
       instance_id: device.instanceId,
