@@ -1,42 +1,42 @@
-// closing-line.js REPORT FAILED_STEPS SKIPPED_STEPS: prints the reasons of skipped tests and CI's closing line from vitest's JSON
-// report. A failed step that is no test (a check, an installation) counts as one failure. Exit 1 when anything failed
-// or nothing ran.
+// closing-line.js FAILED_STEPS SKIPPED_STEPS REPORT...: prints the reasons of skipped tests and CI's closing line from
+// vitest's JSON reports. A failed step that is no test (a check, an installation) counts as one failure.
+// Exit 1 when anything failed or nothing ran.
 import { readFileSync } from 'node:fs';
 
-const [reportPath, ...steps] = process.argv.slice(2);
-const [failedSteps, skippedSteps] = steps.map(Number);
+const [failedSteps = 0, skippedSteps = 0] = process.argv.slice(2, 4).map(Number);
+const reports = process.argv.slice(4).map(readReport);
 
-function readReport() {
+function readReport(path) {
   try {
-    return JSON.parse(readFileSync(reportPath, 'utf8'));
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch {
-    console.error('closing-line: the test run left no report');
-    return {
-      testResults: [],
-      numPassedTests: 0,
-      numFailedTests: 0,
-      numPendingTests: 0,
-      numTodoTests: 0,
-    };
+    console.error('closing-line: a test run left no report');
+    return undefined;
   }
 }
 
-const report = readReport();
-for (const file of report.testResults) {
-  if (file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed')) {
-    console.log(`failed outside a test: ${file.name}\n  ${file.message}`);
+const isOutsideTests = (file) =>
+  file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed');
+
+let passed = 0;
+let skipped = skippedSteps;
+let failedTests = 0;
+let stepsWithFailedTests = 0;
+for (const report of reports) {
+  if (report === undefined) continue; // its step failed, or was skipped
+  for (const file of report.testResults) {
+    if (isOutsideTests(file)) console.log(`failed outside a test: ${file.name}\n  ${file.message}`);
+    for (const test of file.assertionResults) {
+      if (test.status === 'skipped' || test.status === 'pending')
+        console.log(`skipped: ${test.fullName}`);
+    }
   }
-  for (const test of file.assertionResults) {
-    if (test.status === 'skipped' || test.status === 'pending')
-      console.log(`skipped: ${test.fullName}`);
-  }
+  const failedHere = report.numFailedTests + report.testResults.filter(isOutsideTests).length;
+  if (failedHere > 0) stepsWithFailedTests += 1;
+  failedTests += failedHere;
+  passed += report.numPassedTests;
+  skipped += report.numPendingTests + report.numTodoTests;
 }
-const brokenFiles = report.testResults.filter(
-  (file) =>
-    file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
-).length;
-const isTestStepCounted = report.numFailedTests + brokenFiles > 0 ? 1 : 0;
-const failed = report.numFailedTests + brokenFiles + Math.max(0, failedSteps - isTestStepCounted);
-const skipped = report.numPendingTests + report.numTodoTests + skippedSteps;
-console.log(`${report.numPassedTests} passed, ${failed} failed, ${skipped} skipped`);
-process.exit(failed > 0 || report.numPassedTests === 0 ? 1 : 0);
+const failed = failedTests + Math.max(0, failedSteps - stepsWithFailedTests);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
