@@ -52,6 +52,12 @@ interface LeftBehind {
 export class ActProcesses {
   /** By address: acts whose process did not end in time, and has not ended since. */
   readonly #leftBehind = new Map<string, LeftBehind>();
+  readonly #running = new Set<number>();
+
+  /** Process ids, also of those that were left behind. */
+  running(): readonly number[] {
+    return [...this.#running];
+  }
 
   /** @throws DriverCallError */
   async run(order: ActOrder, deps: ActProcessDeps): Promise<ActDone> {
@@ -68,6 +74,11 @@ export class ActProcesses {
       env: {},
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    const { pid } = child;
+    if (pid !== undefined) {
+      this.#running.add(pid);
+      child.once('exit', () => this.#running.delete(pid));
+    }
     try {
       return await this.#converse(child, order, deps);
     } finally {

@@ -78,7 +78,7 @@ export class PrivilegedActs {
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
-    this.#openNodes = new OpenNodes(deps);
+    this.#openNodes = new OpenNodes({ ...deps, own: () => this.#processes.running() });
     this.#bindings = new Bindings(deps.stateDir, deps.log);
   }
 

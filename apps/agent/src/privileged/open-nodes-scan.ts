@@ -13,6 +13,8 @@ import { readMountTypes, typeAt, type MountTypes } from './mount-types.ts';
 export interface OpenNodesOrder {
   readonly proc: string;
   readonly nodes: readonly string[];
+  /** Processes that are not looked at: the agent's own, which have open what they are about to take. */
+  readonly own: readonly number[];
 }
 
 type Answer = AgentResult<'openNodes'>;
@@ -28,14 +30,15 @@ const memoryFile = /\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource\d
 const answeredElsewhere =
   /^(?:fuse(?:blk|\..+)?|nfs4?|cifs|smb3|ceph|9p|afs|lustre|beegfs|glusterfs|virtiofs)$/u;
 
-export function scan({ proc, nodes }: OpenNodesOrder, reader: TreeReader): Answer {
-  return new Search(reader, proc, nodes).run();
+export function scan(order: OpenNodesOrder, reader: TreeReader): Answer {
+  return new Search(reader, order).run();
 }
 
 class Search {
   readonly #reader: TreeReader;
   readonly #proc: string;
   readonly #nodes: readonly string[];
+  readonly #own: ReadonlySet<string>;
   /** What was asked for, by what it is found by: a number, a path or an address. */
   readonly #asked = new Map<string, string[]>();
   readonly #found = new Map<string, Answer['open'][number]>();
@@ -46,10 +49,11 @@ class Search {
   #asksForDisks = false;
   #isComplete = true;
 
-  constructor(reader: TreeReader, proc: string, nodes: readonly string[]) {
+  constructor(reader: TreeReader, { proc, nodes, own }: OpenNodesOrder) {
     this.#reader = reader;
     this.#proc = proc;
     this.#nodes = nodes;
+    this.#own = new Set(own.map(String));
     this.#ownMounts = readMountTypes(reader, `${proc}/self/mountinfo`);
   }
 
@@ -62,6 +66,7 @@ class Search {
     if (processes.length === 0) this.#isComplete = false;
     let files = 0;
     for (const id of processes) {
+      if (this.#own.has(id)) continue;
       files += this.#lookAt(id);
       if (files > filesMax) {
         this.#isComplete = false;

@@ -45,9 +45,11 @@ async function hold(path: string): Promise<{ child: ChildProcess; letGo(): Promi
   return { child, letGo };
 }
 
-const open = (options: { simulated?: boolean; proc?: string } = {}): OpenNodes => {
-  const { simulated = false, proc = '/proc' } = options;
-  return new OpenNodes({ clock: systemClock, log, simulated, roots: { proc } });
+const open = (
+  options: { simulated?: boolean; proc?: string; own?: readonly number[] } = {},
+): OpenNodes => {
+  const { simulated = false, proc = '/proc', own = [] } = options;
+  return new OpenNodes({ clock: systemClock, log, simulated, roots: { proc }, own: () => own });
 };
 
 describe.runIf(isRoot)('a root agent says who has a device node open', () => {
@@ -72,6 +74,21 @@ describe.runIf(isRoot)('a root agent says who has a device node open', () => {
       await other.letGo();
     }
     expect(await open().find('b', [number, node])).toEqual({ complete: true, open: [] });
+  });
+
+  it('but for the agent’s own acts, which have open what they are about to take', async ({
+    expect,
+  }) => {
+    const act = await hold(node);
+    const other = await hold(node);
+    try {
+      const own = act.child.pid === undefined ? [] : [act.child.pid];
+      const { open: found } = await open({ own }).find('b', [number]);
+      expect(found.map(({ pid }) => pid)).toEqual([other.child.pid]);
+    } finally {
+      await act.letGo();
+      await other.letGo();
+    }
   });
 
   it('to a driver that is nobody: the function is withheld until the node is closed', async ({
@@ -129,7 +146,7 @@ describe('an agent says who has a disk mounted', () => {
     const files = { ...namespaces, '/proc/88/mountinfo': mounts };
     const { proc } = buildTree(made.folder, { functions: [], files });
     const nodes = ['b259:1', 'b259:0'];
-    expect(scan({ proc, nodes }, new TreeReader())).toEqual({
+    expect(scan({ proc, nodes, own: [] }, new TreeReader())).toEqual({
       complete: true,
       open: [{ node: 'b259:1', pid: 88, command: 'a mount of mysqld' }],
     });
@@ -138,7 +155,7 @@ describe('an agent says who has a disk mounted', () => {
   it('or that it cannot see that, and not when no disk was asked about', async ({ expect }) => {
     await using made = await makeFolder();
     const { proc } = buildTree(made.folder, { functions: [], files: namespaces });
-    const look = (...nodes: string[]): unknown => scan({ proc, nodes }, new TreeReader());
+    const look = (...nodes: string[]): unknown => scan({ proc, nodes, own: [] }, new TreeReader());
     expect(look('b259:1')).toEqual({ complete: false, open: [] });
     expect(look('c226:128')).toEqual({ complete: true, open: [] });
   });
@@ -149,7 +166,8 @@ describe('an agent that cannot see everything says so', () => {
     expect,
   }) => {
     await using made = await makeFolder();
-    const look = (): unknown => scan({ proc: made.folder, nodes: [node] }, new TreeReader());
+    const look = (): unknown =>
+      scan({ proc: made.folder, nodes: [node], own: [] }, new TreeReader());
     const addProcess = async (id: number, stat: string): Promise<void> => {
       await mkdir(join(made.folder, String(id)));
       await writeFile(join(made.folder, String(id), 'stat'), stat);
@@ -167,7 +185,7 @@ describe('an agent that cannot see everything says so', () => {
     await mkdir(join(made.folder, '1', 'fd'), { recursive: true });
     await mkdir(join(made.folder, 'self', 'ns'), { recursive: true });
     await symlink('pid:[4026532999]', join(made.folder, 'self', 'ns', 'pid'));
-    const answer = scan({ proc: made.folder, nodes: [number] }, new TreeReader());
+    const answer = scan({ proc: made.folder, nodes: [number], own: [] }, new TreeReader());
     expect(answer).toEqual({ complete: false, open: [] });
   });
 

@@ -19,6 +19,8 @@ export interface OpenNodesDeps {
   readonly log: Log;
   readonly simulated: boolean;
   readonly roots: { readonly proc: string };
+  /** Processes of acts, whose looks and claims are nobody's use. */
+  readonly own: () => readonly number[];
 }
 
 type Answer = AgentResult<'openNodes'>;
@@ -54,12 +56,15 @@ export class OpenNodes {
   }
 
   async #findInChild(nodes: readonly string[]): Promise<Answer> {
-    const { clock, roots } = this.#deps;
+    const { clock, roots, own } = this.#deps;
     const controller = new AbortController();
     using _timer = clock.setTimer(openNodesLimits.answerMsMax, () => controller.abort());
     const scanner = (this.#scanner ??= this.#makeScanner());
     try {
-      return await scanner.run({ proc: roots.proc, nodes }, { signal: controller.signal });
+      return await scanner.run(
+        { proc: roots.proc, nodes, own: own() },
+        { signal: controller.signal },
+      );
     } catch (error) {
       // Another one next time: this one may have given up files of processes that are gone.
       if (this.#scanner === scanner) this.#scanner = undefined;
