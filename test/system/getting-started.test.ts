@@ -3,12 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { makeTempFolder } from '@cyborg/testing/embedded';
+import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
 import { Newcomer } from './newcomer.ts';
 import { differenceFrom, readSession } from './session-page.ts';
 
 const page = join(import.meta.dirname, '../../docs/getting-started.md');
+/** On a busy machine an agent that was just started has not looked at its cards yet. */
+const lookedMs = 60_000;
 
 describe('docs/getting-started.md', () => {
   it('shows what its commands show', { timeout: 300_000 }, async ({ expect }) => {
@@ -17,8 +20,19 @@ describe('docs/getting-started.md', () => {
     const steps = readSession(readFileSync(page, 'utf8'));
     expect(steps.length).toBeGreaterThan(15);
     for (const { command, expected } of steps) {
-      const output = await newcomer.do(command);
-      expect(differenceFrom(expected, output), command).toBe(undefined);
+      let difference = differenceFrom(expected, await newcomer.do(command));
+      if (difference !== undefined && command.startsWith('bin/cyborg-inspect')) {
+        const agrees = async (): Promise<boolean> => {
+          difference = differenceFrom(expected, await newcomer.do(command));
+          return difference === undefined;
+        };
+        await eventually(agrees, {
+          timeoutMs: lookedMs,
+          what: command,
+          context: () => difference ?? '',
+        });
+      }
+      expect(difference, command).toBe(undefined);
     }
   });
 });
