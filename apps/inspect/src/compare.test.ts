@@ -85,6 +85,16 @@ describe('compare', () => {
     expect([...new Set(kinds)].join(' ')).toBe(subject);
   });
 
+  it('does not take for another what an agent that has just started has not looked at', ({
+    expect,
+  }) => {
+    const before = { id: 'b', state: null, inventory_hash: null, functions: null };
+    const started = { ...agent, backends: [before] };
+    const found = compare({ store, agent: started, host });
+    expect(found.filter(({ verdict }) => verdict === 'differs')).toEqual([]);
+    expect(verdictOf(found, 'backend')).toBe('unknown');
+  });
+
   it('says of a single source what it says', ({ expect }) => {
     const verdicts = compare({ store, agent: undefined, host: undefined }).map(
       (one) => one.verdict,

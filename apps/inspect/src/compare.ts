@@ -114,10 +114,15 @@ function compareBackends({ store, agent }: Sources): Finding[] {
     return (['state', 'inventory_hash'] as const).map((field) => {
       const read = (says: Pick<StoreSays | AgentSays, 'backends'>): Word =>
         of(says)?.[field] ?? none;
-      return finding(subject, field, { store: ask(store, read), agent: ask(agent, read) });
+      const readAgent = (says: AgentSays): Word | Unknown =>
+        of(says)?.[field] === null ? notLookedAt : read(says);
+      return finding(subject, field, { store: ask(store, read), agent: ask(agent, readAgent) });
     });
   });
 }
+
+/** As right after its start. */
+const notLookedAt: Unknown = { unknown: 'it has not been looked at yet' };
 
 /** Functions of the host that neither ledger nor agent speaks of are nobody's here. */
 function compareFunctions({ store, agent, host }: Sources): Finding[] {
