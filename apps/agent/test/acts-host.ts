@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TakenFunction } from '@cyborg/api-spec/agent';
-import type { AgentMethod } from '@cyborg/driver-sdk/protocol';
+import type { AgentMethod, Inventory } from '@cyborg/driver-sdk/protocol';
 import { buildTree, type FunctionDescription, type Leaf } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
@@ -104,7 +104,8 @@ export async function makeHost({
   };
 }
 
-function inventoryOf(at: string): Parameters<Backend['setInventory']>[0] {
+/** One function, which is listed; what the host has it for is told with it. */
+export function inventoryOf(at: string, hostUse: string | null = null): Inventory {
   const [domain = '', bus = '', slot = '', fn = ''] = at.split(/[:.]/u);
   const accelerator = {
     key: 'fn',
@@ -113,7 +114,7 @@ function inventoryOf(at: string): Parameters<Backend['setInventory']>[0] {
     plans: ['pci' as const],
     offered: true,
     reason: null,
-    host_use: null,
+    host_use: hostUse,
     attach_info: { domain, bus, device: slot, function: fn },
   };
   const deployable = { key: 'd', name: 'd', resource_class: 'PGPU', traits: [] };

@@ -4,35 +4,16 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import type { Inventory } from '@cyborg/driver-sdk/protocol';
 import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
+import { address, gpu, inventoryOf, quietProc } from '../../test/acts-host.ts';
 import { makeBackend } from '../../test/agent-under-test.ts';
 import { Backend } from '../driver-host/backend.ts';
 import { PrivilegedActs } from './acts.ts';
 import { hostCommands } from '../host-needs/commands.ts';
 import { HostPreparation } from '../host-needs/host-preparation.ts';
 import { Permits } from './permits.ts';
-
-const address = '0000:21:00.0';
-const gpu: FunctionDescription = {
-  address,
-  vendor: 0x10de,
-  device: 0x1eb8,
-  class: 0x030200,
-  iommuGroup: 7,
-};
-
-/** One process that has nothing open, in the namespace in which every process is seen; nothing mounted. */
-const quietProc = {
-  '/proc/self/ns/pid': { linkText: 'pid:[4026531836]' },
-  '/proc/self/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
-  '/proc/swaps': 'Filename Type Size Used Priority\n',
-  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
-  '/proc/77/fd/0': { linkText: '/dev/null' },
-  '/proc/77/comm': 'sh\n',
-};
 
 interface Options {
   readonly hostUse?: string | null;
@@ -41,46 +22,6 @@ interface Options {
   readonly timeoutMs?: number;
   readonly others?: readonly FunctionDescription[];
   readonly driver?: string;
-}
-
-function inventory(hostUse: string | null): Inventory {
-  const accelerator = {
-    key: 'fn',
-    name: 'fn',
-    type: 'GPU' as const,
-    plans: ['pci' as const],
-    offered: true,
-    reason: null,
-    host_use: hostUse,
-    attach_info: { domain: '0000', bus: '21', device: '00', function: '0' },
-  };
-  const deployable = {
-    key: 'd',
-    name: 'd',
-    resource_class: 'PGPU',
-    traits: [],
-    accelerators: [accelerator],
-  };
-  const device = {
-    key: 'card',
-    address,
-    vendor_id: '0x10de',
-    device_id: '0x1eb8',
-    class: '0x030200',
-    type: 'GPU' as const,
-    vendor: null,
-    model: null,
-    serial: null,
-    numa_node: null,
-    iommu_group: null,
-    kernel_driver: null,
-    offered: true,
-    reason: null,
-    health: { status: 'healthy' as const, reason: null },
-    info: {},
-    deployables: [deployable],
-  };
-  return { devices: [device], services: [] };
 }
 
 async function makeHost({
@@ -112,7 +53,7 @@ async function makeHost({
   await writeFile(join(folder, 'reset'), '');
   const permits = new Permits();
   const backend = new Backend(makeBackend({ id: randomUUID() }), () => undefined);
-  backend.setInventory(inventory(hostUse));
+  backend.setInventory(inventoryOf(address, hostUse));
   const world = {
     clock: systemClock,
     log: makeLogger({ name: 'test', level: 'silent', clock: systemClock }),
@@ -158,7 +99,7 @@ describe('privileged acts', () => {
     await expect(acts.do('reset', where, backend)).rejects.toMatchObject({ failure: 'transient' });
     backend.setInventory({ devices: [], services: [] });
     await expect(acts.do('reset', where, backend)).rejects.toMatchObject({ failure: 'invalid' });
-    backend.setInventory(inventory(null));
+    backend.setInventory(inventoryOf(address));
     expect(await acts.do('reset', where, backend)).toEqual({ method: 'flr' });
   });
 
@@ -198,7 +139,7 @@ describe('privileged acts', () => {
     await expect(host.acts.do('reset', where, host.backend)).rejects.toThrow(
       /sda is mounted at \/data/,
     );
-    host.backend.setInventory(inventory('eth0 is up'));
+    host.backend.setInventory(inventoryOf(address, 'eth0 is up'));
     await expect(host.acts.do('bind', toVfio, host.backend)).rejects.toThrow(/eth0 is up/);
     expect(await readFile(join(host.folder, 'reset'), 'utf8')).toBe('');
   });
