@@ -2,7 +2,8 @@ import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { AcceleratorRow } from './holdings.ts';
 import { isOnPage, orderOf, type PageOfIds } from './page-of-ids.ts';
-import type { BackendState, Database } from './schema.ts';
+import type { BackendState } from './schema-deployments.ts';
+import type { Database } from './schema.ts';
 
 /** With what its host, backend and device say. */
 export type ListedAcceleratorRow = AcceleratorRow & {

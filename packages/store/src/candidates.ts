@@ -1,7 +1,8 @@
 import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { AcceleratorRow } from './holdings.ts';
-import type { BackendState, Database } from './schema.ts';
+import type { BackendState } from './schema-deployments.ts';
+import type { Database } from './schema.ts';
 
 /** An accelerator that might be given out, with what its backend and host say. */
 export type CandidateRow = AcceleratorRow & {

@@ -14,7 +14,8 @@ import {
 } from 'kysely';
 
 import { refusedPrefix } from './refused-orders.ts';
-import type { AcceleratorTable, AttachmentTable, Database } from './schema.ts';
+import type { AcceleratorTable } from './schema-inventory.ts';
+import type { AttachmentTable, Database } from './schema.ts';
 
 export type AttachmentRow = Selectable<AttachmentTable>;
 export type AcceleratorRow = Selectable<AcceleratorTable>;

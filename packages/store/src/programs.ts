@@ -4,7 +4,8 @@ import { sql, type Kysely, type RawBuilder, type Selectable, type SqlBool } from
 import type { AcceleratorRow, AttachmentRow } from './holdings.ts';
 import { insertMany } from './bulk.ts';
 import type { ArqBindTable, ProgrammingState, ProgrammingTable } from './schema-programs.ts';
-import type { Database, DeployableTable } from './schema.ts';
+import type { Database } from './schema.ts';
+import type { DeployableTable } from './schema-inventory.ts';
 
 export type ProgrammingRow = Selectable<ProgrammingTable>;
 export type ArqBindRow = Selectable<ArqBindTable>;

@@ -2,7 +2,8 @@
 import { sql, type Kysely, type Selectable } from 'kysely';
 
 import type { AcceleratorRow } from './holdings.ts';
-import type { Database, DeviceTable } from './schema.ts';
+import type { Database } from './schema.ts';
+import type { DeviceTable } from './schema-inventory.ts';
 
 export interface CardRow {
   readonly device: Selectable<DeviceTable>;

@@ -1,15 +1,12 @@
 /** The tables as Kysely sees them: one interface a table, columns as the migrations made them. */
-import type { AcceleratorState } from '@cyborg/model/accelerator-lifecycle';
 import type {
   AttachmentOrigin,
   AttachmentState,
   ObservedPlug,
   PluggedBy,
 } from '@cyborg/model/attachment-lifecycle';
-import type { InstallationState } from '@cyborg/model/installation-lifecycle';
 import type { OperationKind, OperationState } from '@cyborg/model/operation-lifecycle';
-import type { HealthStatus } from '@cyborg/model/offering';
-import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
+import type { Generated, GeneratedAlways } from 'kysely';
 
 import type {
   BigInteger,
@@ -30,11 +27,24 @@ import type {
   ReplicaTable,
 } from './schema-control.ts';
 import type {
+  BackendTable,
+  DeploymentBackendTable,
+  DeploymentTable,
+  InstallationTable,
+} from './schema-deployments.ts';
+import type {
   DriverPackagePieceTable,
   DriverPackageTable,
   DriverTable,
   DriverVersionTable,
 } from './schema-drivers.ts';
+import type {
+  AcceleratorTable,
+  AttributeTable,
+  DeployableTable,
+  DeviceTable,
+  ServiceTable,
+} from './schema-inventory.ts';
 import type {
   NovaEventTable,
   NovaServerTable,
@@ -93,267 +103,6 @@ export interface JoinTokenTable {
   used_at: Instant | null;
   created_by: string;
   created_at: Instant;
-}
-
-export interface Rollout {
-  /** Hosts changed at once; absent = all. */
-  readonly batch?: number;
-  /** So many hosts go first, and all others wait until they are done. */
-  readonly canary?: number;
-  /** Names of hosts that go before all others. */
-  readonly canary_hosts?: readonly string[];
-  /** After a batch, before the next. */
-  readonly pause_seconds?: number;
-  /** Hosts that may fail before nothing more is begun; absent = 0. */
-  readonly max_failures?: number;
-}
-
-export interface DeploymentTable extends Timestamps {
-  id: string;
-  driver_id: string;
-  version: string;
-  previous_version: string | null;
-  /** Set by a rollback, until another version is wanted. */
-  rolled_back_from: string | null;
-  rollout: JsonWithDefault<Rollout>;
-  /** By somebody: nothing more is begun. */
-  rollout_paused: Generated<boolean>;
-  /** When the next batch begins; null while one runs. */
-  rollout_resume_at: Instant | null;
-  generation: Generated<number>;
-}
-
-/**
- * Which hosts a backend is for: all of them, these (ids), or those that carry all of these labels. `except_host_ids` are
- * the hosts that it has been uninstalled from.
- */
-export type HostSelector =
-  | { readonly kind: 'all'; readonly except_host_ids?: readonly string[] }
-  | { readonly kind: 'hosts'; readonly host_ids: readonly string[] }
-  | {
-      readonly kind: 'labels';
-      readonly labels: Strings;
-      readonly except_host_ids?: readonly string[];
-    };
-
-export type BackendConfig = Readonly<Record<string, unknown>>;
-
-export interface DeploymentBackendTable extends Timestamps {
-  id: string;
-  deployment_id: string;
-  name: string;
-  kind: string;
-  config: Json<BackendConfig>;
-  selector: Json<HostSelector>;
-  created_by_project: string | null;
-}
-
-export interface InstallationTable extends Timestamps, WorkItem {
-  id: string;
-  host_id: string;
-  driver_id: string;
-  wanted_version: string;
-  running_version: string | null;
-  /** The version that the host went back from, until somebody wants another one or has it tried again. */
-  failed_version: string | null;
-  failed_reason: string | null;
-  state: InstallationState;
-  reason: string | null;
-  /** Since when its driver, which kept dying, is not started again by itself. */
-  quarantined_at: Instant | null;
-  /** The last lines of its driver, oldest first. */
-  log: JsonWithDefault<readonly DriverLogLine[]>;
-  /** What its driver measured last, by the backend's name. */
-  stats: JsonWithDefault<Readonly<Record<string, BackendStats>>>;
-  restart_requested: Generated<number>;
-  restart_done: Generated<number>;
-  generation: Generated<number>;
-}
-
-export interface BackendStats {
-  /** By the host's clock. */
-  readonly at: string;
-  readonly figures: Readonly<Record<string, number>>;
-}
-
-export interface DriverLogLine {
-  /** By the host's clock. */
-  readonly at: string;
-  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'stderr' | 'agent';
-  readonly message: string;
-}
-
-/** `draining`: uninstalled by force, and goes as soon as nobody has an accelerator of it. */
-export type BackendState =
-  | 'pending'
-  | 'ready'
-  | 'stale'
-  | 'failed'
-  | 'blocked'
-  | 'draining'
-  | 'removing';
-
-/** An accelerator made by request on a backend (`accelerator-create`): the driver reads it in its configuration. */
-export interface BackendAddition {
-  readonly key: string;
-  readonly [field: string]: unknown;
-}
-
-export interface BackendTable extends Timestamps {
-  id: string;
-  host_id: string;
-  installation_id: string;
-  name: string;
-  driver_id: string;
-  kind: string;
-  config: Json<BackendConfig>;
-  additions: JsonWithDefault<readonly BackendAddition[]>;
-  generation: Generated<number>;
-  observed_generation: Generated<number>;
-  /** Generation whose configuration its driver said cannot be. */
-  refused_generation: number | null;
-  status: Generated<'enabled' | 'disabled'>;
-  state: BackendState;
-  reason: string | null;
-  stale_since: Instant | null;
-  inventory_hash: string | null;
-  inventory_changed_at: Instant | null;
-  discovery_requested: Generated<number>;
-  discovery_done: Generated<number>;
-}
-
-export interface ServiceTable extends Timestamps {
-  id: string;
-  host_id: string;
-  backend_id: string;
-  name: string;
-  kind: 'function' | 'daemon';
-  status: Generated<'enabled' | 'disabled'>;
-  state: 'up' | 'down';
-  reason: string | null;
-}
-
-export interface DeviceTable extends Timestamps {
-  id: string;
-  number: GeneratedAlways<number>;
-  host_id: string;
-  backend_id: string;
-  key: string;
-  address: string | null;
-  vendor_id: string | null;
-  device_id: string | null;
-  class: string | null;
-  type: string;
-  /** Upstream's word for the type; null = stays out of v2. */
-  v2_type: GeneratedAlways<string | null>;
-  vendor: string | null;
-  model: string | null;
-  serial: string | null;
-  numa_node: number | null;
-  iommu_group: number | null;
-  kernel_driver: string | null;
-  status: Generated<'enabled' | 'maintaining'>;
-  presence: 'present' | 'absent';
-  absent_since: Instant | null;
-  health: HealthStatus;
-  health_reason: string | null;
-  info: JsonWithDefault<Strings>;
-}
-
-export interface DeployableTable extends Timestamps {
-  id: string;
-  number: GeneratedAlways<number>;
-  parent_number: number | null;
-  root_number: number | null;
-  device_id: string;
-  key: string;
-  name: string;
-  resource_class: string;
-  traits: JsonWithDefault<readonly string[]>;
-  /** Its device's type has a word in v2. */
-  in_v2: Generated<boolean>;
-  /** Of its resource provider; null = does not bind through v2. */
-  rp_uuid: string | null;
-  /** Glance's id of the image that was written last; null = none, or unknown after a failure. */
-  bitstream_id: string | null;
-  /** Of that image: what it makes of the card. */
-  function_id: string | null;
-}
-
-export interface AttributeTable extends Timestamps {
-  id: string;
-  number: GeneratedAlways<number>;
-  deployable_id: string;
-  key: string;
-  value: string;
-  is_operators: Generated<boolean>;
-}
-
-/** What a project may write on the accelerators that it holds. */
-export interface TenantWords {
-  readonly name: string;
-  readonly description: string | null;
-  readonly labels: Strings;
-}
-
-export interface AcceleratorTable extends Timestamps, WorkItem {
-  id: string;
-  deployable_id: string;
-  device_id: string;
-  backend_id: string;
-  host_id: string;
-  key: string;
-  name: string;
-  description: string | null;
-  labels: JsonWithDefault<Strings>;
-  /** What a tenant has changed, as it was; a trigger puts it back when the accelerator leaves the project. */
-  before_tenant: ColumnType<TenantWords | null, string | null | undefined, string | null>;
-  type: string;
-  resource_class: string;
-  traits: JsonWithDefault<readonly string[]>;
-  plans: JsonWithDefault<readonly string[]>;
-  attach_info: JsonWithDefault<Strings>;
-  /** Its device's. */
-  numa_node: number | null;
-  /** Of the function that is plugged, among its host's; its accelerators are given whole. Null: none, or not known. */
-  iommu_group: number | null;
-  /** Addresses of the group's other functions. */
-  group_members: JsonWithDefault<readonly string[]>;
-  /** Address of the root port above it. */
-  pcie_root: string | null;
-  driver_id: string;
-  state: AcceleratorState;
-  /** Why it is withheld, or why cleaning failed. */
-  reason: string | null;
-  operator_choice: 'offer' | 'withhold' | null;
-  operator_reason: string | null;
-  /** Why an operator accepts that it is given out without a reset where it has none. */
-  resetless_reason: string | null;
-  rule_offers: boolean;
-  driver_reason: string | null;
-  obstacle: string | null;
-  host_use: string | null;
-  /** Why it may be a card that somebody holds; until an operator says that it is not. */
-  doubt: string | null;
-  /** Project it is kept for, or null. */
-  reserved_for: string | null;
-  presence: 'present' | 'absent';
-  absent_since: Instant | null;
-  health: HealthStatus;
-  epoch: BigInteger;
-  /** Of the live attachment, with its instance and project: what lists show without a join. */
-  attachment_id: string | null;
-  instance_id: string | null;
-  project_id: string | null;
-  /** That waits for it to be clean. */
-  operation_id: string | null;
-  /** Of the programming that writes its deployable now. */
-  programming_id: string | null;
-  /** Why the last writing of its deployable failed; until another succeeds, it is withheld. */
-  program_failure: string | null;
-  created_by_request: Generated<boolean>;
-  /** W3C traceparent of what it was last changed for, as far as that was traced. */
-  trace_parent: string | null;
 }
 
 export interface InstanceTable extends Timestamps {

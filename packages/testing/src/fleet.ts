@@ -5,13 +5,9 @@ import { resolveRoles, type Caller, type Role } from '@cyborg/model/caller';
 import { firstEpoch } from '@cyborg/model/epoch';
 import { v2TypeOf } from '@cyborg/model/v2/types';
 import { toJson } from '@cyborg/store/json';
-import type {
-  AcceleratorTable,
-  BackendTable,
-  Database,
-  HostTable,
-  InstanceTable,
-} from '@cyborg/store/schema';
+import type { AcceleratorTable } from '@cyborg/store/schema-inventory';
+import type { BackendTable } from '@cyborg/store/schema-deployments';
+import type { Database, HostTable, InstanceTable } from '@cyborg/store/schema';
 import type { Insertable, Kysely, Selectable } from 'kysely';
 
 type Db = Kysely<Database>;

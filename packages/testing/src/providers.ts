@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 
 import { toJson } from '@cyborg/store/json';
-import type { AcceleratorTable, Database, DeviceProfileTable } from '@cyborg/store/schema';
+import type { AcceleratorTable } from '@cyborg/store/schema-inventory';
+import type { Database, DeviceProfileTable } from '@cyborg/store/schema';
 import type { Insertable, Kysely, Selectable } from 'kysely';
 
 import { addAccelerators, fleetMadeAt } from './fleet.ts';

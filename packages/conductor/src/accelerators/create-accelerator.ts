@@ -2,7 +2,7 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { firstEpoch } from '@cyborg/model/epoch';
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendAddition } from '@cyborg/store/schema';
+import type { BackendAddition } from '@cyborg/store/schema-deployments';
 import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 

@@ -1,5 +1,5 @@
 /** Where the generic driver's kinds report an accelerator made by request: the device and deployable of these keys. */
-import type { BackendAddition } from '@cyborg/store/schema';
+import type { BackendAddition } from '@cyborg/store/schema-deployments';
 
 export interface Placement {
   /** Of the device and of its deployable. */

@@ -10,7 +10,7 @@ import {
   type ListedAcceleratorRow,
 } from '@cyborg/store/accelerators';
 import { lockAccelerators } from '@cyborg/store/holdings';
-import type { TenantWords } from '@cyborg/store/schema';
+import type { TenantWords } from '@cyborg/store/schema-inventory';
 
 import type { ConductorDeps, Db, Ledger } from '../deps.ts';
 import { dryRun, type DryRunView } from '../dry-run.ts';

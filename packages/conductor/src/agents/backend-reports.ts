@@ -1,6 +1,6 @@
 /** What a host says of its backends. */
 import { updateMany } from '@cyborg/store/bulk';
-import type { BackendTable } from '@cyborg/store/schema';
+import type { BackendTable } from '@cyborg/store/schema-deployments';
 import { sql, type Selectable } from 'kysely';
 
 import { drainingReason } from '../deployments/removing.ts';

@@ -1,7 +1,7 @@
 /** What a host should be: its installations and backends, and the orders that wait for it. */
 import { createHash } from 'node:crypto';
 
-import type { BackendAddition } from '@cyborg/store/schema';
+import type { BackendAddition } from '@cyborg/store/schema-deployments';
 import { orderPrints } from '@cyborg/store/orders';
 import { sql, type RawBuilder } from 'kysely';
 

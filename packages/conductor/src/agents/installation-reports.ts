@@ -8,7 +8,11 @@ import {
 } from '@cyborg/model/installation-lifecycle';
 import { nextState } from '@cyborg/model/lifecycle';
 import { updateMany } from '@cyborg/store/bulk';
-import type { BackendStats, DriverLogLine, InstallationTable } from '@cyborg/store/schema';
+import type {
+  BackendStats,
+  DriverLogLine,
+  InstallationTable,
+} from '@cyborg/store/schema-deployments';
 import { sql, type Selectable } from 'kysely';
 
 import { recordEvents } from '../record-event.ts';

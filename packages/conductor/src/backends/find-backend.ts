@@ -1,6 +1,6 @@
 /** Backends by `host@name` or id, among those that the caller sees, with their host. */
 import { isUuid } from '@cyborg/model/ids';
-import type { BackendTable } from '@cyborg/store/schema';
+import type { BackendTable } from '@cyborg/store/schema-deployments';
 import { sql, type SelectQueryBuilder, type Selectable } from 'kysely';
 
 import type { Db } from '../deps.ts';

@@ -1,6 +1,6 @@
 import type { Caller } from '@cyborg/model/caller';
 import { pageLimit } from '@cyborg/store/page-of-ids';
-import type { BackendStats, DriverLogLine } from '@cyborg/store/schema';
+import type { BackendStats, DriverLogLine } from '@cyborg/store/schema-deployments';
 import { sql, type SqlBool } from 'kysely';
 
 import { checkFilters } from './check-filters.ts';

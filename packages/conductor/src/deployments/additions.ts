@@ -2,7 +2,7 @@
  * Accelerators made by request (`accelerator-create`) reach the driver in its configuration, beside what an operator
  * wrote there: they are kept apart in the ledger, because each belongs to one host.
  */
-import type { BackendAddition, BackendConfig } from '@cyborg/store/schema';
+import type { BackendAddition, BackendConfig } from '@cyborg/store/schema-deployments';
 
 /** The list of the configuration that `accelerator-create` adds to, by kind. */
 const listOfKind: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 /** A bare install names neither hosts nor backends: it is for the hosts that no backend of the driver is for yet. */
-import type { HostSelector } from '@cyborg/store/schema';
+import type { HostSelector } from '@cyborg/store/schema-deployments';
 
 import type { DeploymentContext, FleetHost } from './context.ts';
 import { selects } from './selectors.ts';

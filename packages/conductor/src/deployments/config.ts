@@ -2,11 +2,11 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig } from '@cyborg/store/schema';
+import type { BackendConfig } from '@cyborg/store/schema-deployments';
 import type { DriverManifest, DriverManifestKind } from '@cyborg/store/schema-drivers';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 
-import type { BackendAddition } from '@cyborg/store/schema';
+import type { BackendAddition } from '@cyborg/store/schema-deployments';
 import { withAdditions } from './additions.ts';
 
 const ajv = new Ajv({ strict: false, allErrors: false, useDefaults: true, verbose: true });

@@ -1,6 +1,6 @@
 /** What a wished backend may collide with: a name that is taken on a host, a function that another backend claims. */
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig, HostSelector } from '@cyborg/store/schema';
+import type { BackendConfig, HostSelector } from '@cyborg/store/schema-deployments';
 import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 

@@ -1,7 +1,7 @@
 /** What a change of a deployment is planned on: the driver's catalogue entry, the deployment, the hosts in reach. */
 import { isAdmin, type Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import type { DeploymentBackendTable, DeploymentTable } from '@cyborg/store/schema';
+import type { DeploymentBackendTable, DeploymentTable } from '@cyborg/store/schema-deployments';
 import type { Selectable } from 'kysely';
 
 import type { Tx } from '../deps.ts';

@@ -1,5 +1,5 @@
 /** What backends of kind `static` declare, and where two declarations, or a rule, mean the same thing. */
-import type { BackendConfig } from '@cyborg/store/schema';
+import type { BackendConfig } from '@cyborg/store/schema-deployments';
 
 import { claimOfPlan, functionIn, sharedBy, type Claim } from '../inventory/claims.ts';
 

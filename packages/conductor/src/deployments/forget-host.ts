@@ -1,6 +1,6 @@
 /** What deployments say of a host that leaves the ledger: its name goes from them, also from among the exceptions. */
 import { toJson } from '@cyborg/store/json';
-import type { HostSelector } from '@cyborg/store/schema';
+import type { HostSelector } from '@cyborg/store/schema-deployments';
 import { sql, type SqlBool } from 'kysely';
 
 import type { Tx } from '../deps.ts';

@@ -1,7 +1,7 @@
 /** PUT deployment: what is wished is there afterwards; what was there stays. */
 import { ServiceError } from '@cyborg/model/errors';
 import { toJson } from '@cyborg/store/json';
-import type { HostSelector, Rollout } from '@cyborg/store/schema';
+import type { HostSelector, Rollout } from '@cyborg/store/schema-deployments';
 import { isDeepStrictEqual } from 'node:util';
 
 import type { ConductorDeps } from '../deps.ts';

@@ -1,6 +1,7 @@
 /** How far hosts have come with an operation on drivers: one result for each backend of each host. */
 import type { InstallationState } from '@cyborg/model/installation-lifecycle';
-import type { BackendConfig, BackendState, OperationResult } from '@cyborg/store/schema';
+import type { BackendConfig, BackendState } from '@cyborg/store/schema-deployments';
+import type { OperationResult } from '@cyborg/store/schema';
 import { isDeepStrictEqual } from 'node:util';
 
 import { sql } from 'kysely';

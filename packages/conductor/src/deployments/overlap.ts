@@ -9,7 +9,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import type { BackendConfig } from '@cyborg/store/schema';
+import type { BackendConfig } from '@cyborg/store/schema-deployments';
 
 import {
   declaredBy,

@@ -1,7 +1,7 @@
 /** Taking backends from hosts: the steps that an uninstall shares with the end of draining. */
 import { installationLifecycle } from '@cyborg/model/installation-lifecycle';
 import { nextState } from '@cyborg/model/lifecycle';
-import type { BackendState } from '@cyborg/store/schema';
+import type { BackendState } from '@cyborg/store/schema-deployments';
 import { sql } from 'kysely';
 
 import { recordEvents } from '../record-event.ts';

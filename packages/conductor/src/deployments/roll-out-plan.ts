@@ -3,7 +3,12 @@ import {
   installationLifecycle,
   type InstallationState,
 } from '@cyborg/model/installation-lifecycle';
-import type { BackendConfig, BackendState, HostSelector, Rollout } from '@cyborg/store/schema';
+import type {
+  BackendConfig,
+  BackendState,
+  HostSelector,
+  Rollout,
+} from '@cyborg/store/schema-deployments';
 import { isDeepStrictEqual } from 'node:util';
 
 import { selects, type SelectableHost } from './selectors.ts';

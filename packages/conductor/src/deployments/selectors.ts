@@ -1,5 +1,5 @@
 /** Which hosts a backend of a deployment is for. */
-import type { HostSelector } from '@cyborg/store/schema';
+import type { HostSelector } from '@cyborg/store/schema-deployments';
 
 export interface SelectableHost {
   readonly id: string;

@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import type { BackendAddition, BackendConfig } from '@cyborg/store/schema';
+import type { BackendAddition, BackendConfig } from '@cyborg/store/schema-deployments';
 import type { DriverManifest } from '@cyborg/store/schema-drivers';
 import { sql } from 'kysely';
 

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isAdmin } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
 import { toJson } from '@cyborg/store/json';
-import type { BackendConfig, Rollout } from '@cyborg/store/schema';
+import type { BackendConfig, Rollout } from '@cyborg/store/schema-deployments';
 
 import type { ConductorDeps } from '../deps.ts';
 import { approvedVersion, type VersionRow } from '../drivers/find-driver.ts';

@@ -1,5 +1,5 @@
 import { isAdmin, type Caller } from '@cyborg/model/caller';
-import type { BackendConfig, Rollout } from '@cyborg/store/schema';
+import type { BackendConfig, Rollout } from '@cyborg/store/schema-deployments';
 
 import type { Db } from '../deps.ts';
 import { hostsInScope, scopeOf } from '../scope.ts';

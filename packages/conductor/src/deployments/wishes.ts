@@ -1,7 +1,7 @@
 /** From what the caller wrote to the backends of a deployment: kinds, checked configurations, selectors. */
 import { isAdmin } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import type { BackendConfig, HostSelector, Rollout } from '@cyborg/store/schema';
+import type { BackendConfig, HostSelector, Rollout } from '@cyborg/store/schema-deployments';
 import type { DriverManifest, DriverManifestKind } from '@cyborg/store/schema-drivers';
 
 import { bareSelector, withoutServed } from './bare.ts';

@@ -1,6 +1,7 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import type { Database, DeviceTable } from '@cyborg/store/schema';
+import type { Database } from '@cyborg/store/schema';
+import type { DeviceTable } from '@cyborg/store/schema-inventory';
 import { isOnPage } from '@cyborg/store/page-of-ids';
 import {
   sql,

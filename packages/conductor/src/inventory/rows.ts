@@ -7,7 +7,7 @@ import type {
   DeployableTable,
   DeviceTable,
   ServiceTable,
-} from '@cyborg/store/schema';
+} from '@cyborg/store/schema-inventory';
 import { v2TypeOf } from '@cyborg/model/v2/types';
 import type { AttachmentRow } from '@cyborg/store/holdings';
 import type { Selectable } from 'kysely';

@@ -1,6 +1,6 @@
 import { ServiceError } from '@cyborg/model/errors';
 import { isUuid } from '@cyborg/model/ids';
-import type { ServiceTable } from '@cyborg/store/schema';
+import type { ServiceTable } from '@cyborg/store/schema-inventory';
 import type { Selectable } from 'kysely';
 
 import type { Tx } from '../deps.ts';

@@ -13,7 +13,7 @@ import { listServiceRows, type ServiceQuery, type ServiceRow } from './read-serv
 import { notFound } from '../hosts/find-host.ts';
 import type { Caller } from '@cyborg/model/caller';
 import { typesOfFunction } from '@cyborg/model/functions';
-import type { ServiceTable } from '@cyborg/store/schema';
+import type { ServiceTable } from '@cyborg/store/schema-inventory';
 import { sql, type Selectable, type SqlBool } from 'kysely';
 
 export type ServiceView = Omit<ServiceRow, 'sort_key'>;

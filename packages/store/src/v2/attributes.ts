@@ -1,7 +1,8 @@
 /** Attributes of deployables: the driver's (`rc`, `trait…`) and the operators' own. */
 import { sql, type Insertable, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
-import type { AttributeTable, Database } from '../schema.ts';
+import type { AttributeTable } from '../schema-inventory.ts';
+import type { Database } from '../schema.ts';
 import { inBatches, isAfter, type Sort } from './batches.ts';
 
 export interface V2AttributeRow extends Selectable<AttributeTable> {

@@ -1,7 +1,8 @@
 /** Deployables as v2 lists them: parts of devices whose type upstream has a word for. */
 import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
-import type { Database, DeployableTable } from '../schema.ts';
+import type { Database } from '../schema.ts';
+import type { DeployableTable } from '../schema-inventory.ts';
 import { inBatches, inOrder, isAfter, type Sort } from './batches.ts';
 
 export interface V2DeployableRow extends Selectable<DeployableTable> {

@@ -1,7 +1,8 @@
 /** Devices as v2 lists them: those whose type upstream has a word for. */
 import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 
-import type { Database, DeviceTable } from '../schema.ts';
+import type { Database } from '../schema.ts';
+import type { DeviceTable } from '../schema-inventory.ts';
 import { inBatches, inOrder, isAfter, type Sort } from './batches.ts';
 
 export interface V2DeviceRow extends Selectable<DeviceTable> {
