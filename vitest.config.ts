@@ -3,6 +3,12 @@ import { defineConfig } from 'vitest/config';
 import { labNames } from './test/lab/names.ts';
 import { SummaryReporter } from './test/summary-reporter.ts';
 
+/**
+ * Where machines, processes and browsers take part, a wait that ran out is tried a second time: the summary names it. An
+ * answer that is wrong never is, and neither are the tests of kills and races (`retry: 0`): seldom is what they look for.
+ */
+const secondTry = { count: 1, condition: /\b(?:in|within) \d+ ?ms|timed out|timeout/i };
+
 export default defineConfig({
   test: {
     projects: [
@@ -25,6 +31,7 @@ export default defineConfig({
           globalSetup: ['packages/testing/src/global-setup.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          retry: secondTry,
         },
       },
       {
@@ -44,6 +51,7 @@ export default defineConfig({
           include: ['test/qemu/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
+          retry: secondTry,
         },
       },
       {
@@ -66,6 +74,8 @@ export default defineConfig({
           globalSetup: ['packages/testing/src/global-setup.ts', 'test/browser/setup.ts'],
           testTimeout: 300_000,
           hookTimeout: 180_000,
+          // What a page did not show in time is told as what it showed.
+          retry: 1,
           // One demo fleet, on which each file acts.
           fileParallelism: false,
         },
@@ -79,6 +89,7 @@ export default defineConfig({
           // An emulated processor: an attach to a guest inside takes a minute on a busy machine.
           testTimeout: 1_200_000,
           hookTimeout: 900_000,
+          retry: secondTry,
           // As many files at once as there are labs: one server is behind a lab's only line out.
           maxWorkers: labNames().names.length,
         },

@@ -1,5 +1,8 @@
-/** The last lines of a run: one for each project, so that a log's end tells what was run and what was not. */
-import type { Reporter, TestModule } from 'vitest/node';
+/**
+ * The last lines of a run: what passed only at its second try, and one line for each project, so that a log's end tells what
+ * was run and what was not.
+ */
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 interface Count {
   passed: number;
@@ -17,6 +20,9 @@ export class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     const seconds = Math.round((performance.now() - this.#startedMs) / 1000);
     const byProject = Map.groupBy(modules, ({ project }) => project.name);
+    for (const { fullName, project } of secondTries(modules)) {
+      process.stdout.write(`${project.name}: passed at its second try only: ${fullName}\n`);
+    }
     for (const [name, own] of byProject) {
       const { passed, failed, skipped } = countOf(own);
       const why = passed + failed === 0 ? whySkipped(own) : undefined;
@@ -26,6 +32,11 @@ export class SummaryReporter implements Reporter {
       );
     }
   }
+}
+
+function secondTries(modules: readonly TestModule[]): TestCase[] {
+  const tests = modules.flatMap((module) => [...module.children.allTests()]);
+  return tests.filter((test) => test.diagnostic()?.flaky === true);
 }
 
 /** What the skipped tests say, when all say the same. */

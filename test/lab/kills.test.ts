@@ -57,7 +57,7 @@ interface Watch extends AsyncDisposable {
   readonly done: () => Promise<void>;
 }
 
-describe('kill -9 at each step of giving and taking a virtual function', () => {
+describe('kill -9 at each step of giving and taking a virtual function', { retry: 0 }, () => {
   let lab: Lab;
   let site: Site;
   let guest: LabGuest;

@@ -125,7 +125,7 @@ async function rounds(victims: readonly Victim[], embedded: boolean): Promise<nu
 const times = (count: number, victim: Victim): Victim[] =>
   Array.from({ length: count }, () => victim);
 
-describe('kill -9 in the middle of attach and detach', () => {
+describe('kill -9 in the middle of attach and detach', { retry: 0 }, () => {
   it('of the agent: settled soon after it is ready again, nothing lost, nothing twice', async ({
     expect,
   }) => {

@@ -19,7 +19,7 @@ async function openFleet(crypto: number): Promise<{ fleet: Fleet; vm: string }> 
   return { fleet, vm: await fleet.instance('host-1') };
 }
 
-describe('callers that race', () => {
+describe('callers that race', { retry: 0 }, () => {
   it('for the last accelerator: exactly one wins, the other hears that none is left', async ({
     expect,
   }) => {
