@@ -1,5 +1,6 @@
 /** The parts of an agent, joined: those that speak with the server, and those that act on the host. */
-import type { Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { Held, Order } from '@cyborg/api-spec/agent/desired';
+import type { OrderOutcome } from '@cyborg/api-spec/agent/report';
 import type { Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverTrust } from '@cyborg/driver-package/signature';
 import type { Clock } from '@cyborg/service/clock';

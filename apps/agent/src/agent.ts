@@ -1,5 +1,6 @@
 /** The agent of one host: its parts, and what each tells the others. */
-import type { DesiredState, Held, Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { DesiredState, Held, Order } from '@cyborg/api-spec/agent/desired';
+import type { OrderOutcome } from '@cyborg/api-spec/agent/report';
 import { makeHostParts, makeServerParts, type AgentSettings, type Opened } from './agent-parts.ts';
 import { Fence } from './attachments/fence.ts';
 import { openImagesFolder } from './attachments/images.ts';

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { describe, it } from 'vitest';
 import { deviceName } from '@cyborg/model/epoch';
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 import { systemClock } from '@cyborg/service/clock';
 import { FakeServer } from '../test/fake-server.ts';
 import {

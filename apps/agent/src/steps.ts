@@ -2,7 +2,7 @@
  * The steps of orders and of the privileged acts that they lead to, in their order. Log and errors name them, and
  * test/lab/kills.test.ts kills at each: a new step does not compile there until it says how it is seen.
  */
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 
 /** `accept`: the fence keeps the order's epoch. `report`: the outcome goes to the server. */
 export const orderSteps = {

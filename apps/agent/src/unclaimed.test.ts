@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Order, UnclaimedReport } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
+import type { UnclaimedReport } from '@cyborg/api-spec/agent/report';
 import { deviceName } from '@cyborg/model/epoch';
 import { describe, it } from 'vitest';
 import {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TakenFunction } from '@cyborg/api-spec/agent';
+import type { TakenFunction } from '@cyborg/api-spec/agent/desired';
 import type { AgentMethod, Inventory } from '@cyborg/driver-sdk/protocol';
 import { buildTree, type FunctionDescription, type Leaf } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';

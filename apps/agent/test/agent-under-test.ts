@@ -6,7 +6,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DesiredBackend, DesiredInstallation, Order } from '@cyborg/api-spec/agent';
+import type { DesiredBackend, DesiredInstallation, Order } from '@cyborg/api-spec/agent/desired';
 import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { systemRng } from '@cyborg/service/rng';

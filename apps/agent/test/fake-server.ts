@@ -3,18 +3,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { randomUUID } from 'node:crypto';
 import { Compile, type Validator } from 'typebox/compile';
-import {
-  agentOperations,
-  type DesiredInstallation,
-  type DesiredState,
-  type Held,
-  type InventoryUpload,
-  type LedgerRef,
-  type Order,
-  type OrderOutcome,
-  type Report,
-  type TakenFunction,
-} from '@cyborg/api-spec/agent';
+import { agentOperations } from '@cyborg/api-spec/agent';
+import type {
+  DesiredInstallation,
+  DesiredState,
+  Held,
+  Order,
+  TakenFunction,
+} from '@cyborg/api-spec/agent/desired';
+import type { InventoryUpload, OrderOutcome, Report } from '@cyborg/api-spec/agent/report';
+import type { LedgerRef } from '@cyborg/api-spec/agent/common';
 
 const validators = {
   enroll: Compile(agentOperations.enroll.schema.body),

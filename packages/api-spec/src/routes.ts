@@ -1,6 +1,6 @@
 /**
  * Method and path of every operation, apart from the schemas: all that a client needs at run time, so that neither the
- * CLI nor a browser has to load TypeBox. The schemas in v3/ and agent.ts are built on these.
+ * CLI nor a browser has to load TypeBox. The schemas in v3/, agent/ and agent.ts are built on these.
  */
 export const v3Routes = {
   listDrivers: { method: 'GET', url: '/v3/drivers' },

@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 import { deviceName } from '@cyborg/model/epoch';
 import { systemClock } from '@cyborg/service/clock';
 import { FakeServer } from '../../test/fake-server.ts';

@@ -2,7 +2,7 @@
  * One try of each kind of order. Every step is idempotent: after a crash at any point the order comes again, and the same
  * steps end the same. Between two steps the right to go on is checked anew.
  */
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
 import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';

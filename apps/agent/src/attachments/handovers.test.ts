@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 import { FakeServer } from '../../test/fake-server.ts';
 import { TestHost, makeBackend, makeInstallation, makeOrder } from '../../test/agent-under-test.ts';
 

@@ -2,7 +2,7 @@
  * Attaches that have handed nothing to a guest, known for certain: what they prepared needs no wiping. Kept in memory alone,
  * and what is not here counts as given: after a restart of the agent everything is wiped.
  */
-import type { Order } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
 
 type Ordered = Pick<Order, 'accelerator_id' | 'epoch'>;
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { OrderedImage } from '@cyborg/api-spec/agent';
+import type { OrderedImage } from '@cyborg/api-spec/agent/desired';
 
 export interface ImagesDeps {
   /** Everybody may read what is in it: drivers run as another user. */

@@ -2,7 +2,8 @@
  * The orders that the server wants carried out now. Level-triggered: what is listed is done, what is no longer listed is
  * given up between two steps, what is listed again is done again. One at a time for each accelerator.
  */
-import type { Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
+import type { OrderOutcome } from '@cyborg/api-spec/agent/report';
 import { backoffMs } from '@cyborg/service/backoff';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';

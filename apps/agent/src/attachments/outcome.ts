@@ -1,4 +1,5 @@
-import type { Order, OrderOutcome } from '@cyborg/api-spec/agent';
+import type { Order } from '@cyborg/api-spec/agent/desired';
+import type { OrderOutcome } from '@cyborg/api-spec/agent/report';
 import { traceParent } from '@cyborg/service/tracing';
 
 export type OutcomeKind = OrderOutcome['outcome'];

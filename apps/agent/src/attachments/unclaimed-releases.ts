@@ -1,5 +1,5 @@
 /** Unplugs unclaimed devices that an operator has ordered to be unplugged, and exactly those. */
-import type { DesiredState } from '@cyborg/api-spec/agent';
+import type { DesiredState } from '@cyborg/api-spec/agent/desired';
 import { parseDeviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
 import { messageOf } from '../hypervisors/node-error.ts';

@@ -1,5 +1,6 @@
 /** One backend on this host: what is wanted of it, what its driver last said, and what the server was told. */
-import type { BackendReport, DesiredBackend } from '@cyborg/api-spec/agent';
+import type { BackendReport } from '@cyborg/api-spec/agent/report';
+import type { DesiredBackend } from '@cyborg/api-spec/agent/desired';
 import type { BackendStats } from '@cyborg/api-spec/driver-log';
 import type { BackendSpec, Inventory } from '@cyborg/driver-sdk/protocol';
 import { withHealths, type Healths } from './health.ts';

@@ -1,5 +1,5 @@
 /** What the server is told of one driver on this host: how it fares, and what it said last. */
-import type { InstallationReport } from '@cyborg/api-spec/agent';
+import type { InstallationReport } from '@cyborg/api-spec/agent/report';
 import type { Clock } from '@cyborg/service/clock';
 
 import { agentDefaults } from '../limits.ts';

@@ -2,12 +2,8 @@
  * One driver on this host, made what it should be: the version, its backends, their inventories. Compares, does a
  * bounded amount, can be repeated; runs one pass at a time.
  */
-import type {
-  BackendReport,
-  DesiredBackend,
-  DesiredInstallation,
-  InstallationReport,
-} from '@cyborg/api-spec/agent';
+import type { BackendReport, InstallationReport } from '@cyborg/api-spec/agent/report';
+import type { DesiredBackend, DesiredInstallation } from '@cyborg/api-spec/agent/desired';
 import type { AgentMethod } from '@cyborg/driver-sdk/protocol';
 import { backoffMs } from '@cyborg/service/backoff';
 import { traced } from '@cyborg/service/tracing';

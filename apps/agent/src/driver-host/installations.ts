@@ -1,7 +1,7 @@
 /** All drivers of this host. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DesiredInstallation } from '@cyborg/api-spec/agent';
+import type { DesiredInstallation } from '@cyborg/api-spec/agent/desired';
 import type { DriverMethod, DriverParams, DriverResult } from '@cyborg/driver-sdk/protocol';
 import type { Log } from '../log.ts';
 import type { Backend } from './backend.ts';

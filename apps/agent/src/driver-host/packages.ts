@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DesiredPackage } from '@cyborg/api-spec/agent';
+import type { DesiredPackage } from '@cyborg/api-spec/agent/desired';
 import { ApiError, ConnectionError } from '@cyborg/api-client/errors';
 import type { DriverPackage } from '@cyborg/driver-host/catalogue';
 import { digestOf, digestToHex, Hasher } from '@cyborg/driver-package/digest';

@@ -2,7 +2,7 @@
  * The time after an update in which the version that ran before is still remembered: one that keeps dying in it is left
  * again for that one, by the agent itself. On disk, so that an agent that dies meanwhile goes on with it.
  */
-import type { DesiredInstallation } from '@cyborg/api-spec/agent';
+import type { DesiredInstallation } from '@cyborg/api-spec/agent/desired';
 import type { Clock } from '@cyborg/service/clock';
 import { agentDefaults } from '../limits.ts';
 import type { RunningDrivers, VersionOnDisk } from '../state/running-drivers.ts';

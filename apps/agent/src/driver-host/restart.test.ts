@@ -1,7 +1,8 @@
 /** What people see of a driver that fails, and how they start it again. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DesiredInstallation, InstallationReport } from '@cyborg/api-spec/agent';
+import type { DesiredInstallation } from '@cyborg/api-spec/agent/desired';
+import type { InstallationReport } from '@cyborg/api-spec/agent/report';
 import { driverLimits } from '@cyborg/driver-host/limits';
 import { describe, it } from 'vitest';
 

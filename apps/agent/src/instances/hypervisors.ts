@@ -1,5 +1,5 @@
 /** The hypervisor of this host, watched: listings at an interval and when something stirs, never one that cannot be trusted. */
-import type { HypervisorReportSchema } from '@cyborg/api-spec/agent';
+import type { HypervisorReportSchema } from '@cyborg/api-spec/agent/report';
 import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import { withDeadline } from '@cyborg/service/deadline';

@@ -1,5 +1,8 @@
 /** Turns healthy looks at the hypervisor into reports: instances, what became of held attachments, unclaimed devices. */
-import type { InstanceListing as ListingReport, UnclaimedReport } from '@cyborg/api-spec/agent';
+import type {
+  InstanceListing as ListingReport,
+  UnclaimedReport,
+} from '@cyborg/api-spec/agent/report';
 import { deviceName } from '@cyborg/model/epoch';
 import type { Clock } from '@cyborg/service/clock';
 import type { InstanceListing } from '../hypervisors/hypervisor.ts';

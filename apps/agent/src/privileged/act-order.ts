@@ -1,5 +1,5 @@
 /** What an agent and the process of a privileged act say to each other; both are our own code. */
-import type { TakenFunction } from '@cyborg/api-spec/agent';
+import type { TakenFunction } from '@cyborg/api-spec/agent/desired';
 import type { AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { DriverErrorCode } from '@cyborg/driver-sdk/protocol-constants';
 import type { ActStep } from '../steps.ts';

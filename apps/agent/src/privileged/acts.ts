@@ -2,7 +2,7 @@
  * What a driver cannot do itself and asks of the agent. Checked here, done in a process of its own that may be abandoned:
  * the agent itself touches no device.
  */
-import type { TakenFunction } from '@cyborg/api-spec/agent';
+import type { TakenFunction } from '@cyborg/api-spec/agent/desired';
 import type { AgentMethod, AgentResult, Roots } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
 import type { Backend, KnownFunction } from '../driver-host/backend.ts';

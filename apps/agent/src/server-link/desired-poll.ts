@@ -1,5 +1,5 @@
 /** Pulls what is wanted of this host: a long poll by revision. */
-import type { DesiredState } from '@cyborg/api-spec/agent';
+import type { DesiredState } from '@cyborg/api-spec/agent/desired';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';

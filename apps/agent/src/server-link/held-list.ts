@@ -1,5 +1,5 @@
 /** What the ledger says this host holds: read page by page, kept up to date by the agent's own accepted outcomes. */
-import type { Held, TakenFunction } from '@cyborg/api-spec/agent';
+import type { Held, TakenFunction } from '@cyborg/api-spec/agent/desired';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';

@@ -3,7 +3,7 @@
  * sent, so that it has ended here when the server gives it to another agent, whatever the wall clocks do.
  */
 import type { AgentArgs } from '@cyborg/api-client/agent';
-import type { LedgerRef } from '@cyborg/api-spec/agent';
+import type { LedgerRef } from '@cyborg/api-spec/agent/common';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';
 import { messageOf } from '../hypervisors/node-error.ts';

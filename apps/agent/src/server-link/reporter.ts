@@ -2,15 +2,15 @@
  * Tells the server what was done and seen. The latest word about each thing is kept until the server has taken it;
  * what happens within a few milliseconds travels together.
  */
-import {
-  agentLimits,
-  type BackendReport,
-  type InstallationReport,
-  type InstanceListing,
-  type Observation,
-  type OrderOutcome,
-  type Report,
-} from '@cyborg/api-spec/agent';
+import { agentLimits } from '@cyborg/api-spec/agent/common';
+import type {
+  BackendReport,
+  InstallationReport,
+  InstanceListing,
+  Observation,
+  OrderOutcome,
+  Report,
+} from '@cyborg/api-spec/agent/report';
 import { ApiError } from '@cyborg/api-client/errors';
 import type { Clock } from '@cyborg/service/clock';
 import type { Rng } from '@cyborg/service/rng';

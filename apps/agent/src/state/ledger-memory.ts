@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import Type from 'typebox';
-import type { LedgerRef } from '@cyborg/api-spec/agent';
+import type { LedgerRef } from '@cyborg/api-spec/agent/common';
 import { readChecked, writeDurably } from './durable-file.ts';
 
 const LedgerSchema = Type.Object({ id: Type.String(), incarnation: Type.Integer({ minimum: 1 }) });

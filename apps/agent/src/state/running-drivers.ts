@@ -3,7 +3,7 @@
  * the change begins anew.
  */
 import { join } from 'node:path';
-import { DesiredPackageSchema } from '@cyborg/api-spec/agent';
+import { DesiredPackageSchema } from '@cyborg/api-spec/agent/desired';
 import Type, { type Static } from 'typebox';
 import { readChecked, writeDurably } from './durable-file.ts';
 

@@ -1,7 +1,8 @@
 /** The agent API as routes: an agent acts for its own host alone, known by its credential. */
 import { Readable } from 'node:stream';
 
-import { agentLimits, agentOperations } from '@cyborg/api-spec/agent';
+import { agentLimits } from '@cyborg/api-spec/agent/common';
+import { agentOperations } from '@cyborg/api-spec/agent';
 import { agentImageUrl, agentPackageUrl, type AgentOperationName } from '@cyborg/api-spec/routes';
 import type { AgentHost } from '@cyborg/conductor/agents/credentials';
 import type { AgentInput } from '@cyborg/conductor/agents/handlers';
