@@ -29,8 +29,9 @@ export default defineConfig({
           name: 'system',
           include: ['test/system/**/*.test.ts'],
           globalSetup: ['packages/testing/src/global-setup.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // More than what the waits of one test may take together.
+          testTimeout: 400_000,
+          hookTimeout: 400_000,
           retry: secondTry,
         },
       },
@@ -49,8 +50,9 @@ export default defineConfig({
         test: {
           name: 'qemu',
           include: ['test/qemu/**/*.test.ts'],
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          // A guest may take minutes to answer on a busy machine, and is asked several times.
+          testTimeout: 1_200_000,
+          hookTimeout: 900_000,
           retry: secondTry,
         },
       },

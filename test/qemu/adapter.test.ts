@@ -4,14 +4,15 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, it, vi } from 'vitest';
+import { eventually } from '@cyborg/testing/processes';
+import { afterEach, beforeEach, describe, it } from 'vitest';
 import type { Hypervisor } from '@cyborg/agent/hypervisors/hypervisor';
 import { openQemuHypervisor } from '@cyborg/agent/hypervisors/qemu/qemu';
-import { QmpConnection } from '@cyborg/agent/hypervisors/qemu/qmp';
+import { QmpConnection, QmpError } from '@cyborg/agent/hypervisors/qemu/qmp';
 import type { AttachPlan } from '@cyborg/driver-sdk/protocol';
 import { systemClock } from '@cyborg/service/clock';
 import { guardGuests } from './guest-guard.ts';
-import { Guest } from './guest.ts';
+import { Guest, patientMs } from './guest.ts';
 
 const problem = guardGuests();
 const never = new AbortController().signal;
@@ -21,17 +22,21 @@ const crypto: AttachPlan = { kind: 'virtio-crypto', queues: 1 };
 const order = { instanceId: uuid, deviceName: 'ua-cyborg-11111111-1', plan: random };
 const second = { instanceId: uuid, deviceName: 'ua-cyborg-22222222-1', plan: crypto };
 
+const patient = { clock: systemClock, answerMsMax: patientMs, unplugMsMax: patientMs } as const;
+/** Of a guest whose processors stand still. */
+const hastyMs = 3_000;
+
 const noAcpiPorts = 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off';
 
 let directory: string;
 let hypervisor: Hypervisor;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'cyborg-guest-'));
-  hypervisor = await openQemuHypervisor({ directory, clock: systemClock, unplugMsMax: 20_000 });
+  hypervisor = await openQemuHypervisor({ directory, ...patient });
 });
 afterEach(async () => {
   await hypervisor[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 function boot(...more: string[]): Guest {
@@ -49,9 +54,27 @@ async function booted(...more: string[]): Promise<Guest> {
   }
 }
 
-async function ask(command: string, args = {}): Promise<void> {
-  using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
-  await qmp.execute(command, args);
+async function ask(command: string, args = {}): Promise<unknown> {
+  using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), ...patient });
+  return await qmp.execute(command, args);
+}
+
+async function backends(): Promise<string> {
+  return JSON.stringify(await ask('qom-list', { path: '/objects' }));
+}
+
+/** As an agent does that is killed before it hears more; a guest that is busy forgets that it was asked. */
+async function askToLetGo(id: string, hasGone: () => boolean): Promise<void> {
+  await eventually(
+    async () => {
+      await ask('device_del', { id }).catch((error: unknown) => {
+        const isUnderWay = error instanceof QmpError && error.failure === 'refused';
+        if (!isUnderWay) throw error;
+      });
+      return hasGone();
+    },
+    { timeoutMs: patientMs, pauseMs: 1_000, what: `the guest lets go of ${id}` },
+  );
 }
 
 const child = `
@@ -110,8 +133,10 @@ describe.skipIf(problem !== null)('a real guest', () => {
     await guest.says(/^CYBORG-PCI- 0000:[0-9a-f:.]+ 1af4:1044/);
     await guest.says(/^CYBORG-PCI- 0000:[0-9a-f:.]+ 1af4:1054/);
     await guest.says(/^CYBORG-CRYPTO none$/);
+    await guest.says(/^CYBORG-HWRNG none$/); // what is back before it was missed never went, for the guest
+    const since = guest.lines.length;
     await hypervisor.plug(order, never);
-    await guest.says(/^CYBORG-HWRNG ok/, { since: guest.lines.indexOf('CYBORG-HWRNG none') });
+    await guest.says(/^CYBORG-HWRNG ok/, { since });
   });
 
   it.for([
@@ -138,11 +163,16 @@ describe.skipIf(problem !== null)('a real guest', () => {
     using _watching = hypervisor.watch(() => (calls += 1));
     await hypervisor.list(never);
     calls = 0;
-    const since = guest.lines.length;
-    guest.type('reboot');
-    await vi.waitFor(() => expect(calls).toBeGreaterThan(0), { timeout: 30_000 });
-    await guest.says(/^CYBORG-HWRNG ok/, { since });
-    await guest.says(/^CYBORG-GUEST READY/, { since });
+    let since = 0;
+    const isNoticed = async (): Promise<boolean> => {
+      since = guest.lines.length;
+      guest.type('reboot');
+      await guest.says(/^CYBORG-HWRNG ok/, { since });
+      await guest.says(/^CYBORG-GUEST READY/, { since });
+      return calls > 0;
+    };
+    // Its socket is left to others for a moment now and then: a reboot may fall into one.
+    await eventually(isNoticed, { timeoutMs: 2 * patientMs, what: 'a reboot is noticed' });
     expect(await deviceNames()).toEqual([order.deviceName]);
     await hypervisor.unplug(order, never);
     await guest.says(/^CYBORG-PCI- /, { since });
@@ -150,10 +180,9 @@ describe.skipIf(problem !== null)('a real guest', () => {
 
   it('is asked again to let go when it was still booting', async ({ expect }) => {
     await using guest = boot();
-    await vi.waitFor(
-      async () => expect((await hypervisor.list(never)).instances).toHaveLength(1),
-      20_000,
-    );
+    const isListed = async (): Promise<boolean> =>
+      (await hypervisor.list(never)).instances.length === 1;
+    await eventually(isListed, { timeoutMs: patientMs, what: 'the guest is listed' });
     await hypervisor.plug(order, never);
     await hypervisor.unplug(order, never);
     expect(await deviceNames()).toEqual([]);
@@ -164,20 +193,11 @@ describe.skipIf(problem !== null)('a real guest', () => {
     await using guest = await booted();
     await hypervisor.plug(order, never);
     await guest.says(/^CYBORG-HWRNG ok/);
-    const killed = new AbortController();
-    {
-      using qmp = await QmpConnection.open({
-        path: join(directory, 'web.sock'),
-        clock: systemClock,
-      });
-      await qmp.execute('device_del', { id: order.deviceName });
-      killed.abort();
-    }
-    await guest.says(/^CYBORG-PCI- /);
+    const hasGone = (): boolean => guest.lines.some((line) => line.startsWith('CYBORG-PCI- '));
+    await askToLetGo(order.deviceName, hasGone);
+    expect(await backends()).toContain(order.deviceName);
     await hypervisor.unplug(order, never);
-    using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
-    const objects = await qmp.execute('qom-list', { path: '/objects' });
-    expect(JSON.stringify(objects)).not.toContain(order.deviceName);
+    expect(await backends()).not.toContain(order.deviceName);
   });
 
   it('is plugged and unplugged to the end after the agent was killed at any step', async ({
@@ -193,10 +213,9 @@ describe.skipIf(problem !== null)('a real guest', () => {
       await hypervisor.unplug(again, never);
       expect(await deviceNames()).toEqual([]);
     }
+    expect(await backends()).not.toContain('ua-cyborg');
+    await hypervisor.plug(order, never); // the others came and went between two of its looks, maybe
     await guest.says(/^CYBORG-HWRNG ok/);
-    using qmp = await QmpConnection.open({ path: join(directory, 'web.sock'), clock: systemClock });
-    const objects = await qmp.execute('qom-list', { path: '/objects' });
-    expect(JSON.stringify(objects)).not.toContain('ua-cyborg');
   });
 
   it('that is paused refuses within the deadline, and lets go when it runs again', async ({
@@ -206,14 +225,13 @@ describe.skipIf(problem !== null)('a real guest', () => {
     await hypervisor.plug(order, never);
     await guest.says(/^CYBORG-HWRNG ok/);
     await ask('stop');
-    await using hasty = await openQemuHypervisor({
-      directory,
-      clock: systemClock,
-      unplugMsMax: 3_000,
-    });
+    await using hasty = await openQemuHypervisor({ directory, ...patient, unplugMsMax: hastyMs });
     const started = performance.now();
-    await expect(hasty.unplug(order, never)).rejects.toMatchObject({ code: 'guest-refuses' });
-    expect(performance.now() - started).toBeLessThan(6_000);
+    await expect(hasty.unplug(order, never)).rejects.toMatchObject({
+      code: 'guest-refuses',
+      message: expect.stringContaining(`within ${hastyMs} ms`),
+    });
+    expect(performance.now() - started).toBeLessThan(patientMs / 2);
     expect((await hypervisor.list(never)).instances).toMatchObject([
       { state: 'PAUSED', devices: [{ name: order.deviceName }] },
     ]);
@@ -240,7 +258,12 @@ describe.skipIf(problem !== null)('a real guest', () => {
         value === 'done' ||
         (value instanceof Error && 'code' in value && value.code === 'unavailable'),
     );
-    await hypervisor.unplug(order, never);
+    // Nothing is concluded before its process is seen to be gone.
+    const isGone = async (): Promise<boolean> => {
+      await hypervisor.unplug(order, never);
+      return (await hypervisor.list(never)).unknownCount === 0;
+    };
+    await eventually(isGone, { timeoutMs: patientMs, what: 'the guest counts as gone' });
     expect(await hypervisor.list(never)).toMatchObject({ instances: [], unknownCount: 0 });
     await expect(hypervisor.plug(order, never)).rejects.toMatchObject({ code: 'instance-gone' });
 

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+/** For what a guest or a program answers by itself: a busy machine emulates it several times as slowly. */
+export const patientMs = 180_000;
+
 const lab = fileURLToPath(new URL('../../labs/guest/', import.meta.url));
 
 /** Why there can be no guest on this machine, or null. */
@@ -53,7 +56,7 @@ export class Guest implements AsyncDisposable {
   }
 
   /** Waits for a line that the guest says after the first `since` lines. */
-  async says(pattern: RegExp, { since = 0, timeoutMs = 60_000 } = {}): Promise<string> {
+  async says(pattern: RegExp, { since = 0, timeoutMs = patientMs } = {}): Promise<string> {
     const found = Promise.withResolvers<string>();
     const look = (): void => {
       const line = this.lines.slice(since).find((text) => pattern.test(text));

@@ -16,9 +16,9 @@ import {
 } from '@cyborg/testing/processes';
 import { parse } from 'yaml';
 
-export type Persona = 'admin' | 'manager' | 'member' | 'reader';
+import { patientMs } from './guest.ts';
 
-const readyMsMax = 60_000;
+export type Persona = 'admin' | 'manager' | 'member' | 'reader';
 
 export interface Process {
   readonly pid: number;
@@ -80,7 +80,7 @@ export class Installation implements AsyncDisposable {
         await answer.body?.cancel();
         return answer.ok;
       },
-      { timeoutMs: readyMsMax, what: 'npm start is ready', context: () => this.#program.output() },
+      { timeoutMs: patientMs, what: 'npm start is ready', context: () => this.#program.output() },
     );
     if (this.#program.hasEnded()) throw new Error(`npm start ended:\n${this.#program.output()}`);
   }
@@ -140,7 +140,8 @@ export class Installation implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#http?.close();
     await this.#program.end();
-    await rm(this.stateDir, { recursive: true, force: true });
+    // Of a program that was killed, the last child may still be writing there.
+    await rm(this.stateDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
@@ -154,7 +155,7 @@ export async function killed(pids: readonly number[]): Promise<void> {
       throw error;
     }
   }
-  await eventually(() => !pids.some(isRunning), { timeoutMs: 10_000, what: 'the killed end' });
+  await eventually(() => !pids.some(isRunning), { timeoutMs: patientMs, what: 'the killed end' });
 }
 
 /** A process that nobody has reaped yet counts as ended. */

@@ -19,6 +19,8 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 
+import { patientMs } from './guest.ts';
+
 /** As root libvirtd would be the machine's; as nobody it is a session's, whatever else runs. */
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
@@ -64,7 +66,7 @@ export class Libvirtd implements AsyncDisposable {
     });
     this.#daemon = daemon;
     await eventually(() => this.virsh('uri').status === 0, {
-      timeoutMs: 60_000,
+      timeoutMs: patientMs,
       what: 'libvirtd answers',
     });
   }
@@ -73,7 +75,7 @@ export class Libvirtd implements AsyncDisposable {
     return spawnSync('virsh', ['-c', this.uri, ...command], {
       encoding: 'utf8',
       env: { ...process.env, LC_ALL: 'C' },
-      timeout: 60_000,
+      timeout: patientMs,
     });
   }
 
@@ -128,7 +130,8 @@ export class Libvirtd implements AsyncDisposable {
     const { stdout } = this.virsh('--quiet', 'list', '--uuid');
     for (const uuid of stdout.split('\n').filter(Boolean)) this.virsh('destroy', uuid);
     await this.kill();
-    rmSync(this.folder, { recursive: true, force: true });
+    // Its machines may still be ending.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
@@ -148,7 +151,7 @@ export class LibvirtGuest {
   async says(pattern: RegExp, since = 0): Promise<string> {
     const startedMs = systemClock.monotonicMs();
     return eventually(() => this.lines.slice(since).find((line) => pattern.test(line)), {
-      timeoutMs: 90_000,
+      timeoutMs: patientMs,
       pauseMs: 100,
       what: `the guest says ${pattern}`,
       context: () =>

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { ApiError } from '@cyborg/api-client/errors';
 import { eventually } from '@cyborg/testing/processes';
 
-import { Guest } from './guest.ts';
+import { Guest, patientMs } from './guest.ts';
 import type { Installation } from './installation.ts';
 import { Witness } from './witness.ts';
 
@@ -28,7 +28,7 @@ export class Scene implements AsyncDisposable {
       const scene = new Scene(cyborg, guest, await Witness.of(stateDir, name));
       const params = { instance_id: guest.uuid };
       await eventually(async () => (await cyborg.admin()).showInstance({ params }), {
-        timeoutMs: 30_000,
+        timeoutMs: patientMs,
         what: `${name} is listed`,
         context: () => guest.lines.join('\n'),
       });
@@ -48,7 +48,11 @@ export class Scene implements AsyncDisposable {
     const params = { instance_id: this.guest.uuid };
     const answer = await eventually(
       () => api.createAttachments({ params, body: { profile } }).catch(unlessStale),
-      { timeoutMs: 30_000, what: `one of ${profile} is given`, context: () => this.cyborg.logs() },
+      {
+        timeoutMs: patientMs,
+        what: `one of ${profile} is given`,
+        context: () => this.cyborg.logs(),
+      },
     );
     if (answer instanceof Error) throw answer;
     if (!('id' in answer)) throw new Error('a dry run');

@@ -5,11 +5,8 @@ import type { Accelerator, Attachment } from '@cyborg/api-spec/v3/accelerators';
 import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 
-import type { Guest } from './guest.ts';
+import { patientMs, type Guest } from './guest.ts';
 import type { Scene } from './scene.ts';
-
-/** The issue's bound for a booted real guest. */
-const settledMsMax = 30_000;
 
 const finalStates = ['succeeded', 'failed', 'cancelled'];
 
@@ -25,7 +22,7 @@ export async function settle(scene: Scene): Promise<{ held: Attachment[]; ms: nu
       return why === undefined ? found.held : undefined;
     },
     {
-      timeoutMs: settledMsMax,
+      timeoutMs: patientMs,
       pauseMs: 100,
       what: 'ledger, machine and guest agree',
       context: () => `${why}\n${scene.cyborg.logs()}\n${scene.guest.lines.slice(-30).join('\n')}`,

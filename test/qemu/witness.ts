@@ -7,6 +7,8 @@ import { eventually } from '@cyborg/testing/processes';
 import Type from 'typebox';
 import { Parse } from 'typebox/value';
 
+import { patientMs } from './guest.ts';
+
 const ChildrenSchema = Type.Array(Type.Object({ name: Type.String() }));
 
 export class Witness implements Disposable {
@@ -28,10 +30,13 @@ export class Witness implements Disposable {
   static async of(folder: string, name: string): Promise<Witness> {
     const path = Witness.path(folder, name);
     return new Witness(
-      await eventually(() => QmpConnection.open({ path, clock: systemClock }), {
-        timeoutMs: 20_000,
-        what: `QEMU listens on ${path}`,
-      }),
+      await eventually(
+        () => QmpConnection.open({ path, clock: systemClock, answerMsMax: patientMs }),
+        {
+          timeoutMs: patientMs,
+          what: `QEMU listens on ${path}`,
+        },
+      ),
     );
   }
 
@@ -57,7 +62,7 @@ export class Witness implements Disposable {
   /** Resolves when a device is there that was not there before. */
   async plugged(before: readonly string[]): Promise<void> {
     await eventually(async () => (await this.devices()).some((name) => !before.includes(name)), {
-      timeoutMs: 20_000,
+      timeoutMs: patientMs,
       pauseMs: 1,
       what: 'the guest gets a device',
     });
