@@ -9,7 +9,7 @@ import { cards, untilAvailable } from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { openSite, untilHolds } from './holding.ts';
 import { steps, victimFunction as address, watchLine, type Act } from './kill-marks.ts';
-import { Lab, isFullRun, needsLab, patientMs } from './lab.ts';
+import { Lab, needsLab, patientMs } from './lab.ts';
 import type { Site } from './site.ts';
 
 needsLab();
@@ -26,20 +26,11 @@ type Round = readonly [Victim, Act, string];
 
 const victimNames = ['agent', 'server', 'driver'] as const satisfies readonly Victim[];
 
-/**
- * The agent carries the steps out: it is killed at each. Server and driver take turns at `--full` at each, and otherwise at
- * as many as keep the time. (A driver that dies often is kept down, so they alternate.)
- */
-function roundsOf(act: Act, others: number): Round[] {
-  const names = [...steps[act].keys()];
-  const [first, ...rest] = victimNames;
-  if (isFullRun)
-    return names.flatMap((step) => victimNames.map((who) => [who, act, step] as const));
-  const turns = Array.from({ length: others }, (_, n): Round => {
-    const step = names[Math.floor((n * names.length) / others)] ?? '';
-    return [rest[n % rest.length] ?? first, act, step];
-  });
-  return [...names.map((step): Round => [first, act, step]), ...turns];
+/** Victims take turns: a driver that dies often is kept down. */
+function roundsOf(act: Act): Round[] {
+  return [...steps[act].keys()].flatMap((step) =>
+    victimNames.map((who) => [who, act, step] as const),
+  );
 }
 
 /** An attach, a detach, and so on: each needs what the other leaves. */
@@ -50,7 +41,7 @@ function alternating(attaches: readonly Round[], detaches: readonly Round[]): Ro
     .filter((round) => round !== undefined);
 }
 
-const rounds = alternating(roundsOf('attach', 6), roundsOf('detach', 2));
+const rounds = alternating(roundsOf('attach'), roundsOf('detach'));
 
 interface Watch extends AsyncDisposable {
   /** The step was seen, and its victim killed. @throws when not */

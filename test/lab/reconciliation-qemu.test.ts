@@ -4,7 +4,7 @@ import { systemClock } from '@cyborg/service/clock';
 import { eventually } from '@cyborg/testing/processes';
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 
-import { cards, detach, untilAvailable } from './attach.ts';
+import { cards, detach, stateOf, untilAvailable } from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { both, giveBoth, listenTo, openSite, untilHolds, type Lasting } from './holding.ts';
 import { Lab, isFullRun, needsLab, patientMs } from './lab.ts';
@@ -24,6 +24,7 @@ describe('a QEMU guest that holds real functions', () => {
   let site: Site;
   let guest: LabGuest;
   let before: Lasting[];
+  let untouched: string;
 
   beforeAll(async () => {
     if (inject('labMissing') !== null) return;
@@ -141,6 +142,25 @@ describe('a QEMU guest that holds real functions', () => {
     }
     await site.done(detaching);
     await untilHolds(site, guest, []);
+    for (const address of both) await untilAvailable(site, address);
+    untouched = await stateOf(lab, both);
+    await giveBoth(site, guest);
+    before = await untilHolds(site, guest, both);
+  });
+
+  it('keeps them when its agent is replaced by one without notes, which gives them back all the same', async ({
+    expect,
+  }) => {
+    const heard = listenTo(guest);
+    const devices = await devicesOf();
+    await site.stopAgent('KILL');
+    await site.startNewAgent();
+    expect(await untilHolds(site, guest, both)).toEqual(before);
+    expect(await devicesOf()).toBe(devices);
+    expect(heard()).toEqual([]);
+    await detach(site, guest);
+    for (const address of both) await untilAvailable(site, address);
+    expect(await stateOf(lab, both)).toBe(untouched);
     await giveBoth(site, guest);
     before = await untilHolds(site, guest, both);
   });

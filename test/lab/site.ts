@@ -78,11 +78,7 @@ export class Site implements AsyncDisposable {
     try {
       lab.forwardTo(site.port);
       await site.startServer();
-      await lab.run('rm -rf /lab/state/agent');
-      const body = { host: hostName, simulated: false };
-      const { token } = carriedOut(await site.v3.createJoinToken({ body }));
-      site.startAgent(['--join-token', token]);
-      await site.untilHostIs('up');
+      await site.startNewAgent();
       return site;
     } catch (error) {
       await site[Symbol.asyncDispose]();
@@ -150,6 +146,15 @@ export class Site implements AsyncDisposable {
     };
     agent.stdout?.on('data', keep);
     agent.stderr?.on('data', keep);
+  }
+
+  /** An agent that knows nothing of one before it: its state folder is empty. Resolves when the host is up. */
+  async startNewAgent(): Promise<void> {
+    await this.lab.run('rm -rf /lab/state/agent');
+    const body = { host: hostName, simulated: false };
+    const { token } = carriedOut(await this.v3.createJoinToken({ body }));
+    this.startAgent(['--join-token', token]);
+    await this.untilHostIs('up');
   }
 
   /** Becomes the agent, in a shell inside; or what goes before it when the machine starts. */
