@@ -1,6 +1,6 @@
 /**
- * `npm run test:lab [-- --full] [-- FILE...]`: the tests of the PCI lab. `--full`: 100 cycles in place of 10, kills of
- * everybody at every step. Everything else goes to vitest: `-t NAME`, say.
+ * `npm run test:lab [-- --full] [-- FILE...]`: the tests of the PCI lab. `--full`: 100 cycles in place of 10, the
+ * server away for longer. Everything else goes to vitest: `-t NAME`, say.
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
