@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
 import type { Accelerator, Attachment, Instance } from '@cyborg/api-spec/v3/accelerators';
+import { eventually } from '@cyborg/testing/processes';
 
 import { guardGuests } from './guest-guard.ts';
-import { Guest } from './guest.ts';
+import { Guest, patientMs } from './guest.ts';
 import { Installation } from './installation.ts';
 
 const problem = guardGuests();
@@ -29,6 +30,11 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
     guest = boot('web', 'demo');
     stranger = boot('other', 'elsewhere', ['--', '-S']); // paused: it need not boot
     await guest.says(/^CYBORG-GUEST READY/);
+    const areListed = async (): Promise<boolean> => {
+      const { items } = await (await cyborg.admin()).listInstances({});
+      return items.length === 2;
+    };
+    await eventually(areListed, { timeoutMs: patientMs, what: 'both are listed' });
   });
   afterAll(async () => {
     await guest?.kill();
@@ -218,6 +224,10 @@ describe.skipIf(problem !== null)('the main job on a real guest', () => {
     expect(await cyborg.json('admin', 'driver-list')).toContainEqual(
       expect.objectContaining({ id: 'generic', installed_version: null }),
     );
-    expect(cyborg.find('driver')).toBeUndefined();
+    await eventually(() => cyborg.find('driver') === undefined, {
+      timeoutMs: patientMs,
+      what: 'no driver runs',
+      context: () => cyborg.logs(),
+    });
   });
 });
