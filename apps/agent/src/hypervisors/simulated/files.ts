@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { hasCode } from '../node-error.ts';
+import { isFunctionAddress } from '../vfio.ts';
 
 export const simulatedLimits = {
   instancesMax: 1024,
@@ -48,6 +49,10 @@ const InstanceFileSchema = Type.Object(
   { additionalProperties: false },
 );
 export type InstanceFile = Static<typeof InstanceFileSchema>;
+
+const FunctionFileSchema = Type.Object({
+  plan: Type.Object({ kind: Type.Literal('pci'), address: Type.String() }),
+});
 
 export interface SimulatedPaths {
   readonly root: string;
@@ -157,5 +162,17 @@ export async function readInstance(
     return instance.id === id ? instance : 'broken';
   } catch {
     return 'broken';
+  }
+}
+
+/** @returns the PCI function that a device's file is about; undefined when it is about none, or is broken or gone. */
+export async function readDeviceAddress(file: string): Promise<string | undefined> {
+  const text = await readSmall(file);
+  if (text === null) return undefined;
+  try {
+    const { address } = Value.Parse(FunctionFileSchema, JSON.parse(text)).plan;
+    return isFunctionAddress(address) ? address : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -82,6 +82,32 @@ describe('the simulated hypervisor', () => {
     }
   });
 
+  it('says of a device which function of the host it is, whoever put its file there', async ({
+    expect,
+  }) => {
+    await using hypervisor = await open();
+    const named = (name: string) => ({ instanceId: web, deviceName: `ua-cyborg-${name}-1` });
+    await hypervisor.plug({ ...named('a'), plan: plans.pci }, never);
+    await hypervisor.plug({ ...named('b'), plan: crypto }, never);
+    const folder = join(directory, 'devices', web);
+    await writeFile(join(folder, 'ua-cyborg-c-1'), '{"plan": {"kind": "pci", "address": "../x"}}');
+    const address = '0000:21:00.0';
+    const devices = [
+      { name: 'ua-cyborg-a-1', address },
+      { name: 'ua-cyborg-b-1' },
+      { name: 'ua-cyborg-c-1' },
+    ];
+    const listed = async () =>
+      (
+        (await hypervisor.list(never)).instances.find(({ id }) => id === web)?.devices ?? []
+      ).toSorted((a, b) => a.name.localeCompare(b.name));
+    expect(await listed()).toEqual(devices);
+    await hypervisor.unplug(named('b'), never);
+    expect(await listed()).toEqual([devices[0], devices[2]]);
+    await using second = await open();
+    expect((await second.list(never)).instances[0]?.devices).toContainEqual(devices[0]);
+  });
+
   it('keeps instances and devices when it is opened again, and does not seed twice', async ({
     expect,
   }) => {

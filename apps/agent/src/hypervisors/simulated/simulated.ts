@@ -3,14 +3,13 @@ import { mkdir, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PlanKind } from '@cyborg/driver-sdk/protocol';
 import type { Clock } from '@cyborg/service/clock';
-import { checkDeviceName, deviceNamePrefix, isInstanceId } from '../device-name.ts';
+import { checkDeviceName, isInstanceId } from '../device-name.ts';
 import {
   HypervisorError,
   type Hypervisor,
   type InstanceListing,
   type InstanceState,
   type ObservedInstance,
-  type PluggedDevice,
   type PlugOrder,
   type UnplugOrder,
 } from '../hypervisor.ts';
@@ -26,6 +25,7 @@ import {
   type SimulatedPaths,
 } from './files.ts';
 import { simulatedInstanceId } from './instance-id.ts';
+import { modifiedNsOf, PluggedDevices } from './plugged-devices.ts';
 import { watchFolders } from './watch.ts';
 
 export interface SeedInstance {
@@ -85,25 +85,17 @@ function toInstanceFile(hostName: string, seed: SeedInstance, position: number):
   };
 }
 
-/** Names in one folder, valid while its modification time stays and was not fresh when they were read. */
-interface CachedNames {
-  readonly modifiedNs: bigint;
-  readonly names: readonly PluggedDevice[];
-}
-
-/** Two changes within one tick of the file system's clock have one modification time. */
-const clockTickNs = 20_000_000n;
-
 class SimulatedHypervisor implements Hypervisor {
   readonly kind = 'simulated';
   readonly plugs: readonly PlanKind[];
   readonly #paths: SimulatedPaths;
   readonly #clock: Clock;
-  readonly #cache = new Map<string, CachedNames>();
+  readonly #devices: PluggedDevices;
   readonly #watches = new Set<Disposable>();
 
   constructor(paths: SimulatedPaths, clock: Clock, plugs: readonly PlanKind[]) {
     this.#paths = paths;
+    this.#devices = new PluggedDevices(paths);
     this.#clock = clock;
     this.plugs = plugs;
   }
@@ -244,25 +236,8 @@ class SimulatedHypervisor implements Hypervisor {
       projectId: file.project_id,
       state: file.state,
       plugs: this.plugs,
-      devices: await this.#devicesOf(file.id),
+      devices: await this.#devices.of(file.id),
     };
-  }
-
-  async #devicesOf(id: string): Promise<readonly PluggedDevice[]> {
-    const folder = join(this.#paths.devices, id);
-    const modifiedNs = await modifiedNsOf(folder);
-    if (modifiedNs === null) return [];
-    const cached = this.#cache.get(id);
-    if (cached?.modifiedNs === modifiedNs) return cached.names;
-    // The file system's time is the machine's, whatever clock the agent was given.
-    const readAtNs = BigInt(Date.now()) * 1_000_000n;
-    const names = (await readdir(folder))
-      .filter((name) => name.startsWith(deviceNamePrefix))
-      .slice(0, simulatedLimits.devicesPerInstanceMax)
-      .map((name) => ({ name }));
-    if (readAtNs - modifiedNs > clockTickNs) this.#cache.set(id, { modifiedNs, names });
-    else this.#cache.delete(id);
-    return names;
   }
 }
 
@@ -281,15 +256,6 @@ function inOrder(
 
 function gone(id: string): HypervisorError {
   return new HypervisorError('instance-gone', `There is no instance ${id} on this host.`);
-}
-
-async function modifiedNsOf(folder: string): Promise<bigint | null> {
-  try {
-    return (await stat(folder, { bigint: true })).mtimeNs;
-  } catch (error) {
-    ignoreMissing(error);
-    return null;
-  }
 }
 
 async function exists(file: string): Promise<boolean> {

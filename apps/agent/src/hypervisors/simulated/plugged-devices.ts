@@ -1,0 +1,70 @@
+/** What is plugged into simulated instances, as their folders say; read again only where they changed. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { deviceNamePrefix } from '../device-name.ts';
+import type { PluggedDevice } from '../hypervisor.ts';
+import { hasCode } from '../node-error.ts';
+import { readDeviceAddress, simulatedLimits, type SimulatedPaths } from './files.ts';
+
+/** A folder's content, valid while its modification time stays and was not fresh when it was read. */
+interface Listed {
+  readonly modifiedNs: bigint;
+  readonly devices: readonly PluggedDevice[];
+}
+
+/** Two changes within one tick of the file system's clock have one modification time. */
+const clockTickNs = 20_000_000n;
+
+export class PluggedDevices {
+  readonly #paths: SimulatedPaths;
+  readonly #listed = new Map<string, Listed>();
+  /** By instance: a device's file appears whole and never changes. */
+  readonly #known = new Map<string, ReadonlyMap<string, PluggedDevice>>();
+
+  constructor(paths: SimulatedPaths) {
+    this.#paths = paths;
+  }
+
+  async of(id: string): Promise<readonly PluggedDevice[]> {
+    const folder = join(this.#paths.devices, id);
+    const modifiedNs = await modifiedNsOf(folder);
+    if (modifiedNs === null) return [];
+    const listed = this.#listed.get(id);
+    if (listed?.modifiedNs === modifiedNs) return listed.devices;
+    // The file system's time is the machine's, whatever clock the agent was given.
+    const readAtNs = BigInt(Date.now()) * 1_000_000n;
+    const devices = await this.#read(id, folder);
+    if (readAtNs - modifiedNs > clockTickNs) this.#listed.set(id, { modifiedNs, devices });
+    else this.#listed.delete(id);
+    return devices;
+  }
+
+  async #read(id: string, folder: string): Promise<readonly PluggedDevice[]> {
+    const names = (await readdir(folder))
+      .filter((name) => name.startsWith(deviceNamePrefix))
+      .slice(0, simulatedLimits.devicesPerInstanceMax);
+    const before = this.#known.get(id);
+    const devices = new Map<string, PluggedDevice>();
+    for (const name of names) {
+      devices.set(name, before?.get(name) ?? (await readDevice(join(folder, name), name)));
+    }
+    this.#known.set(id, devices);
+    return [...devices.values()];
+  }
+}
+
+async function readDevice(file: string, name: string): Promise<PluggedDevice> {
+  const address = await readDeviceAddress(file);
+  return address === undefined ? { name } : { name, address };
+}
+
+/** @returns null when there is nothing. */
+export async function modifiedNsOf(path: string): Promise<bigint | null> {
+  try {
+    return (await stat(path, { bigint: true })).mtimeNs;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    throw error;
+  }
+}
