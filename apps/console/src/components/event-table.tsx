@@ -1,3 +1,4 @@
+import { List, ListItem } from '@patternfly/react-core';
 import type { ReactElement } from 'react';
 import { Link } from 'react-router';
 
@@ -42,14 +43,31 @@ function Subject({ event }: { event: LedgerEvent }): ReactElement {
 
 const charsMax = 160;
 
-function More({ data }: { data: LedgerEvent['data'] }): ReactElement {
+function More({ data: { evidence, ...data } }: { data: LedgerEvent['data'] }): ReactElement {
   const text = Object.entries(data)
     .filter(([name, value]) => name !== 'name' && value !== null && value !== '')
     .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join(', ');
   return (
-    <small className="console-mono" title={text}>
-      {text.length > charsMax ? `${text.slice(0, charsMax)}…` : text}
-    </small>
+    <>
+      <small className="console-mono" title={text}>
+        {text.length > charsMax ? `${text.slice(0, charsMax)}…` : text}
+      </small>
+      <Evidence lines={evidence} />
+    </>
+  );
+}
+
+/** What was done and seen there: whoever reads this asks for all of it. */
+function Evidence({ lines }: { lines: unknown }): ReactElement | null {
+  if (!Array.isArray(lines) || lines.length === 0) return null;
+  return (
+    <List aria-label="Evidence">
+      {[...new Set(lines.map(String))].map((line) => (
+        <ListItem key={line}>
+          <small>{line}</small>
+        </ListItem>
+      ))}
+    </List>
   );
 }

@@ -4,6 +4,7 @@ import { useState, type ReactElement } from 'react';
 import { useNavigate } from 'react-router';
 
 import { ActDialog } from '../../components/act-dialog.tsx';
+import { TextField } from '../../components/fields.tsx';
 import { useToasts } from '../../components/toasts.tsx';
 import { togetherWith, useWhole } from '../../components/whole-group.ts';
 import type { Accelerator } from './accelerators-page.tsx';
@@ -129,7 +130,8 @@ function WithholdDialog({ accelerator, etag, close }: DialogProps): ReactElement
 
 function CleanDialog({ accelerator, etag, close }: DialogProps): ReactElement {
   const { say } = useToasts();
-  const body = { state: 'cleaning' as const };
+  const [reason, setReason] = useState('');
+  const body = { state: 'cleaning' as const, ...(reason === '' ? {} : { reason }) };
   return (
     <ActDialog
       name="updateAccelerator"
@@ -144,6 +146,13 @@ function CleanDialog({ accelerator, etag, close }: DialogProps): ReactElement {
         Its driver resets, cleans and verifies it once more. It is available when it is clean; else
         it stays out and says why.
       </p>
+      <TextField
+        id="clean-reason"
+        label="What was mended (optional)"
+        value={reason}
+        onChange={setReason}
+        help="Kept with what became of it."
+      />
     </ActDialog>
   );
 }

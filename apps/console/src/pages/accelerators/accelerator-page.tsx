@@ -2,6 +2,7 @@ import { useState, type ReactElement } from 'react';
 import { useParams } from 'react-router';
 
 import { useRead } from '../../api/read.ts';
+import { EventsOf } from '../../components/events-of.tsx';
 import { Ago } from '../../components/instant.tsx';
 import { Facts, Id, Words } from '../../components/facts.tsx';
 import { BackendLink, HostLink, InstanceLink } from '../../components/links.tsx';
@@ -61,6 +62,9 @@ function Known({ accelerator }: { accelerator: Accelerator }): ReactElement {
       </Panel>
       <Panel title="Who held it when" width="narrow">
         <History id={id} />
+      </Panel>
+      <Panel title="What became of it">
+        <EventsOf subjectId={id} />
       </Panel>
     </Panels>
   );

@@ -15,7 +15,7 @@ const words: Readonly<Record<string, string>> = {
     'is down: its agent does not report. What is attached stays attached; see to the machine and its agent.',
   'attachment-failed': 'could not be attached: detach it, or see to its host.',
   cleaning_failed:
-    'could not be cleaned and is kept out: mend the cause, or approve it with why it is clean after all.',
+    'could not be cleaned and is kept out: mend the cause and have it cleaned again, or approve it with why it is clean after all.',
   orphaned:
     'was kept attached when its driver was uninstalled: install the driver again with a backend of that name, or detach it.',
   'backend-failed':
