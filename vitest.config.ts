@@ -19,8 +19,9 @@ export default defineConfig({
           include: ['{apps,packages,drivers,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**'],
           globalSetup: ['packages/testing/src/global-setup.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          // More than what the waits of one test may take together; seconds are usual.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -97,6 +98,8 @@ export default defineConfig({
         },
       },
     ],
+    // The usual second is little on a busy machine.
+    expect: { poll: { timeout: 30_000 } },
     maxWorkers: 2,
     reporters: ['default', new SummaryReporter()],
   },

@@ -79,7 +79,7 @@ describe('fencing', () => {
     server.order(detach);
     await server.until('retrying', () => server.outcomesOf(detach).includes('retrying'));
     server.order({ ...detach, driver_gone: true });
-    await server.until('released', () => server.outcomesOf(detach).includes('released'), 25_000);
+    await server.until('released', () => server.outcomesOf(detach).includes('released'));
     expect(await host.devices(instanceOne)).toEqual([]);
     expect(server.violations).toEqual([]);
   });
@@ -143,7 +143,7 @@ describe('fencing', () => {
     server.ledger = own;
     const order = makeOrder('attach', { backend_id });
     server.order(order);
-    await server.until('attached', () => server.outcomesOf(order).includes('attached'), 25_000);
+    await server.until('attached', () => server.outcomesOf(order).includes('attached'));
     expect(await host.devices(instanceOne)).toHaveLength(1);
   });
 
@@ -164,7 +164,7 @@ describe('fencing', () => {
     const reportsBefore = server.reports.length;
     const order = makeOrder('attach', { backend_id, epoch: firstEpoch(4) + 1 });
     server.order(order);
-    await server.until('attached', () => server.outcomesOf(order).includes('attached'), 25_000);
+    await server.until('attached', () => server.outcomesOf(order).includes('attached'));
     // The new incarnation is told everything again.
     await server.until('told again', () =>
       server.reports.slice(reportsBefore).some(({ backends }) => backends.length > 0),
@@ -275,7 +275,7 @@ describe('what nobody ordered', () => {
     await writeFile(join(folder, name), JSON.stringify({ name, plan }));
     await host.start({ instanceIntervalMs: 3_600_000 });
     const found = () => server.reports.find(({ unclaimed }) => unclaimed?.length === 1)?.unclaimed;
-    await server.until('reported', () => found() !== undefined, 25_000);
+    await server.until('reported', () => found() !== undefined);
     const unknown = { accelerator_id: null, address: null, reason: null };
     expect(found()).toEqual([{ instance_id: instanceOne, device_name: name, ...unknown }]);
   });
@@ -352,7 +352,7 @@ describe('orders that meet trouble', () => {
     await using host = await TestHost.make(server);
     const backend = makeBackend({ config: { mode: 'transient-prepare' } });
     server.installations = [makeInstallation([backend])];
-    await host.start({ attachDeadlineMs: 1_500 });
+    await host.start({ attachDeadlineMs: 4_000 });
     await server.until('ready', () => server.backendState(backend.id) === 'ready');
     const order = makeOrder('attach', { backend_id: backend.id });
     server.order(order);

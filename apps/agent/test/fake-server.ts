@@ -100,7 +100,7 @@ export class FakeServer implements AsyncDisposable {
   }
 
   /** Resolves when the condition holds; looked at after every request. */
-  async until(what: string, condition: () => boolean, timeoutMs = 20_000): Promise<void> {
+  async until(what: string, condition: () => boolean, timeoutMs = 60_000): Promise<void> {
     if (condition()) return;
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -225,7 +225,7 @@ describe('the spdk driver', () => {
     await expect(accelerators(never)).rejects.toMatchObject({ code: 'transient' });
   });
 
-  it('waits for no daemon that hangs', { timeout: 20_000 }, async ({ expect }) => {
+  it('waits for no daemon that hangs', async ({ expect }) => {
     const { context, daemon } = await openBench();
     daemon.faults.set('bdev_get_bdevs', 'hang');
     const stats = async (): Promise<unknown> => await spdkKind.stats?.(context);

@@ -4,6 +4,9 @@ import { describe, it, vi } from 'vitest';
 
 import { startNotifier } from './notify.ts';
 
+/** A listener connects, and connects again after its connection was cut. */
+const inTime = { timeout: 40_000 };
+
 describe('startNotifier', () => {
   it('tells other replicas, not itself, and listens again after its connection was cut', async ({
     expect,
@@ -26,18 +29,15 @@ describe('startNotifier', () => {
     await vi.waitUntil(() => {
       teller.tell(['work']);
       return heard.includes('work');
-    });
+    }, inTime);
     await database.pool.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cyborg-notify' and datname = current_database()",
     );
     heard.length = 0;
-    await vi.waitUntil(
-      () => {
-        teller.tell(['events']);
-        return heard.includes('events');
-      },
-      { timeout: 10_000 },
-    );
+    await vi.waitUntil(() => {
+      teller.tell(['events']);
+      return heard.includes('events');
+    }, inTime);
     expect(own).toEqual([]);
   });
 
@@ -60,13 +60,10 @@ describe('startNotifier', () => {
       onHint: (topics) => topics.forEach((topic) => heard.add(topic)),
     });
     const topics = Array.from({ length: 1000 }, (_value, index) => `host:${index}`);
-    await vi.waitUntil(
-      () => {
-        teller.tell(topics);
-        return topics.every((topic) => heard.has(topic));
-      },
-      { timeout: 10_000 },
-    );
+    await vi.waitUntil(() => {
+      teller.tell(topics);
+      return topics.every((topic) => heard.has(topic));
+    }, inTime);
     process.off('warning', onWarning);
     expect(warnings).toEqual([]);
   });

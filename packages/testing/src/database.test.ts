@@ -37,7 +37,7 @@ describe('openTestDatabase', () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--input-type=module', '-e', script, database.url],
-      { cwd: import.meta.dirname, timeout: 20_000 },
+      { cwd: import.meta.dirname, timeout: 60_000 },
     );
 
     expect(stdout.trim()).toBe(database.name);

@@ -26,7 +26,7 @@ async function discover(...words: string[]): Promise<Result> {
     const child = execFile(
       launcher,
       ['discover', ...words],
-      { timeout: 20_000 },
+      { timeout: 60_000 },
       (_error, stdout, stderr) => {
         resolve({ code: child.exitCode ?? -1, stdout, stderr });
       },

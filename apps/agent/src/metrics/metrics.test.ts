@@ -22,7 +22,7 @@ async function openHost(mode = 'good') {
         const said = await text();
         return wanted.test(said) ? said : undefined;
       },
-      { timeoutMs: 25_000, what: `/metrics says ${wanted.source}` },
+      { timeoutMs: 60_000, what: `/metrics says ${wanted.source}` },
     );
   return {
     server,

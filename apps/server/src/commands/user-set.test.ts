@@ -15,7 +15,7 @@ function userSet(args: readonly string[], env: NodeJS.ProcessEnv): { status: num
   );
 }
 
-describe('cyborg-server user-set', { timeout: 30_000 }, () => {
+describe('cyborg-server user-set', () => {
   it("writes where the server's environment says, whatever role the server has there", ({
     expect,
   }) => {

@@ -18,7 +18,7 @@ import { basicAuth, openTestApp } from '../test-app.ts';
 import { bootWithSlowBind, type NovaCall } from './test-nova-conversations.ts';
 
 const profile = 'testdp';
-const inTime = { timeout: 20_000, interval: 10 };
+const inTime = { timeout: 40_000, interval: 10 };
 
 async function openScene() {
   const [database, cloud, glance] = [

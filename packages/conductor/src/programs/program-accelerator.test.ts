@@ -91,7 +91,7 @@ function upload(
 async function orderOf({ deps, host }: ProgramBench, expect: ExpectStatic): Promise<OrderView> {
   const find = async (): Promise<OrderView | undefined> =>
     (await ordersOf(deps, host)).find(({ kind }) => kind === 'update');
-  await expect.poll(find, { timeout: 20_000, interval: 10 }).toBeDefined();
+  await expect.poll(find, { timeout: 40_000, interval: 10 }).toBeDefined();
   const order = await find();
   if (order === undefined) throw new Error('the order is gone');
   return order;
@@ -206,7 +206,7 @@ describe('programming an accelerator', () => {
     expect(await states(bench)).toEqual(['available', 'available']);
     const operation = await begun(bench, { image_id: addImage(bench.glance).id, sha256: other });
     await expect
-      .poll(async () => (await readOperation(db, admin, operation.id)).state, { timeout: 20_000 })
+      .poll(async () => (await readOperation(db, admin, operation.id)).state)
       .toBe('failed');
     expect(await readOperation(db, admin, operation.id)).toMatchObject({
       error: expect.stringContaining(`and not ${other}`),

@@ -33,7 +33,7 @@ interface ProgramBench extends Bench {
   readonly start: () => RunningReconcilers;
 }
 
-const inTime = { timeout: 20_000, interval: 10 };
+const inTime = { timeout: 40_000, interval: 10 };
 
 async function openProgramBench(
   count: number,
@@ -408,7 +408,7 @@ describe('a bind whose profile names a program image', () => {
   }) => {
     await using bench = await openProgramBench(1, {
       bindInlineSeconds: 0.1,
-      programDeadlineSeconds: 1.5,
+      programDeadlineSeconds: 3600,
     });
     const image = addImage(bench.glance);
     const ids = await make(
@@ -418,6 +418,11 @@ describe('a bind whose profile names a program image', () => {
     bench.start();
     await bind(bench, ids);
     const order = await updateOf(bench, expect);
+    // Its time is over.
+    await bench.db
+      .updateTable('programming')
+      .set({ deadline_at: bench.deps.clock.now() })
+      .execute();
     const end = programReconcilers(bench.deps).find(({ name }) => name.startsWith('end-overdue'));
     await expect
       .poll(async () => {
