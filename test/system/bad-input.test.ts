@@ -2,10 +2,11 @@
 import { request as httpRequest } from 'node:http';
 
 import { v3Operations } from '@cyborg/api-spec/v3';
+import { eventually } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
-import { Fleet } from './fleet.ts';
+import { Fleet, actMs } from './fleet.ts';
 import { settled } from './settled.ts';
 
 interface Answer {
@@ -36,12 +37,25 @@ afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
 });
 
+interface Sent {
+  readonly body?: string | Buffer;
+  readonly type?: string;
+}
+
+/** A refusal comes before a long body is sent, and its connection ends: the answer may be lost with it. */
+function send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
+  return eventually(() => sendOnce(method, path, sent), {
+    timeoutMs: actMs,
+    what: `${method} ${path} is answered`,
+  });
+}
+
 /** As raw as it gets: our client would not send most of this. */
-function send(
+function sendOnce(
   method: string,
   path: string,
-  { body, type = 'application/json' }: { body?: string | Buffer; type?: string } = {},
-): Promise<Answer> {
+  { body, type = 'application/json' }: Sent,
+): Promise<Answer | undefined> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': type };
     const request = httpRequest(`${fleet.url}${path}`, { method, headers }, (response) => {
@@ -51,10 +65,10 @@ function send(
         resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
       );
     });
-    // A refusal comes before a long body is sent, and its connection ends: not an error then.
     request.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') reject(error);
     });
+    request.on('close', () => resolve(undefined));
     request.end(body);
   });
 }

@@ -21,7 +21,7 @@ function failFirst(program: string): string {
   return program.replace(asItWas, `${asItWas}${check.map((line) => `        ${line}\n`).join('')}`);
 }
 
-describe('an accelerator that could not be cleaned', { timeout: 300_000 }, () => {
+describe('an accelerator that could not be cleaned', () => {
   it('stays out until its cause is mended and somebody has it cleaned again', async ({
     expect,
   }) => {

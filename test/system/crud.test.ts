@@ -2,7 +2,7 @@
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { Fleet, type Accelerator } from './fleet.ts';
+import { Fleet, actMs, type Accelerator } from './fleet.ts';
 import { settled } from './settled.ts';
 
 interface BackendRow {
@@ -67,7 +67,7 @@ describe('several backends of one driver on two hosts', () => {
     expect(made).toMatchObject({ name: 'lava-lamp', backend: 'soft' });
     await eventually(
       async () => (await fleet.v3.showAccelerator({ params: made })).state === 'available',
-      { timeoutMs: 10_000, what: 'its host has it', context: () => fleet.logs() },
+      { timeoutMs: actMs, what: 'its host has it', context: () => fleet.logs() },
     );
     await fleet.cliJson('accelerator-update', made.id, '--label', 'wall=7', '--name', 'lamp');
     expect(await fleet.cliJson('accelerator-show', made.id)).toMatchObject({
@@ -148,7 +148,7 @@ describe('several backends of one driver on two hosts', () => {
     await fleet.cliJson('uninstall-driver', 'generic', '--keep-attached');
     await install('again');
     await eventually(async () => (await fleet.accelerators({ backend: 'again' })).length === 2, {
-      timeoutMs: 20_000,
+      timeoutMs: actMs,
       what: 'the next backend has looked',
       context: () => fleet.logs(),
     });
@@ -159,7 +159,7 @@ describe('several backends of one driver on two hosts', () => {
         const all = await fleet.accelerators();
         return all.length === 2 && all.every((row) => row.state === 'available');
       },
-      { timeoutMs: 20_000, what: 'both are the next one’s', context: () => fleet.logs() },
+      { timeoutMs: actMs, what: 'both are the next one’s', context: () => fleet.logs() },
     );
     expect(await fleet.accelerators()).toMatchObject([{ backend: 'again' }, { backend: 'again' }]);
     await settled(fleet);

@@ -8,6 +8,7 @@ import { describe, it } from 'vitest';
 
 import { makePublisher, packAcme, publishAcme, writeAcme, type Publisher } from './acme.ts';
 import { Fleet, type Host } from './fleet.ts';
+import { StallingProxy } from './stalling-proxy.ts';
 
 const params = { driver_id: 'acme' };
 const longMs = 60_000;
@@ -59,7 +60,7 @@ function tarballsOf({ stateDir }: Host, ending: RegExp): string[] {
     .map((name) => join(folder, name));
 }
 
-describe('a driver package', { timeout: 300_000 }, () => {
+describe('a driver package', { timeout: 600_000 }, () => {
   it('is packed, signed, uploaded, approved and installed, and its accelerators are given out', async ({
     expect,
   }) => {
@@ -163,7 +164,13 @@ describe('a driver package', { timeout: 300_000 }, () => {
     expect(operation).toMatchObject({ state: 'failed' });
     expect(operation.error).toMatch(/The server sent \d+ bytes with the digest/);
     expect(host.drivers()).toEqual([]);
-    expect(tarballsOf(host, /./)).toEqual([]);
+    // It asks again and again.
+    await eventually(() => tarballsOf(host, /./).length === 0, {
+      timeoutMs: longMs,
+      what: 'nothing of it is kept',
+      context: () => tarballsOf(host, /./).join('\n'),
+    });
+    expect(tarballsOf(host, /\.(tgz|code)$/)).toEqual([]);
 
     await flip.execute(fleet.db);
     await untilReady(fleet, 'host-1', '1.0.0');
@@ -187,27 +194,33 @@ describe('a driver package', { timeout: 300_000 }, () => {
   });
 
   it('arrives although agent and server are killed while it is fetched', async ({ expect }) => {
-    const { fleet, publisher, hosts } = await openFleet(['host-1']);
+    const { fleet, publisher } = await openFleet([]);
     await using _fleet = fleet;
-    const [host] = hosts;
+    await using proxy = await StallingProxy.open(fleet.port);
+    const args = ['--driver-key', publisher.publicFile];
+    const [host] = await fleet.addHosts(['host-1'], { args, url: proxy.url });
     if (host === undefined) throw new Error('no host');
-    const ballastBytes = 48 * 1024 * 1024;
+    const ballastBytes = 8 * 1024 * 1024;
     await publishAcme(fleet, publisher, { version: '1.0.0', ballastBytes });
     const untilFetching = (): Promise<unknown> =>
-      eventually(() => tarballsOf(host, /\.part/).length > 0, {
+      eventually(() => proxy.stalledTotal === 1 && tarballsOf(host, /\.part/).length > 0, {
         timeoutMs: longMs,
-        pauseMs: 2,
         what: 'the package is being fetched',
         context: () => fleet.logs(),
       });
     await fleet.v3.installDriver({ params, body: {} });
     await untilFetching();
     await host.kill();
+    await eventually(() => proxy.stalledTotal === 0, {
+      timeoutMs: longMs,
+      what: 'the killed agent fetches no more',
+    });
     host.start();
     await untilFetching();
     await fleet.server?.end('SIGKILL');
     expect(tarballsOf(host, /\.tgz$/)).toEqual([]);
-    await fleet.startServer({ args: ['--driver-key', publisher.publicFile] });
+    proxy.release();
+    await fleet.startServer({ args });
     await untilReady(fleet, 'host-1', '1.0.0');
     expect(tarballsOf(host, /\.part/)).toEqual([]);
   });

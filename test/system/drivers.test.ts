@@ -13,8 +13,8 @@ import { settled } from './settled.ts';
 
 const testDrivers = join(import.meta.dirname, '../../apps/agent/test-drivers');
 /** Five crashes with their backoff. */
-const quarantineMs = 60_000;
-const looksMs = 30_000;
+const quarantineMs = 120_000;
+const looksMs = 100_000;
 
 /** As an upload and its approval will do. */
 async function registerNaughty({ db }: Fleet): Promise<void> {
@@ -98,11 +98,17 @@ describe('a driver', () => {
     const known = await fleet.accelerators({ driver_id: 'naughty' });
     expect(known).toHaveLength(2);
     const bad = { backend: 'host-1@bad' };
-    const shown = await fleet.v3.showBackend({ params: bad });
+    // New lines are reported every 30 s.
+    const shown = await eventually(
+      async () => {
+        const now = await fleet.v3.showBackend({ params: bad });
+        const said = now.log.map(({ level, message }) => `${level} ${message}`);
+        const wanted = ['stderr about to crash, as asked', 'agent quarantined after 5 crashes'];
+        return wanted.every((line) => said.includes(line)) && now;
+      },
+      { timeoutMs: quarantineMs, what: 'its log tells why', context: () => fleet.logs() },
+    );
     expect(shown).toMatchObject({ state: 'failed', quarantined_since: expect.any(String) });
-    const said = shown.log.map(({ level, message }) => `${level} ${message}`);
-    expect(said).toContain('stderr about to crash, as asked');
-    expect(said).toContain('agent quarantined after 5 crashes');
     // Its own doing has not changed: a restart gives it another chance, and says why it failed.
     const restart = await fleet.ended(fleet.v3.restartBackend({ params: bad }), quarantineMs);
     expect(restart).toMatchObject({ state: 'failed', kind: 'restart-backend' });

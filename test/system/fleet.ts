@@ -23,13 +23,15 @@ import {
 import type { Kysely } from 'kysely';
 import { afterAll } from 'vitest';
 
-import { commandOf, descendantsOf } from './process-tree.ts';
+import { commandOf, descendantsOf, killNow } from './process-tree.ts';
 
 export type Accelerator = V3Result<'showAccelerator'>;
 export type Operation = V3Result<'showOperation'>;
 
 /** A cold start of a program on a machine that runs other tests too. */
-export const startTimeoutMs = 40_000;
+export const startTimeoutMs = 60_000;
+/** An act of seconds, on such a machine. */
+export const actMs = 60_000;
 
 export interface SeedInstance {
   readonly name: string;
@@ -106,6 +108,10 @@ export class Host {
       commandOf(pid).includes('drivers/'),
     );
   }
+
+  killDrivers(): void {
+    for (const pid of this.drivers()) killNow(pid);
+  }
 }
 
 export interface ServerOptions {
@@ -132,6 +138,7 @@ export class Fleet implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   #db: Kysely<Database> | undefined;
   readonly #databaseUrl: string | undefined;
+  #isElsewhere = false;
   server: RunningProgram | undefined;
 
   private constructor(options: {
@@ -187,6 +194,7 @@ export class Fleet implements AsyncDisposable {
   /** Starts a server on the fleet's database; the first one, or the one after the last was ended. */
   async startServer(options: ServerOptions = {}): Promise<RunningProgram> {
     const server = this.launchServer(options);
+    this.#isElsewhere = options.database !== undefined;
     if (options.port === undefined) this.server = server;
     await this.untilReady(server, options.port);
     return server;
@@ -282,7 +290,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Hosts are up, their hypervisors answer, their backends are ready. */
-  async untilAttachable(timeoutMs: number = 20_000): Promise<void> {
+  async untilAttachable(timeoutMs: number = actMs): Promise<void> {
     await eventually(
       async () => {
         const { items: hosts } = await this.v3.listHosts({ query: {} });
@@ -308,13 +316,13 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Waits for the operation's success. @throws with the operation when it ends otherwise. */
-  async done(answer: Promise<object> | object, timeoutMs = 30_000): Promise<Operation> {
+  async done(answer: Promise<object> | object, timeoutMs: number = actMs): Promise<Operation> {
     const operation = await this.ended(answer, timeoutMs);
     if (operation.state === 'succeeded') return operation;
     throw new Error(`the operation ended otherwise: ${JSON.stringify(operation)}`);
   }
 
-  async ended(answer: Promise<object> | object, timeoutMs = 30_000): Promise<Operation> {
+  async ended(answer: Promise<object> | object, timeoutMs: number = actMs): Promise<Operation> {
     const given = await answer;
     const id = 'id' in given ? String(given.id) : '';
     return eventually(
@@ -367,12 +375,25 @@ export class Fleet implements AsyncDisposable {
     return found;
   }
 
+  /** All that were written before it is called, unless the server was started on another database than the fleet's. */
   async events(kind?: string): Promise<V3Result<'listEvents'>['items']> {
+    if (!this.isEmbedded && !this.#isElsewhere) await this.untilNumbered();
     const found: V3Result<'listEvents'>['items'] = [];
     for await (const item of all(this.v3.listEvents, { query: {} })) {
       if (kind === undefined || item.kind === kind) found.push(item);
     }
     return found;
+  }
+
+  /** Events get their numbers a moment after their commit; nobody is shown one without. */
+  async untilNumbered(): Promise<void> {
+    await eventually(
+      async () => {
+        const waiting = this.db.selectFrom('event').select('id').where('number', 'is', null);
+        return (await waiting.limit(1).execute()).length === 0;
+      },
+      { timeoutMs: actMs, what: 'every event has its number', context: () => this.logs() },
+    );
   }
 
   cli(...args: string[]): Promise<CliResult> {

@@ -17,7 +17,7 @@ interface Shown {
   readonly reason: string | null;
 }
 
-describe('a driver whose manifest needs a kernel argument', { timeout: 240_000 }, () => {
+describe('a driver whose manifest needs a kernel argument', () => {
   it('is blocked with what to do, wherever one looks, and goes on when the host was started with it', async ({
     expect,
   }) => {

@@ -8,7 +8,8 @@ import { eventually, freePort, startProgram } from '@cyborg/testing/processes';
 import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
-import { Fleet, type Host } from './fleet.ts';
+import { Fleet, actMs, type Host } from './fleet.ts';
+import { commandOf } from './process-tree.ts';
 
 const program = join(import.meta.dirname, '../../apps/inspect/src/main.ts');
 
@@ -100,16 +101,28 @@ describe('cyborg-inspect', () => {
     await fleet.attach(await fleet.instance('host-1'), { driver: 'generic' });
     await using reader = await openReader(fleet);
 
-    const well = await inspect(reader.url, host);
-    const wrong = well.findings.filter(({ verdict }) => verdict !== 'same');
-    expect(wrong).toEqual([]);
+    let wrong: readonly Finding[] = [];
+    // What the agent has seen reaches the ledger a moment later.
+    const well = await eventually(
+      async () => {
+        const now = await inspect(reader.url, host);
+        wrong = now.findings.filter(({ verdict }) => verdict !== 'same');
+        return wrong.length === 0 && now;
+      },
+      { timeoutMs: actMs, what: 'all agree', context: () => JSON.stringify(wrong) },
+    );
     expect(well.status).toBe(0);
     const subjects = well.findings.map(({ subject }) => subject.split(' ')[0]);
     expect(new Set(subjects)).toEqual(
       new Set(['host', 'driver', 'backend', 'function', 'attachment', 'device']),
     );
 
+    const drivers = host.drivers();
     await host.kill();
+    await eventually(() => drivers.every((pid) => commandOf(pid) === ''), {
+      timeoutMs: actMs,
+      what: 'its drivers have ended with the agent',
+    });
     const [device = ''] = host.devices();
     const [instance = ''] = globSync(`devices/*/${device}`, { cwd: host.hypervisor });
     rmSync(join(host.hypervisor, instance));

@@ -12,7 +12,7 @@ import { json } from '@cyborg/openstack/test-services';
 import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 
-import { Fleet, type Host } from './fleet.ts';
+import { Fleet, actMs, type Host } from './fleet.ts';
 import { readSpans, traceOf, type SpanLine } from './traces.ts';
 
 type Answer = Record<string, unknown>;
@@ -58,7 +58,7 @@ export class TracedFleet implements AsyncDisposable {
     const busy = new Set(['reserved', 'cleaning', 'updating']);
     await eventually(
       async () => (await this.fleet.accelerators()).every(({ state }) => !busy.has(state)),
-      { timeoutMs: 30_000, what: 'no accelerator waits', context: () => this.fleet.logs() },
+      { timeoutMs: actMs, what: 'no accelerator waits', context: () => this.fleet.logs() },
     );
   }
 
@@ -144,7 +144,7 @@ export async function runNovaCalls(
 ): Promise<void> {
   const provider = await installCard(traced.fleet);
   await eventually(async () => Object.keys(providers.get(provider)?.inventories ?? {}).length > 0, {
-    timeoutMs: 30_000,
+    timeoutMs: actMs,
     what: 'Placement has the card',
     context: () => traced.fleet.logs(),
   });
@@ -183,7 +183,7 @@ async function untilTold(fleet: Fleet): Promise<void> {
   const count = async (): Promise<number> =>
     (await fleet.db.selectFrom('nova_event').select('id').execute()).length;
   await eventually(async () => (await count()) === 0, {
-    timeoutMs: 30_000,
+    timeoutMs: actMs,
     what: 'Nova has been told',
     context: () => fleet.logs(),
   });

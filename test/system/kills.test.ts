@@ -6,14 +6,12 @@ import { ApiError } from '@cyborg/api-client/errors';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { Fleet, type Host } from './fleet.ts';
-import { commandOf, descendantsOf } from './process-tree.ts';
+import { Fleet, startTimeoutMs, type Host } from './fleet.ts';
+import { commandOf, descendantsOf, killNow } from './process-tree.ts';
 import { Epochs, settled } from './settled.ts';
 
 /** Seconds where nothing else runs; two busy cores take their time to start a driver again. */
-const settleMs = 15_000;
-/** Well below a lease. */
-const restartMs = 8_000;
+const settleMs = 60_000;
 /** A driver that dies more often is quarantined. */
 const driverKillsMax = 4;
 /** From the request to the kill: an attach takes about 100 ms, so this falls on every step of it. */
@@ -35,16 +33,20 @@ async function killAndRestart(fleet: Fleet, host: Host, victim: Victim): Promise
     await host.kill();
     host.start();
     await eventually(() => host.agent?.output().includes('holding the lease'), {
-      timeoutMs: restartMs,
+      timeoutMs: startTimeoutMs,
       what: 'the agent holds the lease of the dead one',
       context: () => fleet.logs(),
     });
+    // It did not have to wait for that lease to end.
+    if (host.agent?.output().includes('another agent holds')) throw new Error(fleet.logs());
   } else if (victim === 'driver') {
-    for (const pid of host.drivers()) process.kill(pid, 'SIGKILL');
+    host.killDrivers();
     await fleet.untilAttachable();
   } else if (victim === 'postgres') {
-    process.kill(postmasterOf(fleet), 'SIGKILL');
-    await readyOrRestart(fleet);
+    const pid = postmasterOf(fleet);
+    if (pid === undefined) throw new Error(`no postmaster below the server: ${fleet.logs()}`);
+    killNow(pid);
+    await readyOrRestart(fleet, pid);
   } else {
     const pid = fleet.server?.pid ?? -1;
     process.kill(victim === 'group' ? -pid : pid, 'SIGKILL');
@@ -53,19 +55,23 @@ async function killAndRestart(fleet: Fleet, host: Host, victim: Victim): Promise
   }
 }
 
-function postmasterOf(fleet: Fleet): number {
-  const pid = descendantsOf(fleet.server?.pid ?? -1).find((one) =>
-    /postgres.* -D /.test(commandOf(one)),
-  );
-  if (pid === undefined) throw new Error(`no postmaster below the server: ${fleet.logs()}`);
-  return pid;
+function postmasterOf({ server }: Fleet): number | undefined {
+  return descendantsOf(server?.pid ?? -1).find((one) => /postgres.* -D /.test(commandOf(one)));
 }
 
 /** A server whose PostgreSQL died starts it again, or ends and is started again by its supervisor: us. */
-async function readyOrRestart(fleet: Fleet): Promise<void> {
+async function readyOrRestart(fleet: Fleet, dead: number): Promise<void> {
   const { server } = fleet;
   if (server === undefined) throw new Error('no server');
-  await Promise.race([server.ended, fleet.untilReady(server).catch(() => undefined)]);
+  // Those that the dead one served may answer for a moment yet.
+  await eventually(() => server.hasEnded() || (postmasterOf(fleet) ?? dead) !== dead, {
+    timeoutMs: startTimeoutMs,
+    what: 'the server ends or has another PostgreSQL',
+    context: () => fleet.logs(),
+  });
+  await fleet.untilReady(server).catch((error: unknown) => {
+    if (!server.hasEnded()) throw error;
+  });
   if (server.hasEnded()) await fleet.startServer({ detached: true });
 }
 
@@ -76,13 +82,17 @@ async function insist(fleet: Fleet, ask: () => Promise<object>): Promise<object 
       try {
         return await ask();
       } catch (error) {
-        if (error instanceof ApiError && error.status < 500 && error.code !== 'idempotency-running')
-          return error;
+        if (error instanceof ApiError && error.status < 500 && !isForNow(error)) return error;
         throw error;
       }
     },
-    { timeoutMs: 30_000, what: 'the server answers', context: () => fleet.logs() },
+    { timeoutMs: settleMs, what: 'the server answers', context: () => fleet.logs() },
   );
+}
+
+/** A start of the server that takes longer than a lease finds the host down, until its agent has heard of it. */
+function isForNow({ code }: ApiError): boolean {
+  return code === 'idempotency-running' || code === 'host-not-ready';
 }
 
 /** @returns how many rounds ended settled: all, or it throws. */

@@ -10,7 +10,7 @@ import { describe, it } from 'vitest';
 
 import { Fleet, type Host, type HostOptions } from './fleet.ts';
 
-const noticeMs = 20_000;
+const noticeMs = 60_000;
 /** Long enough for several looks, polls and passes. */
 const calmMs = 4_000;
 
@@ -124,6 +124,7 @@ describe('an older copy of the ledger', () => {
       context: () => fleet.logs(),
     });
     await fleet.ended(fleet.requestDetach(vm)).catch(() => undefined);
+    for (const { id } of await fleet.accelerators()) await untilAvailable(fleet, id);
     const done = await fleet.attach(vm, { count: 3 });
     expect(done.state).toBe('succeeded');
     expect(host.devices()).toHaveLength(3);
@@ -160,9 +161,13 @@ describe('a ledger older than what guests have', () => {
       attached.map(({ id }) => id).toSorted(),
     );
     for (const { accelerator_id: id, device_name: device } of unclaimed) {
-      const { state, reason } = await fleet.v3.showAccelerator({ params: { id: id ?? '' } });
-      expect(state).toBe('cleaning');
-      expect(reason).toContain(device);
+      await eventually(
+        async () => {
+          const { state, reason } = await fleet.v3.showAccelerator({ params: { id: id ?? '' } });
+          return state === 'cleaning' && reason?.includes(device);
+        },
+        { timeoutMs: noticeMs, what: `${device} keeps it out`, context: () => fleet.logs() },
+      );
       const refused = await fleet.cli('attach-instance', other, '--accelerator', id ?? '');
       expect(refused.status, refused.stdout + refused.stderr).toBe(1);
     }
@@ -180,11 +185,17 @@ describe('a ledger older than what guests have', () => {
     expect(host.devices()).toEqual([adopted?.device_name]);
     await fleet.attach(other, { accelerator: id });
     const kinds = ['unclaimed.release-ordered', 'accelerator.cleaned', 'accelerator.reserved'];
-    const told = (await fleet.events()).filter(
-      ({ kind, subject_id: subject }) =>
-        kinds.includes(kind) && [id, released?.id].includes(subject),
-    );
-    expect(told.slice(-3).map(({ kind }) => kind)).toEqual(kinds);
+    const told = async (): Promise<string[]> =>
+      (await fleet.events())
+        .filter(({ subject_id: subject }) => [id, released?.id].includes(subject))
+        .map(({ kind }) => kind)
+        .filter((kind) => kinds.includes(kind));
+    // Events get their numbers a moment after their commit.
+    await eventually(async () => (await told()).slice(-3).join() === kinds.join(), {
+      timeoutMs: noticeMs,
+      what: `the last events are ${kinds.join()}`,
+      context: () => fleet.logs(),
+    });
 
     await fleet.detach(vm);
     await fleet.detach(other);
@@ -264,7 +275,7 @@ async function calm(host: Host, devices: readonly string[]): Promise<void> {
       if (now.join() !== devices.join()) throw new Error(`devices changed: ${now.join()}`);
       return Date.now() > untilMs;
     },
-    { timeoutMs: calmMs + 1_000, what: 'nothing changes', pauseMs: 100 },
+    { timeoutMs: calmMs + noticeMs, what: 'nothing changes', pauseMs: 100 },
   );
 }
 
@@ -279,7 +290,14 @@ async function copyOf(fleet: Fleet): Promise<{ url: string } & AsyncDisposable> 
     db,
   );
   await sql`drop database ${sql.id(target.name)}`.execute(db);
-  await sql`create database ${sql.id(target.name)} template ${sql.id(source)}`.execute(db);
+  // Those that were ended may take a moment.
+  await eventually(
+    async () => {
+      await sql`create database ${sql.id(target.name)} template ${sql.id(source)}`.execute(db);
+      return true;
+    },
+    { timeoutMs: noticeMs, what: 'the copy is made' },
+  );
   await db.destroy();
   return target;
 }

@@ -13,7 +13,7 @@ import {
 } from '@cyborg/testing/processes';
 
 const root = join(import.meta.dirname, '../..');
-const readyMs = 90_000;
+const readyMs = 120_000;
 const commandMs = 180_000;
 
 export class Newcomer implements AsyncDisposable {

@@ -27,7 +27,7 @@ const diesAfterTheTrial = (program: string): string =>
         open(mark, "w").close()`,
     );
 
-describe('a roll-out of a version that keeps dying once it runs', { timeout: 300_000 }, () => {
+describe('a roll-out of a version that keeps dying once it runs', { timeout: 600_000 }, () => {
   it('goes back on the canary with nothing detached, stops, and leaves the other hosts alone', async ({
     expect,
   }) => {

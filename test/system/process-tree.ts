@@ -17,14 +17,33 @@ export function commandOf(pid: number): string {
   return readProc(pid, 'cmdline').replaceAll('\0', ' ').trim();
 }
 
+/** Clock ticks from the machine's start to the process's; 0 when it is gone. */
+export function startedAt(pid: number): number {
+  return Number(fieldsOf(pid)[19] ?? 0);
+}
+
+/** It may have ended since it was seen. */
+export function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
 function childrenByParent(): Map<number, number[]> {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
-    const status = readProc(Number(name), 'stat');
-    const parent = Number(status.slice(status.lastIndexOf(')') + 2).split(' ')[1] ?? -1);
+    const parent = Number(fieldsOf(Number(name))[1] ?? -1);
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   return children;
+}
+
+/** Of `stat`, from the third on, the state: those before it are the pid and the name, which may hold anything. */
+function fieldsOf(pid: number): string[] {
+  const status = readProc(pid, 'stat');
+  return status.slice(status.lastIndexOf(')') + 2).split(' ');
 }
 
 function readProc(pid: number, file: string): string {

@@ -40,8 +40,7 @@ describe('an operator who programs a card', () => {
     expect(done.stdout).toContain('100 of 100');
     const states = (await fleet.accelerators()).map(({ state }) => state);
     expect(states).toEqual(['available', 'available']);
-    const { items } = await fleet.v3.listEvents({ query: { limit: 1000 } });
-    const kinds = items.map(({ kind }) => kind);
+    const kinds = (await fleet.events()).map(({ kind }) => kind);
     for (const kind of ['program.uploaded', 'deployable.programming', 'deployable.programmed']) {
       expect(kinds).toContain(kind);
     }

@@ -206,10 +206,13 @@ describe('a bind that writes a program image', () => {
     await using scene = await openScene({ count: 1, program_seconds: 4 }, ['--bind-inline', '1']);
     const { fleet, host, serverArgs } = scene;
     const { arq, body } = await request(scene, addImage(scene.glance).id);
+    // It writes only after we have looked.
+    host.agent?.child.kill('SIGSTOP');
     expect(await ask(scene, ['PATCH', '/accelerator_requests'], body)).toMatchObject({
       status: 202,
     });
     expect(await arqOf(scene, arq)).toMatchObject({ state: 'BindStarted' });
+    host.agent?.child.kill('SIGCONT');
     await untilWriting(scene);
     await host.kill();
     host.start();

@@ -9,7 +9,7 @@ import { Fleet } from './fleet.ts';
 import { Epochs, settled } from './settled.ts';
 
 const seats = 24;
-const settleMs = 15_000;
+const settleMs = 60_000;
 
 async function openFleet(crypto: number): Promise<{ fleet: Fleet; vm: string }> {
   const fleet = await Fleet.open();

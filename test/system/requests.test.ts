@@ -7,7 +7,7 @@ import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { Fleet, type Host } from './fleet.ts';
+import { Fleet, actMs, type Host } from './fleet.ts';
 
 const path = '/v2/accelerator_requests';
 const profile = 'fake';
@@ -115,13 +115,13 @@ describe('a card with one handle', () => {
     const arqs = await nova.create();
     await eventually(
       async () => (await fleet.v3.showHost({ params: { host: 'host-1' } })).state === 'down',
-      { timeoutMs: 30_000, what: 'the host is down' },
+      { timeoutMs: actMs, what: 'the host is down', context: () => fleet.logs() },
     );
     expect(await statesOf(fleet)).toEqual(['cleaning']);
     host.start();
     // On a busy machine the agent may take longer to come back than one bind waits.
     await eventually(() => nova.bind(arqs, second).then(() => true), {
-      timeoutMs: 90_000,
+      timeoutMs: 150_000,
       what: 'the handle is clean and bound',
       context: () => fleet.logs(),
     });
@@ -142,8 +142,7 @@ describe('a server that dies during binds and deletes', () => {
           : nova.bind(arqs, instance).then(() => nova.remove(instance))
       ).catch((error: unknown) => error);
       await sleep(randomInt(delayMsMax));
-      process.kill(fleet.server?.pid ?? -1, 'SIGKILL');
-      await fleet.server?.ended;
+      await fleet.server?.end('SIGKILL');
       await asked;
       await fleet.startServer();
       const left = await nova.read();
@@ -154,7 +153,7 @@ describe('a server that dies during binds and deletes', () => {
       else if (left.length > 0) await removeAll(fleet, arqs);
     }
     await eventually(async () => (await statesOf(fleet)).every((state) => state === 'available'), {
-      timeoutMs: 30_000,
+      timeoutMs: actMs,
       what: 'all handles are clean',
       context: () => fleet.logs(),
     });

@@ -1,5 +1,5 @@
 /** A version comes to a fleet, host by host, and goes back by itself where it is wrong; nobody loses anything. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { eventually } from '@cyborg/testing/processes';
@@ -7,7 +7,7 @@ import { describe, it } from 'vitest';
 
 import { makePublisher, publishAcme, type Publisher } from './acme.ts';
 import { Fleet, type Host, type Operation } from './fleet.ts';
-import { commandOf } from './process-tree.ts';
+import { commandOf, killNow, startedAt } from './process-tree.ts';
 
 const params = { driver_id: 'acme' };
 const longMs = 90_000;
@@ -18,11 +18,20 @@ const findsLess = (program: string): string =>
   program.replace('for number in range(', 'for number in range(1, ');
 const diesWhenItStarts = (program: string): string =>
   program.replace('def main():', 'def main():\n    raise SystemExit("no such card")');
-const isSlow = (program: string): string =>
-  program.replace(
-    'def discover(self, params):',
-    'def discover(self, params):\n        __import__("time").sleep(4)',
-  );
+/** It looks at its cards no more while there is a file of this name in its folder. */
+const waitsFor = (name: string) => (program: string) =>
+  program
+    .replace(
+      'self.host = params["host"]["name"]',
+      'self.host = params["host"]["name"]\n        self.folder = params["state_dir"]',
+    )
+    .replace(
+      'def discover(self, params):',
+      `def discover(self, params):
+        import os, time
+        while os.path.exists(os.path.join(self.folder, "${name}")):
+            time.sleep(0.05)`,
+    );
 
 interface Scene {
   readonly fleet: Fleet;
@@ -74,6 +83,16 @@ async function heldOf(fleet: Fleet): Promise<string[]> {
   return held.map(({ id, instance_id: instance }) => `${id} ${instance ?? 'nobody'}`);
 }
 
+/** Which host was told of a version, and which said that it runs it, in their order. */
+async function storyOf(fleet: Fleet, version: string): Promise<string[]> {
+  return (await fleet.events()).flatMap(({ kind, host, data }) => {
+    if (kind === 'installation.updating' && data['version'] === version)
+      return [`begun on ${host}`];
+    const isRunning = kind === 'installation.ready' && data['running_version'] === version;
+    return isRunning ? [`runs on ${host}`] : [];
+  });
+}
+
 async function begunOf(fleet: Fleet, version: string): Promise<string[]> {
   const { installations } = await fleet.v3.showDeployment({ params });
   return installations.filter((it) => it.wanted_version === version).map(({ host }) => host);
@@ -82,7 +101,7 @@ async function begunOf(fleet: Fleet, version: string): Promise<string[]> {
 const all = (version: string): Record<string, string> =>
   Object.fromEntries(names.map((name) => [name, version]));
 
-describe('a roll-out', { timeout: 420_000 }, () => {
+describe('a roll-out', { timeout: 600_000 }, () => {
   it('goes to the canary first; a broken version goes back by itself, and nothing is detached', async ({
     expect,
   }) => {
@@ -93,18 +112,18 @@ describe('a roll-out', { timeout: 420_000 }, () => {
     const devices = first?.devices();
     expect(held).toHaveLength(1);
 
-    await publishAcme(fleet, publisher, { version: '2.0.0', edit: isSlow });
+    await publishAcme(fleet, publisher, { version: '2.0.0' });
     const update = await fleet.v3.updateDriver({
       params,
       body: { version: '2.0.0', rollout: { canary: 1, batch: 2 } },
     });
-    await eventually(async () => (await begunOf(fleet, '2.0.0')).length > 0, {
-      timeoutMs: longMs,
-      what: 'the canary is begun',
-    });
-    expect(await begunOf(fleet, '2.0.0')).toEqual(['host-1']);
     await fleet.done(update, longMs);
     expect(await running(fleet)).toEqual(all('2.0.0'));
+    const story = await storyOf(fleet, '2.0.0');
+    expect(story.slice(0, 2)).toEqual(['begun on host-1', 'runs on host-1']);
+    expect(new Set(story.slice(2))).toEqual(
+      new Set(['host-2', 'host-3'].flatMap((host) => [`begun on ${host}`, `runs on ${host}`])),
+    );
 
     for (const [version, edit, reason] of [
       ['3.0.0', findsLess, 'does not find 1 of the accelerators'],
@@ -203,10 +222,12 @@ describe('a roll-out', { timeout: 420_000 }, () => {
     if (first === undefined) throw new Error('no host');
     const held = await heldOf(fleet);
     const devices = first.devices();
-    await publishAcme(fleet, publisher, { version: '2.0.0', edit: isSlow });
-    await publishAcme(fleet, publisher, { version: '3.0.0', edit: (it) => findsLess(isSlow(it)) });
+    await publishAcme(fleet, publisher, { version: '2.0.0', edit: waitsFor('two') });
+    const edit = (it: string): string => findsLess(waitsFor('three')(it));
+    await publishAcme(fleet, publisher, { version: '3.0.0', edit });
     const args = ['--driver-key', publisher.publicFile];
 
+    const two = holdUp(first, 'two');
     await fleet.v3.updateDriver({ params, body: { version: '2.0.0', rollout: { batch: 1 } } });
     await untilBeside(first, '2.0.0');
     await first.kill();
@@ -214,14 +235,17 @@ describe('a roll-out', { timeout: 420_000 }, () => {
     await untilBeside(first, '2.0.0');
     await fleet.server?.end('SIGKILL');
     // The one that runs: started first.
-    process.kill(Math.min(...driversOf(first)), 'SIGKILL');
+    killNow(driversOf(first)[0] ?? -1);
+    two[Symbol.dispose]();
     await fleet.startServer({ args });
     await untilRunning(fleet, all('2.0.0'));
 
     // Killed while the broken one is tried: the one before is started again, and found to find more.
+    const three = holdUp(first, 'three');
     await fleet.v3.updateDriver({ params, body: { version: '3.0.0', rollout: { batch: 1 } } });
     await untilBeside(first, '3.0.0');
     await first.kill();
+    three[Symbol.dispose]();
     first.start();
     await eventually(
       async () => (await fleet.v3.showDeployment({ params })).rollout_state === 'stopped',
@@ -230,7 +254,10 @@ describe('a roll-out', { timeout: 420_000 }, () => {
     await untilRunning(fleet, all('2.0.0'));
     expect(await heldOf(fleet)).toEqual(held);
     expect(first.devices()).toEqual(devices);
-    expect(lastVersion(first)).toBe('2.0.0');
+    await eventually(() => lastVersion(first) === '2.0.0', {
+      timeoutMs: longMs,
+      what: 'the host says on disk that it runs 2.0.0',
+    });
   });
 });
 
@@ -244,8 +271,19 @@ function lastVersion({ stateDir }: Host): string | undefined {
   return /"version":"([^"]*)"/.exec(JSON.stringify(content))?.[1];
 }
 
+/** What `waitsFor` waits for. */
+function holdUp({ stateDir }: Host, name: string): Disposable {
+  const file = join(stateDir, 'driver-state', params.driver_id, name);
+  writeFileSync(file, '');
+  return { [Symbol.dispose]: () => rmSync(file) };
+}
+
+/** The oldest first. */
 function driversOf(host: Host): number[] {
-  return host.drivers().filter((pid) => commandOf(pid).includes('main.py'));
+  return host
+    .drivers()
+    .filter((pid) => commandOf(pid).includes('main.py'))
+    .toSorted((a, b) => startedAt(a) - startedAt(b));
 }
 
 /** Two processes of the driver run on the host: the one before, and this version, which is being tried. */

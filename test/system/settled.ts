@@ -2,7 +2,7 @@
 import { deviceName } from '@cyborg/model/epoch';
 import { eventually } from '@cyborg/testing/processes';
 
-import type { Fleet } from './fleet.ts';
+import { actMs, type Fleet } from './fleet.ts';
 
 /** Epochs only rise: remembered from check to check. */
 export class Epochs {
@@ -19,7 +19,7 @@ export class Epochs {
 /** Waits until nothing moves any more, then until ledger, API and world say the same. */
 export async function settled(
   fleet: Fleet,
-  { withinMs = 5_000, epochs }: { withinMs?: number; epochs?: Epochs } = {},
+  { withinMs = actMs, epochs }: { withinMs?: number; epochs?: Epochs } = {},
 ): Promise<void> {
   let last: string[] = [];
   await eventually(

@@ -20,7 +20,8 @@ export function makeTempFolder(parent: string = tmpdir()): Disposable & { readon
   };
 }
 
-const postgresEndTimeoutMs = 15_000;
+const postgresEndTimeoutMs = 60_000;
+const lastWordsMs = 500;
 
 const Report = Type.Object({
   pid: Type.Optional(Type.Integer()),
@@ -54,8 +55,11 @@ export async function startPostgresProgram(
   const line = await new Promise<string>((resolve, reject) => {
     lines.once('line', resolve);
     child.once('error', reject);
+    // Its report may still be in the pipe.
     child.once('exit', (status) => {
-      setImmediate(() => reject(new Error(`the program ended with ${status} and no report`)));
+      systemClock.setTimer(lastWordsMs, () =>
+        reject(new Error(`the program ended with ${status} and no report`)),
+      );
     });
   });
   const report = Value.Parse(Report, JSON.parse(line));

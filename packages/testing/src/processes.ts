@@ -1,12 +1,15 @@
 /** Our programs as real processes, for system tests and the bench: started, watched, killed, waited for. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { systemClock } from '@cyborg/service/clock';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const outputCharactersMax = 400_000;
-const killGraceMs = 20_000;
+const killGraceMs = 60_000;
+/** Who is left behind may hold the pipes of one that has ended. */
+const lastWordsMsMax = 500;
 
 export const programs = {
   cli: join(root, 'apps/cli/src/main.ts'),
@@ -20,7 +23,7 @@ export interface RunningProgram extends AsyncDisposable {
   readonly pid: number;
   /** Everything it has said on stdout and stderr, the latest 400,000 characters. */
   readonly output: () => string;
-  /** Exit status, or the signal that ended it. */
+  /** Exit status, or the signal that ended it; its output is whole then. */
   readonly ended: Promise<number | string>;
   readonly hasEnded: () => boolean;
   /** Sends the signal and waits for the end. */
@@ -57,7 +60,14 @@ export function startProgram(
   child.stderr?.on('data', keep);
   const { promise: ended, resolve } = Promise.withResolvers<number | string>();
   child.once('error', (error) => resolve(String(error)));
-  child.once('exit', (status, signal) => resolve(status ?? signal ?? 'unknown'));
+  child.once('exit', (status, signal) => {
+    const outcome = status ?? signal ?? 'unknown';
+    const timer = systemClock.setTimer(lastWordsMsMax, () => resolve(outcome));
+    child.once('close', () => {
+      timer[Symbol.dispose]();
+      resolve(outcome);
+    });
+  });
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> => {
     if (!hasEnded()) child.kill(signal);
@@ -145,13 +155,29 @@ export async function runCli(args: readonly string[], env: NodeJS.ProcessEnv): P
   return { status, stdout, stderr };
 }
 
-/** A free port of 127.0.0.1: free when asked, so take it soon. */
+/**
+ * Below those that Linux gives to connections and to `listen(0)` (from 32,768): nobody gets one of these by chance while
+ * the server that it was picked for is started, or started again.
+ */
+const ports = { first: 20_000, total: 12_000 };
+/** Processes that run beside this one begin elsewhere. */
+const portsApart = 61;
+let portsTried = 0;
+
+/** A port of 127.0.0.1 that nobody listens on, given once by this process. */
 export async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net');
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  for (let tries = 0; tries < ports.total; tries += 1) {
+    const port = ports.first + ((process.pid * portsApart + portsTried) % ports.total);
+    portsTried += 1;
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`none of ${ports.total} ports from ${ports.first} is free`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
