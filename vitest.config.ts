@@ -90,8 +90,8 @@ export default defineConfig({
           include: ['test/lab/**/*.test.ts'],
           globalSetup: ['test/lab/setup.ts'],
           // An emulated processor: an attach to a guest inside takes a minute on a busy machine.
-          testTimeout: 1_200_000,
-          hookTimeout: 900_000,
+          testTimeout: 1_800_000,
+          hookTimeout: 1_800_000,
           retry: secondTry,
           // As many files at once as there are labs: one server is behind a lab's only line out.
           maxWorkers: labNames().names.length,

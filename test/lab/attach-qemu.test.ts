@@ -13,14 +13,20 @@ import {
 } from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { Lab, isFullRun, needsLab } from './lab.ts';
-import { cleaningsSince, eventsUntilNow, nothingOpen, recordsOf, resets } from './records.ts';
+import {
+  cleaningsSince,
+  eventsUntilNow,
+  nothingOpen,
+  resets,
+  untilNothingOpen,
+} from './records.ts';
 import { Site } from './site.ts';
 
 needsLab();
 
 const cycles = isFullRun ? 100 : 10;
 /** Half a minute each, and several times that on a busy machine. */
-const cyclesMsMax = cycles * 120_000;
+const cyclesMsMax = cycles * 240_000;
 
 describe('attaching to a running QEMU guest', () => {
   let lab: Lab;
@@ -114,7 +120,7 @@ describe('attaching to a running QEMU guest', () => {
       const everything = async (): Promise<object> => ({
         sysfs: await stateOf(lab, addresses),
         machine: await machineOf(one),
-        records: await recordsOf(site, one, addresses),
+        records: await untilNothingOpen(site, one, addresses),
       });
       const before = await everything();
       expect(before).toMatchObject({ records: nothingOpen });

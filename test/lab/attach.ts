@@ -87,11 +87,7 @@ export async function attach(
   guest: LabGuest,
   { ids, names }: { readonly ids: readonly string[]; readonly names: readonly string[] },
 ): Promise<readonly SeenFunction[]> {
-  await site.succeeds(
-    'attach-instance',
-    guest.uuid,
-    ...names.flatMap((name) => ['--accelerator', name]),
-  );
+  await askToAttach(site, guest, names);
   return await eventually(
     () => {
       const seen = guest.plugged();
@@ -105,6 +101,27 @@ export async function attach(
       context: () => `${guest.lines.slice(-20).join('\n')}\n${site.logs()}`,
     },
   );
+}
+
+/** What is refused while the agent of an emulated machine is late for a moment, and only then. */
+const mayPass = /is down: its agent|is stale/;
+
+async function askToAttach(site: Site, guest: LabGuest, names: readonly string[]): Promise<void> {
+  const wanted = names.flatMap((name) => ['--accelerator', name]);
+  const refusal = await eventually(
+    async () => {
+      const { status, stderr } = await site.cyborg('attach-instance', guest.uuid, ...wanted);
+      if (status === 0) return '';
+      return mayPass.test(stderr.replaceAll(/\s+/g, ' ')) ? undefined : `exit ${status}\n${stderr}`;
+    },
+    {
+      timeoutMs: patientMs,
+      pauseMs: 1_000,
+      what: `${names.join()} can be asked for`,
+      context: () => site.logs(),
+    },
+  );
+  if (refusal !== '') throw new Error(`cyborg attach-instance: ${refusal}\n${site.logs()}`);
 }
 
 /** Detaches all by the command line, which returns when they are clean; waits until the guest sees none. */

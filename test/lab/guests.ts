@@ -1,6 +1,11 @@
 /** Guests inside the lab, to attach to: QEMU processes as the agent's qemu adapter finds them, and libvirt's domains. */
 import { patientMs, type Lab } from './lab.ts';
 
+/** Twenty seconds, and several times that on a busy machine: after a quarter of it a guest is started again. */
+const bootSecondsMax = 600;
+/** Starting and booting. */
+const startMsMax = bootSecondsMax * 1000 + patientMs;
+
 /** What a guest's own kernel says of a PCI function. */
 export interface SeenFunction {
   readonly address: string;
@@ -24,14 +29,17 @@ export class LabGuest {
    * tests that failed before, is ended.)
    */
   static async qemu(lab: Lab, name: string, more = ''): Promise<LabGuest> {
-    const start = `start --qmp-dir /run/cyborg/qmp --project demo ${more}`;
-    await lab.run(`nested --name ${name} stop; nested --name ${name} ${start}`, 2 * patientMs);
+    const start = `start --wait ${bootSecondsMax} --qmp-dir /run/cyborg/qmp --project demo ${more}`;
+    await lab.run(`nested --name ${name} stop; nested --name ${name} ${start}`, startMsMax);
     return new LabGuest(lab, name, await uuidOf(lab, name));
   }
 
   /** A domain of libvirtd, which is started when it does not run. */
   static async libvirt(lab: Lab, name: string): Promise<LabGuest> {
-    await lab.run(`virt up ${name} --project demo`, 3 * patientMs);
+    await lab.run(
+      `virt up ${name} --project demo --wait ${bootSecondsMax}`,
+      startMsMax + patientMs,
+    );
     return new LabGuest(lab, name, await uuidOf(lab, name));
   }
 

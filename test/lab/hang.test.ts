@@ -69,7 +69,7 @@ describe('a kernel driver that hangs in unbind', () => {
     );
     expect(told).toMatchObject({ state: 'attaching', accelerator_id: disk.id });
     await attach(site, guest, { ids: ['1234:11e8'], names: [edu.name] });
-    expect(await site.v3.showHost({ params: { host: 'lab' } })).toMatchObject({ state: 'up' });
+    await site.untilHostIs('up');
     await lab.run(thaw);
     await site.done(asked);
     await guest.says(/^NESTED-ADD \S+ 0x1b36:0x0010 /);

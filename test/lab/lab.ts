@@ -130,7 +130,8 @@ export class Lab {
 
   /** Every process in it ends, and everything that was written elsewhere than to /lab/state is gone. */
   async reboot({ hard = false } = {}): Promise<void> {
-    await this.command('reboot', hard ? ['--hard'] : [], 2 * patientMs);
+    const args = [...(hard ? ['--hard'] : []), '--timeout', String((2 * patientMs) / 1000)];
+    await this.command('reboot', args, 3 * patientMs);
   }
 
   /** What came in on 10.0.2.100:6680 goes to this port of our loopback. */

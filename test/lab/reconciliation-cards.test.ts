@@ -26,7 +26,9 @@ describe('a card that a guest holds', () => {
   });
   afterEach(async () => {
     for (const id of ['card', 'hp0-card', 'hp1-card']) {
-      await lab?.try('unplug', [id, '--timeout', '60']);
+      await lab?.try('unplug', [id, '--timeout', String(patientMs / 1000)], {
+        timeoutMs: 2 * patientMs,
+      });
     }
   });
   afterAll(async () => {

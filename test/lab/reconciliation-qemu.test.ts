@@ -154,7 +154,7 @@ describe('a QEMU guest that holds real functions', () => {
     const heard = listenTo(guest);
     const devices = await devicesOf();
     await site.stopAgent('KILL');
-    await site.startNewAgent();
+    await site.replaceAgent();
     expect(await untilHolds(site, guest, both)).toEqual(before);
     expect(await devicesOf()).toBe(devices);
     expect(heard()).toEqual([]);
@@ -190,8 +190,14 @@ describe('a QEMU guest that holds real functions', () => {
     await site.untilHostIs('up');
     expect(unclaimed.map(({ address }) => address ?? '').toSorted()).toEqual(both.toSorted());
     for (const { accelerator_id: id, address, device_name: device } of unclaimed) {
-      const held = await site.at(address ?? '');
-      expect(held).toMatchObject({ id, state: 'cleaning' });
+      const held = await eventually(
+        async () => {
+          const one = await site.at(address ?? '');
+          return one.state === 'cleaning' && one;
+        },
+        { timeoutMs: patientMs, what: `${address} is given to nobody`, context: () => site.logs() },
+      );
+      expect(held.id).toBe(id);
       expect(held.reason).toContain(device);
     }
     const bystander = await LabGuest.qemu(lab, 'bystander');

@@ -1,14 +1,34 @@
 /** What ledger and agent keep of functions: that it is as before, and what was told of each cleaning. */
+import { eventually } from '@cyborg/testing/processes';
+
 import { cards } from './attach.ts';
 import type { LabGuest } from './guests.ts';
+import { patientMs } from './lab.ts';
 import type { Accelerator, Site } from './site.ts';
 
-/** What is to be the same after an attach and a detach as before: nothing open, nothing left. */
-export async function recordsOf(
+/** What is to be the same after an attach and a detach as before, when nothing is open and nothing left. */
+export async function untilNothingOpen(
   site: Site,
   guest: LabGuest,
   addresses: readonly string[],
 ): Promise<object> {
+  let seen: Awaited<ReturnType<typeof recordsOf>> | undefined;
+  return await eventually(
+    async () => {
+      seen = await recordsOf(site, guest, addresses);
+      const { attachments, unclaimed, open, noted } = seen;
+      return [attachments, unclaimed, open, noted].flat().length === 0 && seen;
+    },
+    {
+      timeoutMs: patientMs,
+      pauseMs: 500,
+      what: 'nothing is open',
+      context: () => `${JSON.stringify(seen, null, 1)}\n${site.logs()}`,
+    },
+  );
+}
+
+async function recordsOf(site: Site, guest: LabGuest, addresses: readonly string[]) {
   const accelerators: Accelerator[] = [];
   for (const address of addresses) accelerators.push(await site.at(address));
   const { items: attachments } = await site.v3.listAttachments({

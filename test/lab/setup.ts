@@ -13,7 +13,9 @@ import { labNames, memoryMiB, runOf } from './names.ts';
 
 const run = promisify(execFile);
 const scripts = join(checkout, 'labs/pci');
-const upMinutes = 15;
+const upMinutes = 25;
+/** Twenty seconds, and several times that on a busy machine. */
+const bootSecondsMax = 900;
 /** The machine ends itself after so long, whatever became of us. */
 const lifetimeSeconds = process.env['CYBORG_TEST_LAB_FULL'] === 'yes' ? 6 * 3600 : 2 * 3600;
 
@@ -85,7 +87,8 @@ async function inLab(
 ): Promise<void> {
   const lab = { LAB_NAME: name, LAB_RUN: folder, LAB_MEM: String(memoryMiB) };
   const env = { ...process.env, ...lab, LAB_MAX: String(lifetimeSeconds) };
-  await run(join(scripts, script), [], { env, signal, timeout: upMinutes * 60_000 });
+  const args = script === 'up' ? ['--timeout', String(bootSecondsMax)] : [];
+  await run(join(scripts, script), args, { env, signal, timeout: upMinutes * 60_000 });
 }
 
 /** Labs of runs that were killed: their machines would go on for hours, their folders for good. */

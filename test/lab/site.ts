@@ -30,6 +30,7 @@ export type Operation = V3Result<'showOperation'>;
 export const hostName = 'lab';
 const serverStartMsMax = 300_000;
 const logCharactersMax = 400_000;
+const leaseWords = 'holding the lease of this host';
 const node = join(checkout, 'node_modules/.bin/node');
 
 export interface SiteOptions {
@@ -52,6 +53,7 @@ export class Site implements AsyncDisposable {
   #server: RunningProgram | undefined;
   #agent: ChildProcess | undefined;
   #agentSaid = '';
+  #agentHasLease = false;
   #backups = 0;
 
   private constructor(
@@ -78,7 +80,8 @@ export class Site implements AsyncDisposable {
     try {
       lab.forwardTo(site.port);
       await site.startServer();
-      await site.startNewAgent();
+      const body = { host: hostName, simulated: false };
+      await site.#enrol(await site.v3.createJoinToken({ body }));
       return site;
     } catch (error) {
       await site[Symbol.asyncDispose]();
@@ -141,19 +144,24 @@ export class Site implements AsyncDisposable {
     const first = 'mkdir -p /run/cyborg/qmp; echo $$ > /run/cyborg-agent.pid';
     const agent = this.lab.start(`${first}; ${this.agentLine(more)}`);
     this.#agent = agent;
+    this.#agentHasLease = false;
     const keep = (chunk: Buffer): void => {
       this.#agentSaid = (this.#agentSaid + chunk.toString()).slice(-logCharactersMax);
+      const latest = this.#agentSaid.slice(-chunk.length - leaseWords.length);
+      if (latest.includes(leaseWords)) this.#agentHasLease = true;
     };
     agent.stdout?.on('data', keep);
     agent.stderr?.on('data', keep);
   }
 
-  /** An agent that knows nothing of one before it: its state folder is empty. Resolves when the host is up. */
-  async startNewAgent(): Promise<void> {
+  /** An agent that knows nothing of the one before it, which has ended. Resolves when the host is up. */
+  async replaceAgent(): Promise<void> {
+    await this.#enrol(await this.v3.reenrollHost({ params: { host: hostName } }));
+  }
+
+  async #enrol(answer: Parameters<typeof carriedOut<{ token: string }>>[0]): Promise<void> {
     await this.lab.run('rm -rf /lab/state/agent');
-    const body = { host: hostName, simulated: false };
-    const { token } = carriedOut(await this.v3.createJoinToken({ body }));
-    this.startAgent(['--join-token', token]);
+    this.startAgent(['--join-token', carriedOut(answer).token]);
     await this.untilHostIs('up');
   }
 
@@ -191,6 +199,8 @@ export class Site implements AsyncDisposable {
     await eventually(
       async () => {
         if (state === 'up' && this.agentHasEnded) return true;
+        // (The lease of one that was killed a moment ago says "up", too.)
+        if (state === 'up' && !this.#agentHasLease) return false;
         const host = await this.v3.showHost({ params: { host: hostName } });
         return host.state === state && host.hypervisors.every(({ healthy }) => healthy);
       },

@@ -28,7 +28,6 @@ interface Host {
   readonly config: object;
   /** In place of /sys. */
   readonly sysfs?: string;
-  readonly timeoutMs?: number;
 }
 
 async function act(lab: Lab, host: Host, steps: readonly Step[]): Promise<Answer[]> {
@@ -196,7 +195,6 @@ describe('functions of the lab', () => {
       const host = {
         config: { classes: ['00ff'], offer: 'all' },
         sysfs: `${frozen}/sys`,
-        timeoutMs: 30_000,
       };
       const [hung, again, seen] = await act(lab, host, [
         { do: 'ask', method: 'reset', at },

@@ -35,8 +35,6 @@ interface Step {
 interface Work {
   /** A tree that takes the place of /sys. */
   readonly sysfs?: string;
-  /** How long one act may take. */
-  readonly timeoutMs?: number;
   readonly config: Record<string, unknown>;
   readonly steps: readonly Step[];
 }
@@ -59,7 +57,7 @@ const acts = new PrivilegedActs({
   permits,
   lease: { isHeld: () => true },
   preparation: { loadModule: () => Promise.resolve('load it yourself') },
-  ...(work.timeoutMs !== undefined && { timeoutMs: work.timeoutMs }),
+  timeoutMs: slow.deadlineMs,
 });
 const child = spawn(process.execPath, [driverMain], { stdio: ['pipe', 'pipe', 'pipe'] });
 const driver = new DriverProcess({
