@@ -6,7 +6,7 @@ import { readPackage } from '@cyborg/driver-host/catalogue';
 import { textOf } from '@cyborg/driver-test/report';
 import { SpdkDaemon } from '@cyborg/testing/spdk-daemon';
 import { afterAll, describe, it } from 'vitest';
-import { runKit } from './run-kit.ts';
+import { kitTimeoutMs, runKit } from './run-kit.ts';
 
 const root = join(import.meta.dirname, '../..');
 const passed: string[] = [];
@@ -15,7 +15,7 @@ const hasPython = ['/usr/bin', '/bin', '/usr/sbin', '/sbin'].some((folder) =>
   existsSync(join(folder, 'python3')),
 );
 
-describe('a driver that conforms passes every clause', () => {
+describe('a driver that conforms passes every clause', { timeout: kitTimeoutMs }, () => {
   it.for(['drivers/fake', 'drivers/generic', 'drivers/sample-python'])(
     '%s',
     async (folder, { expect, skip }) => {

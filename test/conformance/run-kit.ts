@@ -9,7 +9,9 @@ import { Value } from 'typebox/value';
 
 const seed = 20_261_122;
 /** More than the kit's own: beside other tests a machine is slow. */
-const runMs = 240_000;
+const runMs = 540_000;
+/** For a run and what is around it. */
+export const kitTimeoutMs = 600_000;
 
 export async function runKit(
   pkg: DriverPackage,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Refusal, RightDriver, type Card, type Json } from './right.ts';
 
 class Wrong extends RightDriver {
+  override readonly stepMs = 300;
   #lock = '';
 
   override initialize(params: Json): Json {

@@ -2,6 +2,7 @@
 import { Refusal, RightDriver, type Card, type Json } from './right.ts';
 
 class Wrong extends RightDriver {
+  override readonly stepMs = 300;
   #isWriting = false;
   #isStuck = false;
 

@@ -258,10 +258,13 @@ export class RightDriver {
     for (const percent of this.steps()) {
       const { backend, accelerator } = params;
       this.notify('updateProgress', { backend, accelerator, percent });
-      await sleep(5);
+      await sleep(this.stepMs);
     }
     return {};
   }
+
+  /** Of a write; the kit comes into the middle of a long one however busy the machine is. */
+  readonly stepMs: number = 5;
 
   steps(): number[] {
     return [0, 50, 100];
