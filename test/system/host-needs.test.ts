@@ -35,11 +35,16 @@ describe('a driver whose manifest needs a kernel argument', () => {
     const failed = await fleet.cli('install-driver', 'acme');
     expect(failed.status, failed.stdout).toBe(1);
     expect(failed.stderr).toMatch(/add the kernel argument acme_cards=on .*restart the host/s);
-    const backend = await fleet.cliJson<Shown>('backend-show', 'host-1@acme');
-    expect(backend).toMatchObject({
-      state: 'blocked',
-      reason: expect.stringContaining('acme_cards=on'),
-    });
+    // The host tells of the driver and of its backends, be it in two reports.
+    const backend = await eventually(
+      async () => {
+        const [installation] = (await fleet.v3.showDeployment({ params })).installations;
+        const shown = await fleet.cliJson<Shown>('backend-show', 'host-1@acme');
+        return shown.state === 'blocked' && installation?.state === 'blocked' && shown;
+      },
+      { timeoutMs: longMs, what: 'driver and backend are blocked', context: () => fleet.logs() },
+    );
+    expect(backend.reason).toContain('acme_cards=on');
     const drivers = await fleet.cliJson<{ id: string }[]>('driver-list');
     const { reason } = backend;
     expect(drivers.find(({ id }) => id === 'acme')).toMatchObject({
