@@ -23,7 +23,7 @@ async function withScanner<T>(
   const blocked: string[] = [];
   const scanner = new ScanProcess<Record<string, unknown>, Record<string, unknown>>({
     module: new URL(`file://${path}`),
-    limits: { readMsMax: 300 },
+    limits: { readMsMax: 1_500 },
     onBlocked: (name) => blocked.push(name),
   });
   try {

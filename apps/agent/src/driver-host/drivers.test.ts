@@ -4,13 +4,12 @@ import { FakeServer } from '../../test/fake-server.ts';
 import { TestHost, makeBackend, makeInstallation, makeOrder } from '../../test/agent-under-test.ts';
 import { driverLimits, streamLimits } from '@cyborg/driver-host/limits';
 
-const quick = {
-  ...driverLimits,
-  deadlineMs: { ...driverLimits.deadlineMs, discover: 800, prepare: 800 },
-  cancelGraceMs: 300,
-  restartFirstMs: 20,
-  restartMaxMs: 50,
-  crashesMax: 3,
+const quick = { ...driverLimits, restartFirstMs: 20, restartMaxMs: 50, crashesMax: 3 };
+/** For drivers that hang: little for them, and enough for the good one beside them. */
+const impatient = {
+  ...quick,
+  deadlineMs: { ...driverLimits.deadlineMs, discover: 2_500 },
+  cancelGraceMs: 500,
 };
 
 function reasonOf(server: FakeServer, id: string): string {
@@ -31,7 +30,8 @@ async function startWith(mode: string): Promise<{
   const bad = makeBackend({ name: 'bad', config: { mode } });
   // Two installations of one driver: two processes.
   server.installations = [makeInstallation([good]), makeInstallation([bad])];
-  await host.start({ driverLimits: quick });
+  const limits = /hang|spin/.test(mode) ? impatient : quick;
+  await host.start({ driverLimits: limits });
   return {
     server,
     host,
@@ -50,7 +50,7 @@ describe('a driver that misbehaves harms only its own backends', () => {
       'crash-on-discover',
       'quarantined after 3 crashes; the last: ended with status 3; its last words: about to crash',
     ],
-    ['hang-on-discover', 'did not finish within 800 ms'],
+    ['hang-on-discover', 'did not finish within 2500 ms'],
     [
       'spin-on-discover',
       'quarantined after 3 crashes; the last: it did not answer discover in time',

@@ -15,7 +15,7 @@ import type { RunningProgram } from '@cyborg/testing/processes';
 import { afterEach, beforeEach, describe, it } from 'vitest';
 import { parse } from 'yaml';
 
-const readyTimeoutMs = 60_000;
+const readyTimeoutMs = 120_000;
 
 let folder: string;
 beforeEach(() => {
@@ -71,7 +71,7 @@ function processesOf(): number[] {
 }
 
 /** Several cold starts each, on a machine that runs other tests too. */
-describe('npm start', { timeout: 240_000 }, () => {
+describe('npm start', { timeout: 600_000 }, () => {
   it('makes a whole installation, with users and connection files', async ({ expect }) => {
     await using program = start();
     await untilReady(program);
@@ -123,7 +123,7 @@ describe('npm start', { timeout: 240_000 }, () => {
       await program.ended;
     }
     await eventually(() => processesOf().length === 0, {
-      timeoutMs: 40_000,
+      timeoutMs: 120_000,
       what: 'nothing of a killed start is left',
       context: () => processesOf().join(' '),
     });

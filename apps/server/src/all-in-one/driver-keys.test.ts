@@ -7,10 +7,10 @@ import { makeTestKey } from '@cyborg/driver-package/test-package';
 import { eventually, runCli, startProgram } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-const readyTimeoutMs = 60_000;
+const readyTimeoutMs = 120_000;
 const hasPython = existsSync('/usr/bin/python3') || existsSync('/bin/python3');
 
-describe('npm start --driver-key', { timeout: 240_000 }, () => {
+describe('npm start --driver-key', { timeout: 600_000 }, () => {
   it.skipIf(!hasPython)(
     'takes and runs what its key has signed, and nothing else',
     async ({ expect, onTestFinished }) => {

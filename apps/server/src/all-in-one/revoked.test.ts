@@ -8,7 +8,7 @@ import type { RunningProgram } from '@cyborg/testing/processes';
 import { afterEach, beforeEach, describe, it } from 'vitest';
 import { parse } from 'yaml';
 
-const timeoutMs = 60_000;
+const timeoutMs = 120_000;
 const checkout = join(import.meta.dirname, '../../../..');
 
 let folder: string;
@@ -46,7 +46,7 @@ async function cli(...words: string[]): Promise<string> {
 }
 
 /** Several cold starts each, on a machine that runs other tests too. */
-describe('npm start with a host that an operator revoked', { timeout: 240_000 }, () => {
+describe('npm start with a host that an operator revoked', { timeout: 600_000 }, () => {
   it('stays ready, names it, and enrols it again with the command that it prints', async ({
     expect,
   }) => {

@@ -55,14 +55,14 @@ describe('a full disk', () => {
         const status = postgres.status();
         return status.state === 'restarting' && status.reason.includes('is full');
       },
-      { clock: systemClock, timeoutMs: 20_000 },
+      { clock: systemClock, timeoutMs: 50_000 },
     );
     expect(isNamed).toBe(true);
 
     rmSync(join(disk.path, 'filler'));
     const isBack = await until(() => postgres.status().state === 'running', {
       clock: systemClock,
-      timeoutMs: 20_000,
+      timeoutMs: 50_000,
     });
     expect(isBack).toBe(true);
     const client = new pg.Client({ connectionString: postgres.url });

@@ -80,9 +80,9 @@ describe.skipIf(!isRoot)('as root', () => {
   it('runs with a state directory below the closed folder of a user', async ({ expect }) => {
     using folder = makeOpenFolder();
     const home = join(folder.path, 'home');
-    await runCommand([...asNobody, 'mkdir', '-m', '700', home], { timeoutMs: 5000 });
+    await runCommand([...asNobody, 'mkdir', '-m', '700', home], { timeoutMs: 60_000 });
     mkdirSync(home, { recursive: true, mode: 0o700 });
-    await runCommand(['chown', '65534:65534', home], { timeoutMs: 5000 });
+    await runCommand(['chown', '65534:65534', home], { timeoutMs: 60_000 });
     const directory = join(home, 'pg');
     expect((await choose(directory)).owner.uid).toBe(65_534);
     await startTwice(directory);
@@ -92,7 +92,7 @@ describe.skipIf(!isRoot)('as root', () => {
     using folder = makeTempFolder();
     const home = join(folder.path, 'home');
     mkdirSync(home, { mode: 0o700 });
-    await runCommand(['chown', '65534:65534', home], { timeoutMs: 5000 });
+    await runCommand(['chown', '65534:65534', home], { timeoutMs: 60_000 });
     const directory = join(home, 'pg');
     expect((await choose(directory)).name).toContain('CAP_DAC_READ_SEARCH');
     await startTwice(directory);

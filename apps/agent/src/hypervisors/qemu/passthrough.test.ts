@@ -25,6 +25,8 @@ const port = (name: string, more = ''): string[] => [
   `pcie-root-port,id=${name},chassis=${name.length}${more}`,
 ];
 
+const patience = { clock: systemClock, answerMsMax: 20_000 };
+
 let directory: string;
 let hypervisor: Hypervisor | undefined;
 const started: ChildProcess[] = [];
@@ -48,7 +50,7 @@ async function start(args: readonly string[], prefix: readonly string[] = []): P
   const [program = qemu, ...words] = [...prefix, qemu, ...bare, ...socket, '-uuid', uuid, ...args];
   started.push(spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit'] }));
   const answers = async (): Promise<void> => (await connect())[Symbol.dispose]();
-  await vi.waitFor(answers, { timeout: 20_000, interval: 50 });
+  await vi.waitFor(answers, { timeout: 60_000, interval: 50 });
 }
 
 function connect(): Promise<QmpConnection> {
@@ -56,12 +58,12 @@ function connect(): Promise<QmpConnection> {
 }
 
 async function open(vfioFile: string): Promise<Hypervisor> {
-  hypervisor = await openQemuHypervisor({ directory, clock: systemClock, vfioFile });
+  hypervisor = await openQemuHypervisor({ ...patience, directory, vfioFile });
   return hypervisor;
 }
 
 async function announced(vfioFile: string): Promise<readonly string[] | undefined> {
-  await using looking = await openQemuHypervisor({ directory, clock: systemClock, vfioFile });
+  await using looking = await openQemuHypervisor({ ...patience, directory, vfioFile });
   return (await looking.list(never)).instances[0]?.plugs;
 }
 

@@ -26,6 +26,9 @@ const ports = (count: number): string[] =>
   ]).flat();
 const uuidOf = (n: number): string => `00000000-0000-4000-8000-00000000000${n}`;
 
+/** A QEMU that starts or changes, on a machine that has much to do. */
+const inTime = { timeout: 60_000, interval: 50 };
+
 let directory: string;
 const started: ChildProcess[] = [];
 const hypervisors: Hypervisor[] = [];
@@ -61,15 +64,12 @@ async function startMachine(name: string, args: readonly string[]): Promise<Chil
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   started.push(child);
-  await vi.waitFor(
-    async () => {
-      using _connection = await QmpConnection.open({
-        path: join(directory, `${name}.sock`),
-        clock: systemClock,
-      });
-    },
-    { timeout: 20_000, interval: 50 },
-  );
+  await vi.waitFor(async () => {
+    using _connection = await QmpConnection.open({
+      path: join(directory, `${name}.sock`),
+      clock: systemClock,
+    });
+  }, inTime);
   return child;
 }
 
@@ -77,8 +77,8 @@ async function open(more: Partial<QemuHypervisorOptions> = {}): Promise<Hypervis
   const hypervisor = await openQemuHypervisor({
     directory,
     clock: systemClock,
-    answerMsMax: 2_000,
-    unplugMsMax: 1_500,
+    answerMsMax: 20_000,
+    unplugMsMax: 4_000,
     ...more,
   });
   hypervisors.push(hypervisor);
@@ -155,7 +155,7 @@ describe('the QEMU adapter and sockets that are not QEMU', () => {
     await listen('flood.sock', (write) => write('x'.repeat(9 * 1024 * 1024)));
     await writeFile(join(directory, 'file.sock'), '');
     await writeFile(join(directory, 'notes.txt'), '');
-    const hypervisor = await open({ answerMsMax: 300 });
+    const hypervisor = await open({ answerMsMax: 3_000 });
     const listing = await hypervisor.list(never);
     expect(listing).toMatchObject({ instances: [], unknownIds: [], unknownCount: 1 });
     expect(listing.warnings?.toSorted().map((text) => text.replace(directory, ''))).toEqual(
@@ -163,7 +163,7 @@ describe('the QEMU adapter and sockets that are not QEMU', () => {
         'A line is longer than 8388608 bytes.',
         '/file.sock is not a socket.',
         '/http.sock does not speak QMP.',
-        '/silent.sock did not answer the greeting within 300 ms (blocked, or another client is connected).',
+        '/silent.sock did not answer the greeting within 3000 ms (blocked, or another client is connected).',
       ].toSorted(),
     );
     const nobody = { instanceId: uuidOf(9), deviceName: 'ua-cyborg-a-1' };
@@ -335,8 +335,11 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     const killed = await startMachine('killed', ['-machine', 'q35', '-uuid', uuidOf(1)]);
     const stopped = await startMachine('stopped', ['-machine', 'q35', '-uuid', uuidOf(2)]);
     await startMachine('lost', ['-machine', 'q35', '-uuid', uuidOf(3)]);
-    const hypervisor = await open({ answerMsMax: 500 });
-    expect((await hypervisor.list(never)).instances).toHaveLength(3);
+    const hypervisor = await open({ answerMsMax: 3_000 });
+    await vi.waitFor(
+      async () => expect((await hypervisor.list(never)).instances).toHaveLength(3),
+      inTime,
+    );
     await end(killed);
     stopped.kill('SIGSTOP');
     await rm(join(directory, 'lost.sock'));
@@ -355,7 +358,7 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     stopped.kill('SIGCONT');
     await vi.waitFor(
       async () => expect((await hypervisor.list(never)).unknownIds).toEqual([uuidOf(3)]),
-      5_000,
+      inTime,
     );
   });
 
@@ -390,12 +393,19 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     expect,
   }) => {
     await startMachine('web', ['-machine', 'q35', '-uuid', uuidOf(1)]);
-    const hypervisor = await open({ answerMsMax: 500 });
+    const hypervisor = await open({ answerMsMax: 3_000 });
     using _watching = hypervisor.watch(() => {});
-    await hypervisor.list(never);
+    await vi.waitFor(
+      async () => expect((await hypervisor.list(never)).instances).toHaveLength(1),
+      inTime,
+    );
     {
       // The adapter listens now; it leaves within 2 s.
-      const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 4_000 };
+      const options = {
+        path: join(directory, 'web.sock'),
+        clock: systemClock,
+        answerMsMax: 30_000,
+      };
       using operator = await QmpConnection.open(options);
       await operator.execute('query-status');
       expect(await hypervisor.list(never)).toMatchObject({
@@ -405,7 +415,7 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     }
     await vi.waitFor(
       async () => expect((await hypervisor.list(never)).instances).toHaveLength(1),
-      5_000,
+      inTime,
     );
   });
 
@@ -413,7 +423,7 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     expect,
   }) => {
     await startMachine('web', ['-machine', 'q35', '-uuid', uuidOf(1), ...ports(2)]);
-    const hypervisor = await open({ unplugMsMax: 20_000 });
+    const hypervisor = await open({ unplugMsMax: 90_000 });
     using _watching = hypervisor.watch(() => {});
     const orders = ['ua-cyborg-a-1', 'ua-cyborg-b-1'].map((deviceName) => ({
       instanceId: uuidOf(1),
@@ -424,7 +434,7 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     const state = { hasLetGo: false };
     const letGo = Promise.all(orders.map((order) => hypervisor.unplug(order, never)));
     const ended = letGo.finally(() => (state.hasLetGo = true));
-    const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 10_000 };
+    const options = { path: join(directory, 'web.sock'), clock: systemClock, answerMsMax: 30_000 };
     while (!state.hasLetGo) {
       using operator = await QmpConnection.open(options);
       await operator.execute('system_reset'); // lets go of what was asked for
@@ -438,7 +448,7 @@ describe.skipIf(!hasQemu)('the QEMU adapter and real QEMU processes', () => {
     let calls = 0;
     using _watching = hypervisor.watch(() => (calls += 1));
     const called = async (): Promise<void> => {
-      await vi.waitFor(() => expect(calls).toBeGreaterThan(0), { timeout: 15_000 });
+      await vi.waitFor(() => expect(calls).toBeGreaterThan(0), inTime);
       calls = 0;
     };
     const second = `unix:${join(directory, 'operator')},server=on,wait=off`;

@@ -149,7 +149,7 @@ describe.runIf(hasLoops)('a real disk (needs root, loop devices, mkfs.ext4 and u
       expect(unbound()).toBe('');
     }
     // The kernel unmounts with the last process of the namespace, and need not be done when that has ended.
-    await vi.waitFor(() => unbind(makeHost(name, loop.number)), { timeout: 20_000, interval: 50 });
+    await vi.waitFor(() => unbind(makeHost(name, loop.number)), { timeout: 60_000, interval: 50 });
     expect(unbound()).toBe(address);
   });
 
