@@ -81,7 +81,7 @@ export class Site implements AsyncDisposable {
       lab.forwardTo(site.port);
       await site.startServer();
       const body = { host: hostName, simulated: false };
-      await site.#enrol(await site.v3.createJoinToken({ body }));
+      await site.#enrol(carriedOut(await site.v3.createJoinToken({ body })).token);
       return site;
     } catch (error) {
       await site[Symbol.asyncDispose]();
@@ -156,12 +156,13 @@ export class Site implements AsyncDisposable {
 
   /** An agent that knows nothing of the one before it, which has ended. Resolves when the host is up. */
   async replaceAgent(): Promise<void> {
-    await this.#enrol(await this.v3.reenrollHost({ params: { host: hostName } }));
+    const answer = await this.v3.reenrollHost({ params: { host: hostName } });
+    await this.#enrol(carriedOut(answer).token);
   }
 
-  async #enrol(answer: Parameters<typeof carriedOut<{ token: string }>>[0]): Promise<void> {
+  async #enrol(token: string): Promise<void> {
     await this.lab.run('rm -rf /lab/state/agent');
-    this.startAgent(['--join-token', carriedOut(answer).token]);
+    this.startAgent(['--join-token', token]);
     await this.untilHostIs('up');
   }
 
