@@ -91,6 +91,7 @@ export class BackendWork {
       backend.needsDiscovery = false;
       const inventory = await driver.call('discover', { backend: name }, { signal });
       backend.setInventory(inventory);
+      backend.listedGeneration = backend.installedGeneration;
       backend.listedFor = discovery;
       backend.failures = 0;
       backend.refusedGeneration = undefined;
@@ -180,7 +181,7 @@ export class BackendWork {
     if (inventory === undefined) return;
     this.#deps.publisher.offer({
       backendId: wanted.id,
-      generation: backend.installedGeneration ?? wanted.generation,
+      generation: backend.listedGeneration ?? wanted.generation,
       hash: contentHash(inventory),
       inventory,
       onAccepted: () => {

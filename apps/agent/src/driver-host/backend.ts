@@ -19,6 +19,8 @@ export class Backend {
   wanted: DesiredBackend;
   /** Generation that the driver has been given; undefined after a start of the agent. */
   installedGeneration: number | undefined;
+  /** Generation of which the inventory was listed. */
+  listedGeneration: number | undefined;
   /** Generation that its driver last said cannot be; undefined once it takes one. */
   refusedGeneration: number | undefined;
   discoveryDone = 0;
@@ -124,9 +126,11 @@ export class Backend {
     const isRefused = this.#state !== 'removed' && this.refusedGeneration === generation;
     // What was installed before says nothing of a removal, nor of a configuration that was refused.
     const isOfWish = isRefused || this.#state === 'removed';
+    // Ready with what was listed: what is installed since has not been looked at yet.
+    const reached = this.#state === 'ready' ? this.listedGeneration : this.installedGeneration;
     const report: BackendReport = {
       backend_id: this.wanted.id,
-      generation: isOfWish ? generation : (this.installedGeneration ?? generation),
+      generation: isOfWish ? generation : (reached ?? generation),
       discovery: this.discoveryDone,
       state: this.#state,
       reason: this.#reason?.slice(0, 2048) ?? null,
