@@ -1,9 +1,13 @@
 /** Our programs as real processes, for system tests and the bench: started, watched, killed, waited for. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { systemClock } from '@cyborg/service/clock';
+import { isRunning } from '@cyborg/store/embedded/processes';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const outputCharactersMax = 400_000;
@@ -160,18 +164,30 @@ export async function runCli(args: readonly string[], env: NodeJS.ProcessEnv): P
  * the server that it was picked for is started, or started again.
  */
 const ports = { first: 20_000, total: 12_000 };
-/** Processes that run beside this one begin elsewhere. */
-const portsApart = 61;
-let portsTried = 0;
+/** A file for each port that a test has, with the process that it runs in: tests of other processes take others. */
+const portsFolder = join(tmpdir(), `cyborg-test-ports-${process.getuid?.() ?? 0}`);
 
-/** A port of 127.0.0.1 that nobody listens on, given once by this process. */
+/** A port of 127.0.0.1 that nobody listens on, and that no other test gets before this process ends. */
 export async function freePort(): Promise<number> {
+  mkdirSync(portsFolder, { recursive: true });
   for (let tries = 0; tries < ports.total; tries += 1) {
-    const port = ports.first + ((process.pid * portsApart + portsTried) % ports.total);
-    portsTried += 1;
-    if (await isFree(port)) return port;
+    const port = ports.first + randomInt(ports.total);
+    if (claim(port) && (await isFree(port))) return port;
   }
-  throw new Error(`none of ${ports.total} ports from ${ports.first} is free`);
+  throw new Error(`no port of ${ports.total} from ${ports.first} is free: see ${portsFolder}`);
+}
+
+function claim(port: number): boolean {
+  const file = join(portsFolder, String(port));
+  const owner = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  if (owner !== '' && !isRunning(Number(owner))) rmSync(file, { force: true });
+  try {
+    writeFileSync(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 function isFree(port: number): Promise<boolean> {
