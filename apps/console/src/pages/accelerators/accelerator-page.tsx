@@ -52,7 +52,7 @@ function Known({ accelerator }: { accelerator: Accelerator }): ReactElement {
   return (
     <Panels>
       {(reason !== null || remedy !== undefined) && (
-        <Notice title={`Why it is ${stateWords(state)}`}>
+        <Notice title={whyOf(state)}>
           {reason !== null && <p>{reason}</p>}
           {remedy !== undefined && <p>{remedy}</p>}
         </Notice>
@@ -68,6 +68,12 @@ function Known({ accelerator }: { accelerator: Accelerator }): ReactElement {
       </Panel>
     </Panels>
   );
+}
+
+function whyOf(state: string): string {
+  return state === 'cleaning_failed'
+    ? 'Why it could not be cleaned'
+    : `Why it is ${stateWords(state)}`;
 }
 
 function factsOf(it: Accelerator): [string, ReactElement | string | number | null][] {

@@ -25,6 +25,7 @@ function columnsWith(open: (wish: Wish) => void): readonly Column<Unclaimed>[] {
     {
       title: 'Device',
       cell: ({ device_name: name }) => <span className="console-mono">{name}</span>,
+      wraps: true,
     },
     { title: 'Host', cell: ({ host }) => <HostLink host={host} /> },
     { title: 'Instance', cell: ({ instance_id: id }) => <InstanceLink id={id} /> },
@@ -33,6 +34,7 @@ function columnsWith(open: (wish: Wish) => void): readonly Column<Unclaimed>[] {
     {
       title: 'Ordered',
       cell: ({ ordered, reason }) => [ordered, reason].filter((text) => text !== null).join(': '),
+      wraps: true,
     },
     {
       title: 'Acts',
@@ -68,7 +70,7 @@ function WhichOne({
 }: Unclaimed): ReactElement {
   return (
     <>
-      {id !== null && <AcceleratorLink id={id} name={name ?? id} />}{' '}
+      {id === null ? 'not known' : <AcceleratorLink id={id} name={name ?? id} />}{' '}
       {address !== null && <span className="console-mono">{address}</span>}
     </>
   );
