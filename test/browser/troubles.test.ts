@@ -1,52 +1,19 @@
 /** What the pages say of a driver that dies and of a host that lacks something: what is wrong, and what a person must do. */
-import { createReadStream } from 'node:fs';
-
-import type { V3Client } from '@cyborg/api-client/v3';
-import { digestOf } from '@cyborg/driver-package/digest';
-import { signDigest } from '@cyborg/driver-package/signature';
-import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { packAcme, type AcmeVersion } from '../system/acme.ts';
+import { acmeHost as host, installAcme } from './acme.ts';
 import { confirm, sceneOr } from './browser.ts';
 import { clientOf } from './demo.ts';
 import { takePicture } from './looks.ts';
-import type { BrowserScene } from './setup.ts';
 import { useBrowser } from './windows.ts';
 
 /** Five deaths with the pauses between them. */
 const quarantineMs = 120_000;
 const settleMs = 90_000;
-const host = 'demo-recorded';
 const whole = `${host}@acme`;
 const params = { driver_id: 'acme' };
 const look = { theme: 'light', width: 1400 } as const;
-
-/** On one host, until the test is over. */
-async function installAcme(
-  scene: BrowserScene,
-  v3: V3Client,
-  version: AcmeVersion,
-): Promise<AsyncDisposable> {
-  const file = await packAcme(scene, version);
-  const { digest } = await digestOf(createReadStream(file));
-  const signature = signDigest(digest, scene.publisherPem);
-  await v3.uploadDriver({ query: { signature }, body: createReadStream(file) });
-  const uploaded = { ...params, version: version.version };
-  await v3.approveDriverVersion({ params: uploaded, body: { digest } });
-  await v3.installDriver({ params, body: { hosts: [host] } });
-  return {
-    async [Symbol.asyncDispose]() {
-      const { id } = carriedOut(await v3.uninstallDriver({ params }));
-      await eventually(
-        async () => (await v3.showOperation({ params: { id } })).state === 'succeeded',
-        { timeoutMs: settleMs, what: 'acme is uninstalled' },
-      );
-      await v3.deleteDriverVersion({ params: uploaded });
-    },
-  };
-}
 
 const diesOfThirteen = (program: string): string =>
   program.replace(

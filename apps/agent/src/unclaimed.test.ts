@@ -133,6 +133,41 @@ describe('a device that the ledger does not know', () => {
     expect(await host.devices(instanceOne)).toEqual([device]);
   });
 
+  it('keeps no other one from being cleaned any more as soon as it is adopted', async ({
+    expect,
+  }) => {
+    await using server = await FakeServer.start();
+    await using host = await TestHost.make(server);
+    const { attach, device } = await attachOne(server, host);
+    const known = server.held.get(attach.attachment_id ?? '');
+    if (known === undefined) throw new Error('the ledger must have it');
+    const attachment_id = randomUUID();
+    const stranger = deviceName(attachment_id, 1);
+    const folder = (instance: string): string => join(host.hypervisorFolder, 'devices', instance);
+    await mkdir(folder(instanceTwo), { recursive: true });
+    await copyFile(join(folder(instanceOne), device), join(folder(instanceTwo), stranger));
+    await server.until('reported', () => unclaimed(server)?.length === 1);
+    expect(unclaimed(server)).toMatchObject([{ device_name: stranger, accelerator_id: null }]);
+    const detach: Order = { ...attach, kind: 'detach', epoch: 6 };
+    server.order(detach);
+    await server.until('released', () => server.outcomesOf(detach).includes('released'));
+    const clean: Order = { ...detach, kind: 'clean', attachment_id: null, instance_id: null };
+    server.order(clean);
+    await server.until('held', () => server.outcomesOf(clean).includes('held'));
+
+    // The ledger has it from now on, and nobody says so to the host.
+    const where = { instance_id: instanceTwo, accelerator_id: randomUUID() };
+    server.held.set(attachment_id, {
+      ...known,
+      ...where,
+      attachment_id,
+      epoch: 1,
+      device_epoch: 1,
+    });
+    await server.until('cleaned', () => server.outcomesOf(clean).includes('cleaned'));
+    expect(await host.devices(instanceTwo)).toEqual([stranger]);
+  });
+
   it('says what keeps it from being released, and is released when that has gone', async ({
     expect,
   }) => {

@@ -108,7 +108,7 @@ describe('attach-instance', () => {
     const { code, stderr } = await attach([], { showOperation: () => 'hang-up' });
     expect(code).toBe(1);
     expect(stderr).toContain(`while waiting for operation ${id(7)}`);
-    expect(performance.now() - began).toBeLessThan(14_000);
+    expect(performance.now() - began).toBeLessThan(30_000);
     expect(performance.now() - began).toBeGreaterThan(8_000);
   });
 
