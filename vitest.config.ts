@@ -75,7 +75,7 @@ export default defineConfig({
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['packages/testing/src/global-setup.ts', 'test/browser/setup.ts'],
-          testTimeout: 300_000,
+          testTimeout: 600_000,
           hookTimeout: 180_000,
           // What a page did not show in time is told as what it showed.
           retry: 1,

@@ -28,6 +28,10 @@ export async function installAcme(
   const uploaded = { ...params, version: version.version };
   await v3.approveDriverVersion({ params: uploaded, body: { digest } });
   await v3.installDriver({ params, body: { hosts: [acmeHost] } });
+  await eventually(async () => v3.showBackend({ params: { backend: `${acmeHost}@acme` } }), {
+    timeoutMs: settleMs,
+    what: 'its backend is there to be looked at',
+  });
   return {
     async [Symbol.asyncDispose]() {
       const { id } = carriedOut(await v3.uninstallDriver({ params, query: { force: true } }));

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import { inject, type TestContext } from 'vitest';
 
 import { findChromium, loginOf, noChromium, type Persona } from './demo.ts';
 import type { BrowserScene } from './setup.ts';
 
-const actMs = 30_000;
+const actMs = 60_000;
 
 export const scene: BrowserScene | undefined = inject('scene');
 
@@ -115,6 +115,11 @@ const runAxe = `axe.run(document, { resultTypes: ['violations'] }).then(({ viola
   violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .flatMap(({ id, help, nodes }) => nodes.map(({ html }) => id + ': ' + help + ' ' + html.slice(0, 200))))`;
+
+/** Until the button is shown and says that it is not for this person. */
+export async function closedTo(button: Locator): Promise<void> {
+  await button.and(button.page().locator('[aria-disabled="true"]')).waitFor();
+}
 
 /** A dialog's act, when the server has said that it can be done; until the dialog is gone, for which another may have come. */
 export async function confirm(page: Page, verb: string): Promise<void> {

@@ -8,7 +8,7 @@ import { eventually, freePort, startProgram, type RunningProgram } from '@cyborg
 import { parse } from 'yaml';
 
 /** A cold start of server, database and four agents on a machine that runs other tests too. */
-const readyMs = 120_000;
+const readyMs = 240_000;
 
 const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 

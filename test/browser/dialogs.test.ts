@@ -132,10 +132,11 @@ describe('every dialog', () => {
           const one = page.getByRole('button', { name: button, exact: true });
           await one.first().click();
         }
-        await page.getByRole('dialog').waitFor();
+        await page.getByRole('dialog').first().waitFor();
         await fill?.(page);
         await page
           .getByRole('status', { name: 'Asking what would happen' })
+          .first()
           .waitFor({ state: 'detached' });
         await takePicture(page, { name: `dialog-${name}`, theme, width });
         const faults = await window.violations();

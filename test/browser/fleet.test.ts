@@ -1,18 +1,22 @@
 /** What an operator does with hosts, backends and services, and with what nobody claims. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
-import { confirm, sceneOr } from './browser.ts';
+import { closedTo, confirm, sceneOr } from './browser.ts';
 import { clientOf } from './demo.ts';
+import { atTheEnd } from './leftovers.ts';
 import type { BrowserScene } from './setup.ts';
 import { useBrowser } from './windows.ts';
 
-const settleMs = 60_000;
+const settleMs = 120_000;
+
+/** Of this try alone: one before it may have left its own. */
+const ownName = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;
 
 /** A host of nobody: enrolled as an agent does it, and silent from then on. */
 async function enrol({ url }: BrowserScene, name: string, token: string): Promise<void> {
@@ -37,37 +41,38 @@ describe('hosts', () => {
     await using window = await openAs(context, 'admin', '/hosts');
     const { page } = window;
     const dialog = page.getByRole('dialog');
+    const [ghost, unused] = [ownName('ghost'), ownName('spare')];
     await page.getByRole('button', { name: 'Make a join token' }).click();
-    await dialog.getByLabel('Host').fill('ghost');
-    await dialog.getByText('a join token for ghost is made').waitFor();
+    await dialog.getByLabel('Host').fill(ghost);
+    await dialog.getByText(`a join token for ${ghost} is made`).waitFor();
     await confirm(page, 'Make it');
     await dialog.getByText('it is not shown again').waitFor();
     const token = await dialog.getByLabel('Join token').inputValue();
-    await enrol(scene, 'ghost', token);
+    await enrol(scene, ghost, token);
     await dialog.getByRole('button', { name: 'I have it' }).click();
     await dialog.waitFor({ state: 'detached' });
     expect(await page.getByText(token).count()).toBe(0);
 
     // Another one is taken back before anybody uses it.
-    const spare = carriedOut(await v3.createJoinToken({ body: { host: 'spare' } }));
-    const open = page.getByRole('row', { name: /^spare/ });
+    const spare = carriedOut(await v3.createJoinToken({ body: { host: unused } }));
+    const open = page.getByRole('row', { name: new RegExp(`^${unused}`) });
     await open.getByRole('button', { name: 'Take back' }).click();
     await confirm(page, 'Take back');
     await open.waitFor({ state: 'detached' });
-    await expect(enrol(scene, 'spare', spare.token)).rejects.toThrow(/token is unknown/);
+    await expect(enrol(scene, unused, spare.token)).rejects.toThrow(/token is unknown/);
 
-    await page.getByRole('link', { name: 'ghost' }).click();
-    await window.heading('ghost');
+    await page.getByRole('link', { name: ghost }).click();
+    await window.heading(ghost);
     await page.getByRole('button', { name: 'Revoke' }).click();
     await confirm(page, 'Revoke');
     await page.getByRole('row', { name: /host.revoked/ }).waitFor();
-    expect(await v3.showHost({ params: { host: 'ghost' } })).toMatchObject({ state: 'down' });
+    expect(await v3.showHost({ params: { host: ghost } })).toMatchObject({ state: 'down' });
 
     await page.getByRole('button', { name: 'Enrol again' }).click();
     await confirm(page, 'Make a token');
     const again = await dialog.getByLabel('Join token').inputValue();
     expect(again).not.toBe(token);
-    await enrol(scene, 'ghost', again);
+    await enrol(scene, ghost, again);
     await dialog.getByRole('button', { name: 'I have it' }).click();
     await page.getByRole('row', { name: /host.re-enrolled/ }).waitFor();
     expect(window.complaints).toEqual([]);
@@ -80,13 +85,14 @@ describe('hosts', () => {
     const { page } = window;
     const dialog = page.getByRole('dialog');
     await page.getByRole('button', { name: 'Grant', exact: true }).click();
-    await dialog.getByLabel('Project').fill('physics');
+    const physics = ownName('physics');
+    await dialog.getByLabel('Project').fill(physics);
     await dialog.getByRole('combobox', { name: /^Host/ }).selectOption('demo-recorded');
     await dialog.getByRole('combobox', { name: 'Backend' }).selectOption('demo-virtual');
     await confirm(page, 'Grant');
-    const row = page.getByRole('row', { name: /^physics/ });
+    const row = page.getByRole('row', { name: new RegExp(`^${physics}`) });
     await row.getByText('demo-virtual').waitFor();
-    const query = { project_id: 'physics' };
+    const query = { project_id: physics };
     expect((await v3.listGrants({ query })).items).toMatchObject([
       { host: 'demo-recorded', backend: 'demo-virtual' },
     ]);
@@ -101,10 +107,10 @@ describe('hosts', () => {
     const { expect } = context;
     await using manager = await openAs(context, 'manager', '/hosts');
     const make = manager.page.getByRole('button', { name: 'Make a join token' });
-    expect(await make.getAttribute('aria-disabled')).toBe('true');
+    await closedTo(make);
     await manager.go('/grants');
     const grant = manager.page.getByRole('button', { name: 'Grant', exact: true });
-    expect(await grant.getAttribute('aria-disabled')).toBe('true');
+    await closedTo(grant);
     await grant.focus();
     await manager.page.getByText('This is for the role admin; yours is manager.').waitFor();
     await using member = await openAs(context, 'member', '/grants');
@@ -178,13 +184,14 @@ describe('backends and services', () => {
       .getByRole('combobox', { name: /^Backend/ })
       .selectOption({ label: 'demo-recorded@demo-virtual (virtual)' });
     await dialog.getByRole('combobox', { name: /^Function/ }).selectOption('entropy');
-    await dialog.getByLabel('Name').fill('dice');
+    const dice = ownName('dice');
+    await dialog.getByLabel('Name').fill(dice);
     await confirm(page, 'Create');
-    await window.heading('dice');
+    await window.heading(dice);
     const id = page.url().split('/').at(-1) ?? '';
     await page.getByText('available', { exact: true }).first().waitFor({ timeout: settleMs });
     expect(await v3.showAccelerator({ params: { id } })).toMatchObject({
-      name: 'dice',
+      name: dice,
       type: 'ENTROPY',
     });
     await page.getByRole('button', { name: 'Delete' }).click();
@@ -222,6 +229,11 @@ describe('what nobody claims', () => {
     const hypervisor = join(scene.stateDir, 'demo', 'demo-recorded', 'hypervisor');
     const devices = join(hypervisor, 'devices', cache);
     const params = { instance_id: cache };
+    const names = [1, 2].map(() => `ua-cyborg-${randomUUID()}-1`);
+    await using _none = atTheEnd(
+      async () => ended(carriedOut(await v3.deleteAttachments({ params }))),
+      async () => names.forEach((name) => rmSync(join(devices, name), { force: true })),
+    );
     await ended(
       carriedOut(
         await v3.createAttachments({ params, body: { accelerator: accelerator?.id ?? '' } }),
@@ -230,7 +242,6 @@ describe('what nobody claims', () => {
     const [right = ''] = readdirSync(devices);
     const content = readFileSync(join(devices, right), 'utf8');
     await ended(carriedOut(await v3.deleteAttachments({ params })));
-    const names = [1, 2].map(() => `ua-cyborg-${randomUUID()}-1`);
     for (const name of names) {
       const draft = join(hypervisor, 'tmp', name);
       writeFileSync(draft, content.replace(right, name));
@@ -253,7 +264,7 @@ describe('what nobody claims', () => {
       .getByRole('combobox', { name: /^Which accelerator/ })
       .selectOption(accelerator?.id ?? '');
     await confirm(page, 'Adopt');
-    await row(names[1]).waitFor({ state: 'detached' });
+    await row(names[1]).waitFor({ state: 'detached', timeout: settleMs });
     const held = { params: { id: accelerator?.id ?? '' } };
     expect(await v3.showAccelerator(held)).toMatchObject({ state: 'attached', instance_id: cache });
 

@@ -52,7 +52,7 @@ describe('the pages', () => {
       { timeoutMs: settleMs, what: 'its last words are there', pauseMs: 500 },
     );
     const log = page.getByRole('table', { name: 'What its driver says' });
-    expect(await log.getByText('thirteen is too many').count()).toBeGreaterThan(0);
+    await log.getByText('thirteen is too many').first().waitFor();
     await takePicture(page, { name: 'backend-quarantined', ...look });
     expect(await window.violations()).toEqual([]);
 
@@ -70,7 +70,7 @@ describe('the pages', () => {
     await page.getByText('Nothing: it serves.').waitFor({ timeout: settleMs });
     await window.go(`/backends/${whole}`);
     await page.getByText('ready', { exact: true }).first().waitFor({ timeout: settleMs });
-    expect(await page.getByText(trouble).count()).toBe(0);
+    await page.getByText(trouble).waitFor({ state: 'detached' });
     expect(window.complaints).toEqual([]);
   });
 
