@@ -1,4 +1,6 @@
 /** The lab itself: what README.md promises to those who write tests and drivers in it. */
+import { once } from 'node:events';
+
 import { beforeAll, describe, inject, it } from 'vitest';
 
 import { Lab, needsLab } from './lab.ts';
@@ -54,7 +56,13 @@ describe('the lab', () => {
     'reboots when %s: /lab/state stays, everything else is as new',
     async ([, hard], { expect }) => {
       await lab.run('echo kept > /lab/state/kept; sync /lab/state/kept; echo lost > /tmp/lost');
-      await lab.reboot({ hard });
+      // As the agent writes: a new file takes the place of the old one.
+      const turn = 'echo $((turns += 1)) > new; sync new; mv new turn';
+      const writing = lab.start(`cd /lab/state; while true; do ${turn}; done`);
+      await lab.run('until [[ -e /lab/state/turn ]]; do sleep 0.1; done');
+      await Promise.all([once(writing, 'exit'), lab.reboot({ hard })]);
+      expect(await lab.run('cat /lab/state/turn; rm -f /lab/state/{turn,new}')).toMatch(/^\d+\n$/);
+      expect((await lab.tryRun('dmesg | grep "EXT4-fs error"')).stdout).toBe('');
       expect(await lab.run('cat /lab/state/kept; ls /tmp')).toBe('kept\n');
       expect(await lab.run('rm /lab/state/kept; lspci -s 44: | wc -l')).toBe('2\n');
     },
