@@ -4,6 +4,8 @@
  */
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
+const whyCharactersMax = 8_000;
+
 interface Count {
   passed: number;
   failed: number;
@@ -20,8 +22,10 @@ export class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
     const seconds = Math.round((performance.now() - this.#startedMs) / 1000);
     const byProject = Map.groupBy(modules, ({ project }) => project.name);
-    for (const { fullName, project } of secondTries(modules)) {
-      process.stdout.write(`${project.name}: passed at its second try only: ${fullName}\n`);
+    for (const test of secondTries(modules)) {
+      process.stdout.write(
+        `${test.project.name}: passed at its second try only: ${test.fullName}\n${whyFirst(test)}\n`,
+      );
     }
     for (const [name, own] of byProject) {
       const { passed, failed, skipped } = countOf(own);
@@ -37,6 +41,12 @@ export class SummaryReporter implements Reporter {
 function secondTries(modules: readonly TestModule[]): TestCase[] {
   const tests = modules.flatMap((module) => [...module.children.allTests()]);
   return tests.filter((test) => test.diagnostic()?.flaky === true);
+}
+
+function whyFirst(test: TestCase): string {
+  const [first] = test.result().errors ?? [];
+  const told = `${first?.stack ?? first?.message}`.slice(0, whyCharactersMax);
+  return told.replaceAll(/^/gm, '  ');
 }
 
 /** What the skipped tests say, when all say the same. */
