@@ -11,6 +11,8 @@ export interface HostProgress {
   readonly isRevoked: boolean;
   readonly hasInventory: boolean;
   readonly hasInstances: boolean;
+  /** A driver of which its agent has not said yet whether it runs; null when there is none. */
+  readonly startingDriver: string | null;
 }
 
 export async function readHostProgress(
@@ -20,13 +22,19 @@ export async function readHostProgress(
   if (names.length === 0) return [];
   const rows = await db
     .selectFrom('host')
-    .select([
+    .select((row) => [
       'name',
       'agent_instance',
       'agent_since',
       'revoked_at',
       'first_inventory_at',
       'instances_reported_at',
+      row
+        .selectFrom('installation')
+        .select((of) => of.fn.min('driver_id').as('id'))
+        .whereRef('host_id', '=', 'host.id')
+        .where('state', 'in', ['fetching', 'starting'])
+        .as('starting_driver'),
     ])
     .where('name', 'in', names)
     .execute();
@@ -36,5 +44,6 @@ export async function readHostProgress(
     isRevoked: row.revoked_at !== null,
     hasInventory: row.first_inventory_at !== null,
     hasInstances: row.instances_reported_at !== null,
+    startingDriver: row.starting_driver,
   }));
 }

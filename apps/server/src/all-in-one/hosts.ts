@@ -130,14 +130,16 @@ export interface AwaitedHosts {
 }
 
 /**
- * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger. A host that
- * an operator has revoked or deleted is not waited for, and named.
+ * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger, and its
+ * drivers have started once. A host that an operator has revoked or deleted is not waited for, and named.
  */
 export function hostsReady(
   { db }: Pick<ConductorDeps, 'db'>,
   { hosts, since, joining }: AwaitedHosts,
 ): ReadinessCheck {
   const enrolled = new Set(hosts.flatMap(({ name }) => (joining.has(name) ? [] : name)));
+  // What is started again later, an update say, leaves the installation ready.
+  const served = new Set<string>();
   return {
     name: 'hosts',
     check: async () => {
@@ -157,7 +159,9 @@ export function hostsReady(
           revoked.push(name);
           return [];
         }
-        return whatIsMissing(host, hasAgent).map((what) => `${name} ${what}`);
+        const lacks = whatIsMissing(host, hasAgent, served.has(name));
+        if (lacks === undefined) served.add(name);
+        return lacks === undefined ? [] : `${name} ${lacks}`;
       });
       if (missing.length > 0) return missing.join('; ');
       return noteOf({ revoked, deleted });
@@ -175,11 +179,17 @@ function noteOf(
   return notes.length === 0 ? undefined : { note: notes.join('; ') };
 }
 
-function whatIsMissing(host: HostProgress | undefined, hasAgent: boolean): string[] {
-  if (host === undefined) return ['has not enrolled yet'];
-  if (!hasAgent) return ['has no agent yet'];
-  if (!host.hasInstances) return ['has not listed its instances yet'];
-  return host.hasInventory ? [] : ['has not sent its inventory yet'];
+function whatIsMissing(
+  host: HostProgress | undefined,
+  hasAgent: boolean,
+  hasServed: boolean,
+): string | undefined {
+  if (host === undefined) return 'has not enrolled yet';
+  if (!hasAgent) return 'has no agent yet';
+  if (!host.hasInstances) return 'has not listed its instances yet';
+  if (!host.hasInventory) return 'has not sent its inventory yet';
+  if (hasServed || host.startingDriver === null) return undefined;
+  return `is still starting driver ${host.startingDriver}`;
 }
 
 /** Tells once of each host that is revoked, and again when it was enrolled in between. */
