@@ -31,10 +31,10 @@ describe.skipIf(guardGuests() !== null)('the first session of the README', () =>
       await newcomer.do('labs/guest/run --stop --name demo --qmp-dir ~/.local/state/cyborg/qmp');
     });
     /** The page was written on a machine called `vm`; another has more hardware. */
-    const differ = async ({ command, expected }: Step): Promise<string | undefined> => {
-      const output = (await newcomer.do(command)).replaceAll(hostname(), 'vm');
-      return differenceFrom(expected, output, { hasMoreRows: true });
-    };
+    const differ = async ({ command, expected }: Step): Promise<string | undefined> =>
+      await newcomer.differenceOf(command, (output) =>
+        differenceFrom(expected, output.replaceAll(hostname(), 'vm'), { hasMoreRows: true }),
+      );
     /** The guest looks at one thing after the other: what changes meanwhile it says in another order. */
     const differOnConsole = async ({ command, expected }: Step): Promise<string | undefined> => {
       const said = (await newcomer.do(command)).trim().split('\n').toSorted();

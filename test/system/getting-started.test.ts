@@ -3,16 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { makeTempFolder } from '@cyborg/testing/embedded';
-import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
 import { Newcomer } from './newcomer.ts';
 import { differenceFrom, readSession } from './session-page.ts';
 
 const page = join(import.meta.dirname, '../../docs/getting-started.md');
-/** On a busy machine an agent that was just started has not looked at its cards yet, and events wait for their numbers. */
-const lookedMs = 60_000;
-const onlyLooks = /^bin\/cyborg(-inspect| [a-z]+-(list|show)) /;
 
 describe('docs/getting-started.md', () => {
   it('shows what its commands show', { timeout: 600_000 }, async ({ expect }) => {
@@ -21,18 +17,9 @@ describe('docs/getting-started.md', () => {
     const steps = readSession(readFileSync(page, 'utf8'));
     expect(steps.length).toBeGreaterThan(15);
     for (const { command, expected } of steps) {
-      let difference = differenceFrom(expected, await newcomer.do(command));
-      if (difference !== undefined && onlyLooks.test(command)) {
-        const agrees = async (): Promise<boolean> => {
-          difference = differenceFrom(expected, await newcomer.do(command));
-          return difference === undefined;
-        };
-        await eventually(agrees, {
-          timeoutMs: lookedMs,
-          what: command,
-          context: () => difference ?? '',
-        });
-      }
+      const difference = await newcomer.differenceOf(command, (output) =>
+        differenceFrom(expected, output),
+      );
       expect(difference, command).toBe(undefined);
     }
   });

@@ -15,6 +15,9 @@ import {
 const root = join(import.meta.dirname, '../..');
 const readyMs = 120_000;
 const commandMs = 180_000;
+/** On a busy machine an agent that was just started has not looked at its cards yet, and events wait for their numbers. */
+const lookedMs = 60_000;
+const onlyLooks = /^bin\/cyborg(-inspect| [a-z]+-(list|show)) /;
 
 export class Newcomer implements AsyncDisposable {
   readonly #home: string;
@@ -50,6 +53,25 @@ export class Newcomer implements AsyncDisposable {
       return '';
     }
     return await this.#run([...this.#exports, command].join('\n'));
+  }
+
+  /**
+   * Types it, and what only looks again until it shows what it should.
+   * @param compare  how what came differs; undefined when it does not
+   */
+  async differenceOf(
+    command: string,
+    compare: (output: string) => string | undefined,
+  ): Promise<string | undefined> {
+    let difference = compare(await this.do(command));
+    if (difference === undefined || !onlyLooks.test(`${command} `)) return difference;
+    const agrees = async (): Promise<boolean> => {
+      difference = compare(await this.do(command));
+      return difference === undefined;
+    };
+    const context = (): string => difference ?? '';
+    await eventually(agrees, { timeoutMs: lookedMs, what: command, context });
+    return undefined;
   }
 
   /** Again: after the one before was killed as it stood, with its database. */
