@@ -4,8 +4,8 @@ import { labNames } from './test/lab/names.ts';
 import { SummaryReporter } from './test/summary-reporter.ts';
 
 /**
- * Where machines, processes and browsers take part, a wait that ran out is tried a second time: the summary names it. An
- * answer that is wrong never is, and neither are the tests of kills and races (`retry: 0`): seldom is what they look for.
+ * Where machines, processes and browsers take part, a wait that ran out is tried a second time: the summary names it, with
+ * what it waited for. Tests of kills and races are not (`retry: 0`): what comes seldom is what they look for.
  */
 const secondTry = { count: 1, condition: /\b(?:in|within) \d+ ?ms|timed out|timeout/i };
 

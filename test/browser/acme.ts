@@ -19,7 +19,7 @@ export const acmeHost = 'demo-recorded';
 export async function installAcme(
   scene: BrowserScene,
   v3: V3Client,
-  version: AcmeVersion,
+  { force = false, ...version }: AcmeVersion & { readonly force?: boolean },
 ): Promise<AsyncDisposable> {
   const file = await packAcme(scene, version);
   const { digest } = await digestOf(createReadStream(file));
@@ -34,7 +34,7 @@ export async function installAcme(
   });
   return {
     async [Symbol.asyncDispose]() {
-      const { id } = carriedOut(await v3.uninstallDriver({ params, query: { force: true } }));
+      const { id } = carriedOut(await v3.uninstallDriver({ params, query: { force } }));
       await eventually(
         async () => (await v3.showOperation({ params: { id } })).state === 'succeeded',
         { timeoutMs: settleMs, what: 'acme is uninstalled' },

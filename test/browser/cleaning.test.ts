@@ -102,7 +102,11 @@ describe('a card that could not be cleaned', () => {
     const scene = sceneOr(context);
     const v3 = clientOf(scene, 'admin');
     using cards = new Cards();
-    await using _acme = await installAcme(scene, v3, { version: '5.0.0', edit: cards.edit });
+    await using _acme = await installAcme(scene, v3, {
+      version: '5.0.0',
+      edit: cards.edit,
+      force: true,
+    });
     // Also of a test that fails half-way: what is broken is not uninstalled.
     using _well = { [Symbol.dispose]: () => cards.areWell() };
     const { id, name } = await untilOffered(v3);

@@ -100,10 +100,12 @@ describe('cards that come and go', () => {
     try {
       await lab.says(eventsFile, /KERNEL/);
       const tookMs: number[] = [];
-      const lookedMs: number[] = [0];
-      // A machine so busy that looking alone takes longer is held to that.
-      const isInTime = (): boolean =>
-        Math.min(...tookMs) < Math.max(listedMsMax, 2 * Math.max(...lookedMs));
+      const lookedMs: number[] = [];
+      // A machine so busy that looking alone takes longer is held to that: the best against the best.
+      const isInTime = (): boolean => {
+        const looked = lookedMs.length === 0 ? 0 : Math.min(...lookedMs);
+        return Math.min(...tookMs) < Math.max(listedMsMax, 2 * looked);
+      };
       do {
         if (tookMs.length > 0) await goes('hp0');
         tookMs.push(await comes('hp0'), await comes('hp1'));

@@ -60,8 +60,9 @@ class Demo implements AsyncDisposable {
 
   /** The process group: server and PostgreSQL. Agents are told of their parent's death. */
   async killAll(): Promise<void> {
-    process.kill(-(this.#program?.pid ?? -1), 'SIGKILL');
-    await this.#program?.ended;
+    if (this.#program === undefined) throw new Error('nothing was started');
+    process.kill(-this.#program.pid, 'SIGKILL');
+    await this.#program.ended;
   }
 
   cli(who: string, ...args: string[]): Promise<CliResult> {

@@ -48,9 +48,10 @@ async function killAndRestart(fleet: Fleet, host: Host, victim: Victim): Promise
     killNow(pid);
     await readyOrRestart(fleet, pid);
   } else {
-    const pid = fleet.server?.pid ?? -1;
-    process.kill(victim === 'group' ? -pid : pid, 'SIGKILL');
-    await fleet.server?.ended;
+    const { server } = fleet;
+    if (server === undefined) throw new Error('no server runs');
+    process.kill(victim === 'group' ? -server.pid : server.pid, 'SIGKILL');
+    await server.ended;
     await fleet.startServer({ detached: fleet.isEmbedded });
   }
 }

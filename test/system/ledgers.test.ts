@@ -1,6 +1,7 @@
 /** Promise 4: nothing is detached on absence, and no order is taken from a ledger that is not ours or older. */
 import type { V3Result } from '@cyborg/api-client/v3';
 import { connect } from '@cyborg/store/connect';
+import { systemClock } from '@cyborg/service/clock';
 import { openEmptyDatabase } from '@cyborg/testing/database';
 import { quietLog } from '@cyborg/testing/log';
 import { carriedOut } from '@cyborg/testing/carried-out';
@@ -13,6 +14,7 @@ import { Fleet, type Host, type HostOptions } from './fleet.ts';
 const noticeMs = 60_000;
 /** Long enough for several looks, polls and passes. */
 const calmMs = 4_000;
+const calmPauseMs = 100;
 
 async function openFleet(
   options: HostOptions = {},
@@ -269,14 +271,11 @@ async function said(host: Host, pattern: string): Promise<void> {
 /** Nothing is plugged or unplugged for a while: the only way to see that nothing happens is to watch. */
 async function calm(host: Host, devices: readonly string[]): Promise<void> {
   const untilMs = Date.now() + calmMs;
-  await eventually(
-    () => {
-      const now = host.devices();
-      if (now.join() !== devices.join()) throw new Error(`devices changed: ${now.join()}`);
-      return Date.now() > untilMs;
-    },
-    { timeoutMs: calmMs + noticeMs, what: 'nothing changes', pauseMs: 100 },
-  );
+  while (Date.now() < untilMs) {
+    const now = host.devices();
+    if (now.join() !== devices.join()) throw new Error(`devices changed: ${now.join()}`);
+    await systemClock.sleep(calmPauseMs);
+  }
 }
 
 /** A copy of the fleet's database, as pg_dump and a restore would make it. The server must not run. */

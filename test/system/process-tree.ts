@@ -24,6 +24,8 @@ export function startedAt(pid: number): number {
 
 /** It may have ended since it was seen. */
 export function killNow(pid: number): void {
+  // Those would be everybody, this group, and the machine's first.
+  if (pid <= 1) throw new Error(`${pid} is no process to kill`);
   try {
     process.kill(pid, 'SIGKILL');
   } catch (error) {

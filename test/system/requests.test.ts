@@ -129,7 +129,7 @@ describe('a card with one handle', () => {
   });
 });
 
-describe('a server that dies during binds and deletes', () => {
+describe('a server that dies during binds and deletes', { retry: 0 }, () => {
   it('has done all of each or nothing, and nothing is lost', async ({ expect }) => {
     const { fleet, nova } = await openScene(3);
     await using _ = fleet;

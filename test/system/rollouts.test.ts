@@ -235,7 +235,8 @@ describe('a roll-out', { timeout: 600_000 }, () => {
     await untilBeside(first, '2.0.0');
     await fleet.server?.end('SIGKILL');
     // The one that runs: started first.
-    killNow(driversOf(first)[0] ?? -1);
+    const [running = -1] = driversOf(first);
+    killNow(running);
     two[Symbol.dispose]();
     await fleet.startServer({ args });
     await untilRunning(fleet, all('2.0.0'));

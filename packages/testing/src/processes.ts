@@ -76,7 +76,7 @@ export function startProgram(
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> => {
     if (!hasEnded()) child.kill(signal);
     using _timer = systemClock.setTimer(killGraceMs, () => child.kill('SIGKILL'));
-    return ended;
+    return await ended;
   };
   return {
     child,
@@ -167,7 +167,7 @@ const ports = { first: 20_000, total: 12_000 };
 /** A file for each port that a test has, with the process that it runs in: tests of other processes take others. */
 const portsFolder = join(tmpdir(), `cyborg-test-ports-${process.getuid?.() ?? 0}`);
 
-/** A port of 127.0.0.1 that nobody listens on, and that no other test gets before this process ends. */
+/** A port of 127.0.0.1 that nobody listens on, and that hardly any other test gets before this process ends. */
 export async function freePort(): Promise<number> {
   mkdirSync(portsFolder, { recursive: true });
   for (let tries = 0; tries < ports.total; tries += 1) {

@@ -179,12 +179,14 @@ export class BackendWork {
   #publish(backend: Backend): void {
     const { inventory, listedFor: discovery, wanted } = backend;
     if (inventory === undefined) return;
+    const generation = backend.listedGeneration ?? wanted.generation;
     this.#deps.publisher.offer({
       backendId: wanted.id,
-      generation: backend.listedGeneration ?? wanted.generation,
+      generation,
       hash: contentHash(inventory),
       inventory,
       onAccepted: () => {
+        backend.takenGeneration = generation;
         backend.discoveryDone = Math.max(backend.discoveryDone, discovery);
         if (backend.state !== 'removed') backend.become('ready');
       },

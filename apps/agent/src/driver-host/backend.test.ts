@@ -11,14 +11,14 @@ describe('a backend that is ready', () => {
     const told: BackendReport[] = [];
     const backend = new Backend(makeBackend({ generation: 1 }), (report) => told.push(report));
     backend.installedGeneration = 1;
-    backend.listedGeneration = 1;
+    backend.takenGeneration = 1;
     backend.become('ready');
 
     backend.wanted = { ...backend.wanted, generation: 2 };
     backend.installedGeneration = 2;
     backend.repeat();
     backend.become('failed', 'it is gone');
-    backend.listedGeneration = 2;
+    backend.takenGeneration = 2;
     backend.become('ready');
 
     expect(told.map(({ state, generation }) => `${state} ${generation}`)).toEqual([

@@ -21,6 +21,8 @@ export class Backend {
   installedGeneration: number | undefined;
   /** Generation of which the inventory was listed. */
   listedGeneration: number | undefined;
+  /** Generation of which the ledger has the inventory. */
+  takenGeneration: number | undefined;
   /** Generation that its driver last said cannot be; undefined once it takes one. */
   refusedGeneration: number | undefined;
   discoveryDone = 0;
@@ -126,8 +128,8 @@ export class Backend {
     const isRefused = this.#state !== 'removed' && this.refusedGeneration === generation;
     // What was installed before says nothing of a removal, nor of a configuration that was refused.
     const isOfWish = isRefused || this.#state === 'removed';
-    // Ready with what was listed: what is installed since has not been looked at yet.
-    const reached = this.#state === 'ready' ? this.listedGeneration : this.installedGeneration;
+    // Ready with what the ledger has: what is installed since has not been listed there yet.
+    const reached = this.#state === 'ready' ? this.takenGeneration : this.installedGeneration;
     const report: BackendReport = {
       backend_id: this.wanted.id,
       generation: isOfWish ? generation : (reached ?? generation),

@@ -56,7 +56,8 @@ async function startWith(mode: string) {
   server.installations = [installation];
   const deadlineMs = { ...driverLimits.deadlineMs, health: 200 };
   // One that hangs is cut short; another may take its time.
-  const limits = mode === 'hang-on-health' ? { ...driverLimits, deadlineMs } : driverLimits;
+  const limits =
+    mode === 'hang-on-health' ? { ...driverLimits, deadlineMs, cancelGraceMs: 200 } : driverLimits;
   await host.start({ driverLimits: limits });
   let discovery = 0;
   return {
@@ -126,7 +127,7 @@ describe('what a driver says of health', () => {
     await using running = await startWith('hang-on-health');
     const { server } = running;
     for (let count = 0; count < 4; count += 1) await running.discover();
-    // Its deadline is over by far, and it has answered the cancellation.
+    // Its deadline and the grace of its cancellation are over by far.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await running.discover();
     const log = server.reports.flatMap(({ installations }) => installations).at(-1)?.log ?? [];

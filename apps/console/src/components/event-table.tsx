@@ -58,7 +58,7 @@ function More({ data: { evidence, ...data } }: { data: LedgerEvent['data'] }): R
   );
 }
 
-/** What was done and seen there: whoever reads this asks for all of it. */
+/** What was done and seen there: it is not cut short. */
 function Evidence({ lines }: { lines: unknown }): ReactElement | null {
   if (!Array.isArray(lines) || lines.length === 0) return null;
   return (

@@ -130,8 +130,8 @@ export interface AwaitedHosts {
 }
 
 /**
- * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger, and its
- * drivers have started once. A host that an operator has revoked or deleted is not waited for, and named.
+ * Ready when each host's agent of this start holds its lease, and inventory and instances are in the ledger, and, at
+ * a first start, its drivers run. A host that an operator has revoked or deleted is not waited for, and named.
  */
 export function hostsReady(
   { db }: Pick<ConductorDeps, 'db'>,
