@@ -104,7 +104,7 @@ export async function attach(
 }
 
 /** What is refused while the agent of an emulated machine is late for a moment, and only then. */
-const mayPass = /is down: its agent|is stale/;
+export const mayPass = /is down: its agent|is stale/;
 
 async function askToAttach(site: Site, guest: LabGuest, names: readonly string[]): Promise<void> {
   const wanted = names.flatMap((name) => ['--accelerator', name]);

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { eventually } from '@cyborg/testing/processes';
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 
-import { cards, untilAvailable } from './attach.ts';
+import { cards, mayPass, untilAvailable } from './attach.ts';
 import { LabGuest } from './guests.ts';
 import { openSite, untilHolds } from './holding.ts';
 import { steps, victimFunction as address, watchLine, type Act } from './kill-marks.ts';
@@ -102,7 +102,21 @@ describe('kill -9 at each step of giving and taking a virtual function', { retry
     await site.untilBackendsAre('ready');
     if (act === 'detach') return await site.v3.deleteAttachments({ params });
     const { id } = await untilAvailable(site, address);
-    return await site.v3.createAttachments({ params, body: { accelerator: id } });
+    const asked = await eventually(
+      async () => {
+        try {
+          return await site.v3.createAttachments({ params, body: { accelerator: id } });
+        } catch (error) {
+          // Of a driver that was killed a moment ago it is heard only now.
+          return error instanceof Error && mayPass.test(error.message)
+            ? undefined
+            : { refused: error };
+        }
+      },
+      { timeoutMs: patientMs, what: `${address} can be asked for`, context: () => site.logs() },
+    );
+    if ('refused' in asked) throw asked.refused;
+    return asked;
   }
 
   async function startAgain(victim: Victim): Promise<void> {
