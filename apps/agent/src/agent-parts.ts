@@ -174,13 +174,18 @@ export function makeHostParts(
     whyNotReleased: (device) => unclaimed.whyNot(device),
     isUnprepared: (attachmentId) => boots.isUnprepared(attachmentId),
   });
-  const untraceable = (): string | undefined => {
-    // Who adopted it has told the ledger, which knows the next time that it is read.
-    if (observer.untraceable !== undefined) refreshHeld();
-    return observer.untraceable;
-  };
+  const untraceable = (): string | undefined => observer.untraceable;
   const images = makeImages(settings, hooks.link);
-  const acts = new Acts({ clock, fence, permits, drivers, hypervisor, untraceable, images });
+  const acts = new Acts({
+    clock,
+    fence,
+    permits,
+    drivers,
+    hypervisor,
+    untraceable,
+    refreshHeld,
+    images,
+  });
   const book = new OrderBook({
     clock,
     rng,

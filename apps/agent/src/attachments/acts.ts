@@ -29,6 +29,8 @@ export interface ActsDeps {
   readonly images: Images;
   /** Names of devices that nothing explains and that may be any accelerator's. */
   readonly untraceable: () => string | undefined;
+  /** Has the held list read again. */
+  readonly refreshHeld: () => void;
 }
 
 export interface Attempt {
@@ -375,7 +377,7 @@ export class Acts {
 
   /** Who holds the accelerator, as far as a healthy hypervisor can say; not knowing counts as held. */
   async #findHolder(order: Order): Promise<string | undefined> {
-    const { clock, fence, hypervisor, untraceable } = this.#deps;
+    const { clock, fence, hypervisor, untraceable, refreshHeld } = this.#deps;
     const { world } = hypervisor;
     const oldestMs = clock.monotonicMs() - agentDefaults.listingAgeMsMax;
     const isFresh =
@@ -396,6 +398,8 @@ export class Acts {
     }
     const stranger = untraceable();
     if (stranger === undefined) return undefined;
+    // Somebody may have adopted it: the next try knows.
+    refreshHeld();
     return `${stranger} is plugged and nobody knows which accelerator it is: adopt or release it (unclaimed-list).`;
   }
 }

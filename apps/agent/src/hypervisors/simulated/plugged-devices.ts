@@ -7,10 +7,12 @@ import type { PluggedDevice } from '../hypervisor.ts';
 import { hasCode } from '../node-error.ts';
 import { readDeviceAddress, simulatedLimits, type SimulatedPaths } from './files.ts';
 
-/** A folder's content, valid while its modification time stays and was not fresh when it was read. */
+/** A folder's content; whole while its modification time stays, when that was not fresh as it was read. */
 interface Listed {
   readonly modifiedNs: bigint;
-  readonly devices: readonly PluggedDevice[];
+  readonly isSettled: boolean;
+  /** By name: a device's file appears whole and never changes. */
+  readonly devices: ReadonlyMap<string, PluggedDevice>;
 }
 
 /** Two changes within one tick of the file system's clock have one modification time. */
@@ -18,9 +20,7 @@ const clockTickNs = 20_000_000n;
 
 export class PluggedDevices {
   readonly #paths: SimulatedPaths;
-  readonly #listed = new Map<string, Listed>();
-  /** By instance: a device's file appears whole and never changes. */
-  readonly #known = new Map<string, ReadonlyMap<string, PluggedDevice>>();
+  readonly #byInstance = new Map<string, Listed>();
 
   constructor(paths: SimulatedPaths) {
     this.#paths = paths;
@@ -29,29 +29,34 @@ export class PluggedDevices {
   async of(id: string): Promise<readonly PluggedDevice[]> {
     const folder = join(this.#paths.devices, id);
     const modifiedNs = await modifiedNsOf(folder);
-    if (modifiedNs === null) return [];
-    const listed = this.#listed.get(id);
-    if (listed?.modifiedNs === modifiedNs) return listed.devices;
+    if (modifiedNs === null) {
+      this.#byInstance.delete(id);
+      return [];
+    }
+    const before = this.#byInstance.get(id);
+    if (before?.isSettled === true && before.modifiedNs === modifiedNs)
+      return [...before.devices.values()];
     // The file system's time is the machine's, whatever clock the agent was given.
     const readAtNs = BigInt(Date.now()) * 1_000_000n;
-    const devices = await this.#read(id, folder);
-    if (readAtNs - modifiedNs > clockTickNs) this.#listed.set(id, { modifiedNs, devices });
-    else this.#listed.delete(id);
-    return devices;
-  }
-
-  async #read(id: string, folder: string): Promise<readonly PluggedDevice[]> {
-    const names = (await readdir(folder))
-      .filter((name) => name.startsWith(deviceNamePrefix))
-      .slice(0, simulatedLimits.devicesPerInstanceMax);
-    const before = this.#known.get(id);
-    const devices = new Map<string, PluggedDevice>();
-    for (const name of names) {
-      devices.set(name, before?.get(name) ?? (await readDevice(join(folder, name), name)));
-    }
-    this.#known.set(id, devices);
+    const devices = await readDevices(folder, before?.devices);
+    const isSettled = readAtNs - modifiedNs > clockTickNs;
+    this.#byInstance.set(id, { modifiedNs, isSettled, devices });
     return [...devices.values()];
   }
+}
+
+async function readDevices(
+  folder: string,
+  before: ReadonlyMap<string, PluggedDevice> | undefined,
+): Promise<Map<string, PluggedDevice>> {
+  const names = (await readdir(folder))
+    .filter((name) => name.startsWith(deviceNamePrefix))
+    .slice(0, simulatedLimits.devicesPerInstanceMax);
+  const devices = new Map<string, PluggedDevice>();
+  for (const name of names) {
+    devices.set(name, before?.get(name) ?? (await readDevice(join(folder, name), name)));
+  }
+  return devices;
 }
 
 async function readDevice(file: string, name: string): Promise<PluggedDevice> {
