@@ -4,10 +4,10 @@ import { createReadStream } from 'node:fs';
 import type { V3Client } from '@cyborg/api-client/v3';
 import { digestOf } from '@cyborg/driver-package/digest';
 import { signDigest } from '@cyborg/driver-package/signature';
-import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 
 import { packAcme, type AcmeVersion } from '../system/acme.ts';
+import { uninstalling } from './leftovers.ts';
 import type { BrowserScene } from './setup.ts';
 
 const settleMs = 90_000;
@@ -15,7 +15,7 @@ const params = { driver_id: 'acme' };
 
 export const acmeHost = 'demo-recorded';
 
-/** Until the test is over; what instances have of it then goes with it. */
+/** Until the test is over. @param version  `force`: what instances have of it then goes with it */
 export async function installAcme(
   scene: BrowserScene,
   v3: V3Client,
@@ -34,11 +34,7 @@ export async function installAcme(
   });
   return {
     async [Symbol.asyncDispose]() {
-      const { id } = carriedOut(await v3.uninstallDriver({ params, query: { force } }));
-      await eventually(
-        async () => (await v3.showOperation({ params: { id } })).state === 'succeeded',
-        { timeoutMs: settleMs, what: 'acme is uninstalled' },
-      );
+      await uninstalling(v3, params.driver_id, { force })();
       await v3.deleteDriverVersion({ params: uploaded });
     },
   };

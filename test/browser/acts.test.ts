@@ -148,6 +148,7 @@ describe('the console', () => {
     await dialog.getByRole('combobox', { name: /^Device profile/ }).selectOption('too-much');
     await dialog.getByText('This would be refused').waitFor();
     expect(await dialog.getByRole('button', { name: 'Attach' }).isDisabled()).toBe(true);
+    await v3.deleteProfile({ params: { profile: 'too-much' } });
   });
 
   it('does not offer a reader what is not for readers, and says why', async (context) => {

@@ -196,6 +196,7 @@ describe('the page of a driver', () => {
     expect(await dialog.getByText('What is in use').count()).toBe(0);
     await confirm(page, 'Uninstall');
     await page.getByText('Uninstall driver: succeeded').waitFor({ timeout: settleMs });
+    await v3.deleteGrant({ params: { id: grant.id } });
     expect(manager.complaints).toEqual([]);
   });
 

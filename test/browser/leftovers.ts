@@ -15,9 +15,14 @@ export function atTheEnd(...acts: readonly (() => Promise<unknown>)[]): AsyncDis
 }
 
 /** @returns what takes a driver from all hosts, and waits for it. */
-export function uninstalling(v3: V3Client, driver_id: string): () => Promise<void> {
+export function uninstalling(
+  v3: V3Client,
+  driver_id: string,
+  { force = false } = {},
+): () => Promise<void> {
   return async () => {
-    const { id } = carriedOut(await v3.uninstallDriver({ params: { driver_id } }));
+    const answer = await v3.uninstallDriver({ params: { driver_id }, query: { force } });
+    const { id } = carriedOut(answer);
     await eventually(
       async () => (await v3.showOperation({ params: { id } })).state === 'succeeded',
       { timeoutMs: goneMs, what: `${driver_id} is uninstalled` },

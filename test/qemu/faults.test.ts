@@ -178,7 +178,7 @@ describe.skipIf(problem !== null)('beside a guest that holds accelerators', () =
 
 type Expect = (typeof import('vitest'))['expect'];
 
-describe.skipIf(problem !== null)('kill -9 of QEMU', () => {
+describe.skipIf(problem !== null)('kill -9 of QEMU', { retry: 0 }, () => {
   let cyborg: Installation;
 
   beforeAll(async () => {

@@ -193,35 +193,39 @@ describe('a driver package', { timeout: 600_000 }, () => {
     await fleet.attach(await fleet.instance('host-1'), { driver: 'acme' });
   });
 
-  it('arrives although agent and server are killed while it is fetched', async ({ expect }) => {
-    const { fleet, publisher } = await openFleet([]);
-    await using _fleet = fleet;
-    await using proxy = await StallingProxy.open(fleet.port);
-    const args = ['--driver-key', publisher.publicFile];
-    const [host] = await fleet.addHosts(['host-1'], { args, url: proxy.url });
-    if (host === undefined) throw new Error('no host');
-    const ballastBytes = 8 * 1024 * 1024;
-    await publishAcme(fleet, publisher, { version: '1.0.0', ballastBytes });
-    const untilFetching = (): Promise<unknown> =>
-      eventually(() => proxy.stalledTotal === 1 && tarballsOf(host, /\.part/).length > 0, {
+  it(
+    'arrives although agent and server are killed while it is fetched',
+    { retry: 0 },
+    async ({ expect }) => {
+      const { fleet, publisher } = await openFleet([]);
+      await using _fleet = fleet;
+      await using proxy = await StallingProxy.open(fleet.port);
+      const args = ['--driver-key', publisher.publicFile];
+      const [host] = await fleet.addHosts(['host-1'], { args, url: proxy.url });
+      if (host === undefined) throw new Error('no host');
+      const ballastBytes = 8 * 1024 * 1024;
+      await publishAcme(fleet, publisher, { version: '1.0.0', ballastBytes });
+      const untilFetching = (): Promise<unknown> =>
+        eventually(() => proxy.stalledTotal === 1 && tarballsOf(host, /\.part/).length > 0, {
+          timeoutMs: longMs,
+          what: 'the package is being fetched',
+          context: () => fleet.logs(),
+        });
+      await fleet.v3.installDriver({ params, body: {} });
+      await untilFetching();
+      await host.kill();
+      await eventually(() => proxy.stalledTotal === 0, {
         timeoutMs: longMs,
-        what: 'the package is being fetched',
-        context: () => fleet.logs(),
+        what: 'the killed agent fetches no more',
       });
-    await fleet.v3.installDriver({ params, body: {} });
-    await untilFetching();
-    await host.kill();
-    await eventually(() => proxy.stalledTotal === 0, {
-      timeoutMs: longMs,
-      what: 'the killed agent fetches no more',
-    });
-    host.start();
-    await untilFetching();
-    await fleet.server?.end('SIGKILL');
-    expect(tarballsOf(host, /\.tgz$/)).toEqual([]);
-    proxy.release();
-    await fleet.startServer({ args });
-    await untilReady(fleet, 'host-1', '1.0.0');
-    expect(tarballsOf(host, /\.part/)).toEqual([]);
-  });
+      host.start();
+      await untilFetching();
+      await fleet.server?.end('SIGKILL');
+      expect(tarballsOf(host, /\.tgz$/)).toEqual([]);
+      proxy.release();
+      await fleet.startServer({ args });
+      await untilReady(fleet, 'host-1', '1.0.0');
+      expect(tarballsOf(host, /\.part/)).toEqual([]);
+    },
+  );
 });

@@ -19,7 +19,7 @@ async function openScene(): Promise<{ fleet: Fleet; host: Host; vm: string }> {
   return { fleet, host, vm };
 }
 
-describe('a driver whose accelerator an instance has', () => {
+describe('a driver whose accelerator an instance has', { retry: 0 }, () => {
   it('is refused with the user; with --force it is detached, cleaned and gone, though agent, driver and server die', async ({
     expect,
   }) => {

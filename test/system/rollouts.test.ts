@@ -215,51 +215,55 @@ describe('a roll-out', { timeout: 600_000 }, () => {
     expect(await begunOf(fleet, '3.0.0')).toEqual([]);
   });
 
-  it('survives the death of agent, driver and server in the middle', async ({ expect }) => {
-    const { fleet, publisher, hosts } = await openScene();
-    await using _fleet = fleet;
-    const [first] = hosts;
-    if (first === undefined) throw new Error('no host');
-    const held = await heldOf(fleet);
-    const devices = first.devices();
-    await publishAcme(fleet, publisher, { version: '2.0.0', edit: waitsFor('two') });
-    const edit = (it: string): string => findsLess(waitsFor('three')(it));
-    await publishAcme(fleet, publisher, { version: '3.0.0', edit });
-    const args = ['--driver-key', publisher.publicFile];
+  it(
+    'survives the death of agent, driver and server in the middle',
+    { retry: 0 },
+    async ({ expect }) => {
+      const { fleet, publisher, hosts } = await openScene();
+      await using _fleet = fleet;
+      const [first] = hosts;
+      if (first === undefined) throw new Error('no host');
+      const held = await heldOf(fleet);
+      const devices = first.devices();
+      await publishAcme(fleet, publisher, { version: '2.0.0', edit: waitsFor('two') });
+      const edit = (it: string): string => findsLess(waitsFor('three')(it));
+      await publishAcme(fleet, publisher, { version: '3.0.0', edit });
+      const args = ['--driver-key', publisher.publicFile];
 
-    const two = holdUp(first, 'two');
-    await fleet.v3.updateDriver({ params, body: { version: '2.0.0', rollout: { batch: 1 } } });
-    await untilBeside(first, '2.0.0');
-    await first.kill();
-    first.start();
-    await untilBeside(first, '2.0.0');
-    await fleet.server?.end('SIGKILL');
-    // The one that runs: started first.
-    const [running = -1] = driversOf(first);
-    killNow(running);
-    two[Symbol.dispose]();
-    await fleet.startServer({ args });
-    await untilRunning(fleet, all('2.0.0'));
+      const two = holdUp(first, 'two');
+      await fleet.v3.updateDriver({ params, body: { version: '2.0.0', rollout: { batch: 1 } } });
+      await untilBeside(first, '2.0.0');
+      await first.kill();
+      first.start();
+      await untilBeside(first, '2.0.0');
+      await fleet.server?.end('SIGKILL');
+      // The one that runs: started first.
+      const [running = -1] = driversOf(first);
+      killNow(running);
+      two[Symbol.dispose]();
+      await fleet.startServer({ args });
+      await untilRunning(fleet, all('2.0.0'));
 
-    // Killed while the broken one is tried: the one before is started again, and found to find more.
-    const three = holdUp(first, 'three');
-    await fleet.v3.updateDriver({ params, body: { version: '3.0.0', rollout: { batch: 1 } } });
-    await untilBeside(first, '3.0.0');
-    await first.kill();
-    three[Symbol.dispose]();
-    first.start();
-    await eventually(
-      async () => (await fleet.v3.showDeployment({ params })).rollout_state === 'stopped',
-      { timeoutMs: longMs, what: 'the roll-out stops', context: () => fleet.logs() },
-    );
-    await untilRunning(fleet, all('2.0.0'));
-    expect(await heldOf(fleet)).toEqual(held);
-    expect(first.devices()).toEqual(devices);
-    await eventually(() => lastVersion(first) === '2.0.0', {
-      timeoutMs: longMs,
-      what: 'the host says on disk that it runs 2.0.0',
-    });
-  });
+      // Killed while the broken one is tried: the one before is started again, and found to find more.
+      const three = holdUp(first, 'three');
+      await fleet.v3.updateDriver({ params, body: { version: '3.0.0', rollout: { batch: 1 } } });
+      await untilBeside(first, '3.0.0');
+      await first.kill();
+      three[Symbol.dispose]();
+      first.start();
+      await eventually(
+        async () => (await fleet.v3.showDeployment({ params })).rollout_state === 'stopped',
+        { timeoutMs: longMs, what: 'the roll-out stops', context: () => fleet.logs() },
+      );
+      await untilRunning(fleet, all('2.0.0'));
+      expect(await heldOf(fleet)).toEqual(held);
+      expect(first.devices()).toEqual(devices);
+      await eventually(() => lastVersion(first) === '2.0.0', {
+        timeoutMs: longMs,
+        what: 'the host says on disk that it runs 2.0.0',
+      });
+    },
+  );
 });
 
 function isNotBegun({ message }: Operation['results'][number]): boolean {

@@ -14,7 +14,7 @@ const takeoverMs = 45_000;
 /** What waits for a hint looks by itself every 2 s; an installation has four such waits. A poll of an agent lasts 25 s. */
 const withoutHintsMs = 24_000;
 
-describe('an api and a conductor in processes of their own', () => {
+describe('an api and a conductor in processes of their own', { retry: 0 }, () => {
   it('hand work over when the only conductor dies holding it, as soon as its claims have run out', async ({
     expect,
   }) => {

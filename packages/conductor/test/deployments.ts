@@ -20,6 +20,7 @@ import type { DryRunView } from '../src/dry-run.ts';
 import { registerBuiltinDrivers, type BuiltinManifest } from '../src/ledger/builtin-drivers.ts';
 import type { OperationView } from '../src/operations/read-operations.ts';
 import { makeTestDeps } from '../src/test-deps.ts';
+import { report } from './agents.ts';
 
 const manifestFile = join(import.meta.dirname, '../../../drivers/generic/manifest.json');
 const generic: BuiltinManifest = JSON.parse(readFileSync(manifestFile, 'utf8'));
@@ -98,16 +99,9 @@ async function obey(
   { host, fail }: { host: Host; fail: string | undefined },
 ): Promise<void> {
   const desired = await agents.showDesired(host, { params: {}, query: {}, body: undefined });
-  await agents.report(host, {
-    params: {},
-    query: {},
-    body: {
-      instance: host.agent_instance ?? '',
-      ledger: deps.ledger,
-      outcomes: [],
-      listings: [],
-      observations: [],
-      unclaimed: null,
+  await agents.report(
+    host,
+    report(deps, host.agent_instance ?? '', {
       installations: desired.installations.map((one) => {
         const isFailed = one.wanted === 'present' && one.version === fail;
         return {
@@ -134,8 +128,8 @@ async function obey(
           reason: null,
         })),
       ]),
-    },
-  });
+    }),
+  );
 }
 
 export async function grant(

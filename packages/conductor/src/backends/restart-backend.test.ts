@@ -4,6 +4,7 @@ import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, callerOf } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
 
+import { report } from '../../test/agents.ts';
 import { makeAgentHandlers } from '../agents/handlers.ts';
 import { advanceHostOperations } from '../deployments/advance-operations.ts';
 import { makeTestDeps } from '../test-deps.ts';
@@ -46,16 +47,9 @@ async function openBench() {
     async report({ state = 'ready', backend: made = 'ready', discovery = 0, ...said }: Said) {
       const generation = 1;
       const installation_id = backend.installation_id;
-      await agents.report(host, {
-        params: {},
-        query: {},
-        body: {
-          instance: host.agent_instance ?? '',
-          ledger: deps.ledger,
-          outcomes: [],
-          listings: [],
-          observations: [],
-          unclaimed: null,
+      await agents.report(
+        host,
+        report(deps, host.agent_instance ?? '', {
           installations: [
             {
               installation_id,
@@ -69,8 +63,8 @@ async function openBench() {
             },
           ],
           backends: [{ backend_id: backend.id, generation, discovery, state: made, reason }],
-        },
-      });
+        }),
+      );
     },
     async restart() {
       const answer = await handlers.restartBackend(admin, { params, query: {}, body: undefined });
