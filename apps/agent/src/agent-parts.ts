@@ -174,18 +174,9 @@ export function makeHostParts(
     whyNotReleased: (device) => unclaimed.whyNot(device),
     isUnprepared: (attachmentId) => boots.isUnprepared(attachmentId),
   });
-  const untraceable = (): string | undefined => observer.untraceable;
+  const strangers = { untraceable: (): string | undefined => observer.untraceable, refreshHeld };
   const images = makeImages(settings, hooks.link);
-  const acts = new Acts({
-    clock,
-    fence,
-    permits,
-    drivers,
-    hypervisor,
-    untraceable,
-    refreshHeld,
-    images,
-  });
+  const acts = new Acts({ clock, fence, permits, drivers, hypervisor, images, ...strangers });
   const book = new OrderBook({
     clock,
     rng,
