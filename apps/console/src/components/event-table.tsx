@@ -7,22 +7,37 @@ import { Ago } from './instant.tsx';
 import { placeOf, ShortId } from './links.tsx';
 import { ListTable, type Column } from './list-table.tsx';
 
-const columns: readonly Column<LedgerEvent>[] = [
+const columnsWith = (more: Column<LedgerEvent>['cell']): readonly Column<LedgerEvent>[] => [
   { title: 'Number', cell: ({ number }) => number },
   { title: 'When', cell: ({ at }) => <Ago at={at} /> },
   { title: 'What', cell: ({ kind }) => <span className="console-mono">{kind}</span> },
   { title: 'Subject', cell: (event) => <Subject event={event} /> },
   { title: 'Host', cell: ({ host }) => host ?? '' },
   { title: 'By', cell: ({ user_id: user }) => user ?? '' },
-  { title: 'More', cell: ({ data }) => <More data={data} />, wraps: true },
+  { title: 'More', cell: more, wraps: true },
 ];
 
-export function EventTable({ events }: { events: readonly LedgerEvent[] }): ReactElement {
+const brief = columnsWith(({ data }) => <More data={data} />);
+const whole = columnsWith(({ data: { evidence, ...data } }) => (
+  <>
+    <More data={data} />
+    <Evidence lines={evidence} />
+  </>
+));
+
+/** @param isWhole  with the evidence of cleanings, where one thing is looked at */
+export function EventTable({
+  events,
+  isWhole = false,
+}: {
+  events: readonly LedgerEvent[];
+  isWhole?: boolean;
+}): ReactElement {
   return (
     <ListTable
       label="Events"
       items={events}
-      columns={columns}
+      columns={isWhole ? whole : brief}
       keyOf={({ number }) => String(number)}
     />
   );
@@ -43,18 +58,15 @@ function Subject({ event }: { event: LedgerEvent }): ReactElement {
 
 const charsMax = 160;
 
-function More({ data: { evidence, ...data } }: { data: LedgerEvent['data'] }): ReactElement {
+function More({ data }: { data: LedgerEvent['data'] }): ReactElement {
   const text = Object.entries(data)
     .filter(([name, value]) => name !== 'name' && value !== null && value !== '')
     .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join(', ');
   return (
-    <>
-      <small className="console-mono" title={text}>
-        {text.length > charsMax ? `${text.slice(0, charsMax)}…` : text}
-      </small>
-      <Evidence lines={evidence} />
-    </>
+    <small className="console-mono" title={text}>
+      {text.length > charsMax ? `${text.slice(0, charsMax)}…` : text}
+    </small>
   );
 }
 

@@ -17,5 +17,5 @@ export function EventsOf({ subjectId }: { subjectId: string }): ReactElement {
   if (data === undefined) return <Loading what="events" />;
   const events = withFresh(fresh, data.items).slice(0, shown);
   if (events.length === 0) return <Empty title="Nothing yet">What changes is shown here.</Empty>;
-  return <EventTable events={events} />;
+  return <EventTable events={events} isWhole />;
 }
