@@ -34,6 +34,7 @@ export function limitsTable(): string {
     [`${protocolLimits.stderrBytesPerSecondMax / 1024} KiB per second`, 'stderr'],
     [`${protocolLimits.logMessageCharactersMax} characters`, 'the message of a `log`'],
     [`${protocolLimits.openNodesMax}`, 'nodes in one `openNodes`'],
+    [`${protocolLimits.serialNumbersMax}`, 'functions in one `serialNumbers`'],
     [`${protocolLimits.agentAnswerMsMax / 1000} s`, 'until the agent has answered'],
     [`${streamLimits.heapMiBMax} MiB`, 'the heap of a driver for Node'],
     [`${streamLimits.programDataMiBMax} MiB`, 'private memory of any other'],

@@ -50,6 +50,7 @@ export async function makeHost({
   unprobed = [],
   isOrdered = true,
   taken = [],
+  loadModule,
 }: {
   readonly functions: readonly FunctionDescription[];
   readonly files?: Readonly<Record<string, Leaf>>;
@@ -58,6 +59,8 @@ export async function makeHost({
   readonly isOrdered?: boolean;
   /** By the ledger's word, which may not be heard. */
   readonly taken?: readonly Omit<TakenFunction, 'backend_id'>[] | 'unheard';
+  /** Unless told, host policy lets the agent load none. */
+  readonly loadModule?: (name: string, root: string) => Promise<undefined>;
 }): Promise<Host> {
   const root = await mkdtemp(join(tmpdir(), 'cyborg-acts-'));
   const { sysfs } = buildTree(root, { functions, files: { ...quietProc, ...files } });
@@ -89,7 +92,10 @@ export async function makeHost({
       taken: async () =>
         taken === 'unheard' ? undefined : taken.map((one) => ({ ...one, backend_id: id })),
     },
-    preparation: new HostPreparation({ ...world, ...policy }),
+    preparation:
+      loadModule === undefined
+        ? new HostPreparation({ ...world, ...policy })
+        : { loadModule: (name) => loadModule(name, root) },
   });
   return {
     act: async (method, params = {}) =>

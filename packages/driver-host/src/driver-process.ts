@@ -70,6 +70,7 @@ const agentMethods: readonly AgentMethod[] = [
   'removeMdev',
   'loadModule',
   'openNodes',
+  'serialNumbers',
 ];
 /** What only looks, and changes nothing. */
 const lookMethods: ReadonlySet<DriverMethod> = new Set(['stats', 'health']);

@@ -6,7 +6,8 @@ import { HostTables } from './host-use/host-tables.ts';
 import { listFunctions, type PciFunction } from './host-use/function.ts';
 import { readOpenNodes, type OpenNodes } from './host-use/open-node-table.ts';
 import { namesOfNodes } from './host-use/open-nodes.ts';
-import { findSerialNumber, formatPciId } from './pci.ts';
+import { identityOf } from './card-identity.ts';
+import { formatPciId } from './pci.ts';
 import { protocolLimits } from './protocol-constants.ts';
 import type { AgentResult } from './protocol.ts';
 import { TreeReader } from './sysfs.ts';
@@ -30,7 +31,7 @@ export interface PciCard {
 /**
  * Physical functions whose ids are in `ids` (`8086:0b30`), by address. Reads synchronously: for a few cards, not for a
  * whole host, which `scan-process` is for.
- * @throws DriverError `transient` when the agent does not say what it bound.
+ * @throws DriverError `transient` when the agent does not say what it bound, or by what numbers they are known.
  */
 export async function findPciCards(
   context: CardContext,
@@ -58,10 +59,11 @@ export async function findPciCards(
   }
   const own = new Set(chosen.map(({ address }) => address));
   const holders = new HolderFinder(functions, tables, (address) => own.has(address));
-  const keys = keysOf(chosen);
+  const serials = await serialsOf(chosen, asksAgent ? context.ask : undefined);
+  const keys = keysOf(chosen, serials);
   return chosen.map((fn) => ({
     key: keys.get(fn) ?? slotKey(fn),
-    serial: serialOf(fn),
+    serial: serials.get(fn) ?? null,
     vendorId: formatPciId(fn.vendor ?? 0),
     deviceId: formatPciId(fn.device ?? 0),
     fn,
@@ -96,14 +98,30 @@ const idsOf = ({ vendor = 0, device = 0 }: PciFunction): string =>
   `${formatPciId(vendor).slice(2)}:${formatPciId(device).slice(2)}`;
 const slotKey = (fn: PciFunction): string => `pci-${fn.address}-${idsOf(fn).replace(':', '-')}`;
 
-function serialOf({ config }: PciFunction): string | null {
-  return (config === undefined ? undefined : findSerialNumber(config)) ?? null;
+type Serials = ReadonlyMap<PciFunction, string | null>;
+
+/** The agent reads them, which a driver that is nobody may not; without one that knows the request, what the tree shows. */
+async function serialsOf(
+  cards: readonly PciFunction[],
+  ask: CardContext['ask'] | undefined,
+): Promise<Serials> {
+  const shown = (): Serials => new Map(cards.map((fn) => [fn, identityOf(fn).dsn]));
+  if (ask === undefined || cards.length === 0) return shown();
+  const addresses = cards.map(({ address }) => address).slice(0, protocolLimits.serialNumbersMax);
+  try {
+    const { functions } = await ask('serialNumbers', { addresses });
+    const told = new Map(functions.map(({ address, dsn }) => [address, dsn]));
+    return new Map(cards.map((fn) => [fn, told.get(fn.address) ?? null]));
+  } catch (error) {
+    if (error instanceof DriverError && error.code === 'unsupported') return shown();
+    throw error;
+  }
 }
 
 /** A serial number that two cards share (a maker's mistake) identifies neither of them. */
-function keysOf(cards: readonly PciFunction[]): Map<PciFunction, string> {
+function keysOf(cards: readonly PciFunction[], serials: Serials): Map<PciFunction, string> {
   const keyOf = (fn: PciFunction): string => {
-    const serial = serialOf(fn);
+    const serial = serials.get(fn) ?? null;
     if (serial === null) return slotKey(fn);
     return `pci-${idsOf(fn).replace(':', '-')}-${serial}-f${fn.parsed.function}`;
   };

@@ -67,6 +67,15 @@ describe('findSerialNumber', () => {
     expect(findSerialNumber(config)).toBe('00-11-22-33-44-55-66-77');
   });
 
+  it('takes no number for one that a card was never given', ({ expect }) => {
+    const config = Buffer.alloc(4096);
+    config.writeUInt32LE(0x00010003, 0x100);
+    for (const number of [0n, 2n ** 64n - 1n, 0x0000c9ffff000000n, 0x0011223344ffffffn]) {
+      config.writeBigUInt64LE(number, 0x104);
+      expect(findSerialNumber(config)).toBeUndefined();
+    }
+  });
+
   it('survives any bytes, also a list that runs in circles', ({ expect }) => {
     const circle = Buffer.alloc(4096);
     circle.writeUInt32LE(0x10010001, 0x100);

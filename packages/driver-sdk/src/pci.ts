@@ -59,7 +59,7 @@ const capabilitiesMax = 64;
 
 /**
  * The Device Serial Number of the extended configuration space (PCIe 7.9.3), as `00-11-22-33-44-55-66-77`.
- * Undefined when the card has none, says all zeros or all ones, or the space is cut to the 64 bytes that a user who is
+ * Undefined when the card has none, its last three bytes are all zeros or all ones, or the space is cut to the 64 bytes that a user who is
  * not root may read.
  */
 export function findSerialNumber(config: Buffer): string | undefined {
@@ -77,7 +77,9 @@ export function findSerialNumber(config: Buffer): string | undefined {
 
 function toSerial(config: Buffer, offset: number): string | undefined {
   const bytes = [...config.subarray(offset, offset + 8)].toReversed();
-  if (bytes.every((byte) => byte === 0) || bytes.every((byte) => byte === 0xff)) return undefined;
+  // Of the maker's id and the card's number (EUI-64), a card that was never given one has only the former.
+  const own = bytes.slice(-3);
+  if (own.every((byte) => byte === 0) || own.every((byte) => byte === 0xff)) return undefined;
   return bytes.map((byte) => hex(byte, 2)).join('-');
 }
 

@@ -28,10 +28,14 @@ export const protocolLimits = {
   notificationsPerSecondMax: 200,
   logMessageCharactersMax: 4096,
   openNodesMax: 16_384,
+  serialNumbersMax: 4096,
   groupMembersMax: 256,
   /** A driver takes a request of its own for unanswered after this. The agent's own deadlines are shorter. */
   agentAnswerMsMax: 45_000,
 } as const;
+
+/** A PCI function, as Linux names it. */
+export const addressPattern = '^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]$';
 
 /** What `openNodes` can be asked for, in at most 255 characters. No part of a path begins with a dot. */
 export const nodePattern =

@@ -5,7 +5,7 @@
  * serves all backends of one driver version on one host. Every request has a deadline, which the agent enforces.
  */
 import Type, { type Static, type TObject } from 'typebox';
-import { nodePattern, protocolLimits } from './protocol-constants.ts';
+import { addressPattern, nodePattern, protocolLimits } from './protocol-constants.ts';
 import {
   AttachPlanSchema,
   HealthSchema,
@@ -194,6 +194,17 @@ const Address = Type.Object({ backend: Key, address: Key }, closed);
  * `b259:0` a block device), or the memory of a PCI function, through sysfs, by its address (`0000:21:00.0`).
  */
 const Node = Type.String({ maxLength: 255, pattern: nodePattern });
+const PciAddress = Type.String({ maxLength: 255, pattern: addressPattern });
+const SerialNumbers = Type.Object(
+  {
+    address: PciAddress,
+    /** Device Serial Number of its configuration space, `00-11-22-33-44-55-66-77`; null: it has none. */
+    dsn: Nullable(Key),
+    /** Vital Product Data: its name as `id`, and keywords (`SN` serial number, `PN` part number, …). */
+    vpd: Type.Record(Type.String({ pattern: '^(id|[A-Z0-9]{2})$' }), Key),
+  },
+  closed,
+);
 const OpenNode = Type.Object(
   {
     /** As it was asked for. */
@@ -278,8 +289,8 @@ export const agentRequests = {
               /** What was there before; null: no kernel driver. */
               kernel_driver: Nullable(Key),
               /**
-               * Where what was there before is not known, since the agent lost its notes: the key of this backend's
-               * accelerator there, as the ledger has it. What only a kernel driver can read is in it.
+               * Key of this backend's accelerator there, where a number is in it that only the kernel driver before could
+               * read (a drive's); or where nobody knows what was there, since the agent lost its notes: as the ledger has it.
                */
               accelerator: Type.Optional(Key),
             },
@@ -318,6 +329,24 @@ export const agentRequests = {
         complete: Type.Boolean(),
         open: Type.Array(OpenNode, { maxItems: protocolLimits.openNodesMax }),
       },
+      closed,
+    ),
+  },
+  /**
+   * By what numbers functions are known wherever they are put, which Linux shows to root alone. A function that is not in
+   * `functions` is not there, or is asked about too late: ask again. An agent that does not know the request answers
+   * JSON-RPC's "method not found".
+   */
+  serialNumbers: {
+    params: Type.Object(
+      {
+        backend: Key,
+        addresses: Type.Array(PciAddress, { maxItems: protocolLimits.serialNumbersMax }),
+      },
+      closed,
+    ),
+    result: Type.Object(
+      { functions: Type.Array(SerialNumbers, { maxItems: protocolLimits.serialNumbersMax }) },
       closed,
     ),
   },

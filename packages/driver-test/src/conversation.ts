@@ -321,6 +321,13 @@ export class Conversation {
   }
 }
 
+/** Nothing is bound or open, and nothing has a number. */
+const lookAnswers: ReadonlyMap<string, object> = new Map<string, object>([
+  ['listBound', { functions: [] }],
+  ['openNodes', { complete: true, open: [] }],
+  ['serialNumbers', { functions: [] }],
+]);
+
 export function agentAnswer(method: string, answers: AgentAnswers): Record<string, unknown> {
   if (answers === 'unknown') {
     return { error: { code: -32_601, message: `this agent does not know ${method}` } };
@@ -329,7 +336,7 @@ export function agentAnswer(method: string, answers: AgentAnswers): Record<strin
     const code = driverErrorCodes['host-use'];
     return { error: { code, message: `the kit's agent refuses ${method}: the host uses it` } };
   }
-  return { result: method === 'openNodes' ? { complete: true, open: [] } : {} };
+  return { result: lookAnswers.get(method) ?? {} };
 }
 
 function clauseOfOffence(reason: string): ClauseId {

@@ -2,7 +2,11 @@
 import { agentRequests, type AgentMethod, type BackendSpec } from '@cyborg/driver-sdk/protocol';
 import type { Target } from './kit.ts';
 
-const looks: ReadonlySet<string> = new Set<AgentMethod>(['listBound', 'openNodes']);
+const looks: ReadonlySet<string> = new Set<AgentMethod>([
+  'listBound',
+  'openNodes',
+  'serialNumbers',
+]);
 const beyond = 'beyond a simulated host';
 
 /** Kinds whose functions or parts are given to guests though no trial saw how: nobody asked the agent for an act. */

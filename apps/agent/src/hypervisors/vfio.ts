@@ -48,7 +48,7 @@ export async function checkVfio(file: string | null): Promise<void> {
     file === null
       ? 'The hardware of this host is a recorded tree: no hypervisor can plug it.'
       : `This host has no ${file}: load the kernel's module vfio-pci, with the IOMMU switched on ` +
-          '(intel_iommu=on or amd_iommu=on).',
+          '(in the firmware, and on Intel by the kernel argument intel_iommu=on).',
   );
 }
 
@@ -85,11 +85,17 @@ const causes: readonly Cause[] = [
     say: (name) => `${name} is not bound to vfio-pci: its driver must prepare it first`,
   },
   {
-    pattern: /(\/dev\/vfio\/\S+): (?:Permission denied|Operation not permitted)/,
+    // The node is as old as the binding: udev gives it to QEMU's user a moment after the kernel has made it.
+    pattern: /(\/dev\/vfio\/\S+): Permission denied/,
+    passes: true,
+    say: (name, [, file]) =>
+      `QEMU may not open ${file} for ${name} yet: let QEMU's user open it by a udev rule for SUBSYSTEM=="vfio"`,
+  },
+  {
+    pattern: /(\/dev\/vfio\/\S+): Operation not permitted/,
     passes: false,
     say: (name, [, file]) =>
-      `QEMU may not open ${file} for ${name}: let QEMU's user (a udev rule for SUBSYSTEM=="vfio") and its ` +
-      'cgroup open it',
+      `QEMU may not open ${file} for ${name}: let its cgroup open it (DeviceAllow= of its unit)`,
   },
   {
     pattern: /group (\d+) is not viable/,
@@ -102,7 +108,15 @@ const causes: readonly Cause[] = [
     pattern: /no iommu_group found|host doesn't support passthrough/,
     passes: false,
     say: (name) =>
-      `${name} has no IOMMU group: switch the IOMMU on in the firmware and by intel_iommu=on or amd_iommu=on`,
+      `${name} has no IOMMU group: switch the IOMMU on in the firmware, and on Intel by the kernel argument ` +
+      'intel_iommu=on',
+  },
+  {
+    pattern: /failed to set iommu for container: Operation not permitted/i,
+    passes: false,
+    say: (name) =>
+      `The kernel lets no guest have ${name}, and dmesg says why: no interrupt remapping, or memory that the firmware ` +
+      'keeps for the device (RMRR); both are settings of the firmware',
   },
   {
     pattern: /no such host device|mediated device '[^']*' not found/,
@@ -152,14 +166,23 @@ const causes: readonly Cause[] = [
   },
 ];
 
+/**
+ * QEMU takes the IOMMU group and maps the guest's memory first, and opens the device last (vfio_get_group). A group that is
+ * busy is another process's, which may have the device.
+ */
+const beforeDevice =
+  /failed to open \/dev\/vfio\/\d+: (?!Device or resource busy)|group \d+ is not viable|failed to setup container for group/;
+
 /** The hypervisor's own sentence with a way out where one is known. It always stays part of the message. */
 export function vfioFailure(plan: VfioPlan, said: string, cause: unknown): HypervisorError {
   const name = nameOfPlan(plan);
-  for (const { pattern, passes, isUntouched = false, say } of causes) {
+  const isEarly = beforeDevice.test(said);
+  for (const { pattern, passes, isUntouched = isEarly, say } of causes) {
     const match = pattern.exec(said);
     if (match === null) continue;
     const message = `${say(name, match)} (${said}).`;
     return new HypervisorError(passes ? 'unavailable' : 'refused', message, { cause, isUntouched });
   }
-  return new HypervisorError('refused', `${name} was refused: ${said}`, { cause });
+  const message = `${name} was refused: ${said}`;
+  return new HypervisorError('refused', message, { cause, isUntouched: isEarly });
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
-import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
+import { buildTree, emptyFolder, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock, type Clock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { TreeKernel } from '../../test/tree-kernel.ts';
@@ -18,6 +18,7 @@ const sound = '0000:21:00.1';
 const other = '0000:22:00.0';
 const card = '0000:41:00.0';
 const virtual = '0000:41:00.1';
+const drive = '0000:61:00.0';
 const withOverride = { attributes: { driver_override: '' } };
 
 const functions: readonly FunctionDescription[] = [
@@ -83,6 +84,8 @@ const files = {
   '/proc/sys/kernel/random/boot_id': 'second\n',
   '/sys/bus/pci/drivers/vfio-pci/unbind': '',
   '/sys/bus/pci/drivers/nouveau/unbind': '',
+  '/sys/bus/pci/drivers/nvme/unbind': '',
+  '/sys/class/block': emptyFolder,
   '/sys/bus/pci/drivers_probe': '',
 };
 
@@ -187,6 +190,34 @@ describe('after the host was started anew', () => {
     expect(host.kernel.driverOf(virtual)).toBe('vfio-pci');
     expect(host.kernel.driverOf(other)).toBe('nouveau');
     expect(await host.notes()).toEqual([ofGpu, ofVirtual]);
+  });
+
+  it('a drive keeps the key with the number that nobody can read from then on', async ({
+    expect,
+  }) => {
+    const nvme: FunctionDescription = {
+      address: drive,
+      vendor: 0x144d,
+      device: 0xa80a,
+      class: 0x010802,
+      iommuGroup: 11,
+      driver: 'nvme',
+      below: { 'nvme/nvme0/serial': 'S4EVNX0M     \n' },
+      ...withOverride,
+    };
+    const note: Binding = {
+      ...ofGpu,
+      address: drive,
+      ids: '0x144d:0xa80a',
+      serial: 'nvme S4EVNX0M',
+      accelerator: 'pci-144d-a80a-S4EVNX0M-f0',
+      driver: 'nvme',
+      heldFor: [drive],
+    };
+    await using host = await Host.make({ notes: [note], more: [nvme] });
+    expect(await runPrepareHeld(host.flags)).toBe(0);
+    expect(host.kernel.driverOf(drive)).toBe('vfio-pci');
+    expect(await host.notes()).toEqual([note]);
   });
 
   it('nothing is done when the host was not, or its agent runs already', async ({ expect }) => {

@@ -13,10 +13,14 @@ export interface ActOrder {
   readonly backend: { readonly id: string; readonly name: string };
   /** Addresses in the backend's inventory. */
   readonly inventory: readonly string[];
+  /** Keys of the backend's accelerators at the function; none where nobody has looked yet. */
+  readonly accelerators?: readonly string[];
   /** What this agent bound and has not restored, of all backends. */
   readonly bindings: readonly Binding[];
   /** Cards whose new virtual functions get no kernel driver for now, by this agent's doing. */
   readonly unprobed: readonly Unprobed[];
+  /** Cards that have virtual functions by an agent's doing. */
+  readonly vfs?: readonly VfCount[];
   /** Functions of which the kernel knows a part of the reset methods for now, by this agent's doing. */
   readonly shortened: readonly Shortened[];
   /** Functions of the backend about which orders are being carried out. */
@@ -32,6 +36,8 @@ export type OpenAnswer = AgentResult<'openNodes'>;
 /** What the process asks before it touches anything. */
 export type ActQuestion =
   | { readonly nodes: readonly string[] }
+  /** A module, where host policy lets the agent load it. */
+  | { readonly load: string }
   /** To be on disk before the act. */
   | { readonly keep: readonly Binding[] }
   | { readonly unprobed: Unprobed }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { describe, it } from 'vitest';
 import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { systemClock } from '@cyborg/service/clock';
@@ -17,7 +18,7 @@ import { Permits } from './permits.ts';
 
 interface Options {
   readonly hostUse?: string | null;
-  readonly isHeld?: boolean;
+  readonly isHeld?: () => boolean;
   readonly simulated?: boolean;
   readonly timeoutMs?: number;
   readonly others?: readonly FunctionDescription[];
@@ -26,7 +27,7 @@ interface Options {
 
 async function makeHost({
   hostUse = null,
-  isHeld = true,
+  isHeld = () => true,
   simulated = false,
   timeoutMs = 30_000,
   others = [],
@@ -66,7 +67,7 @@ async function makeHost({
     ...world,
     timeoutMs,
     permits,
-    lease: { isHeld: () => isHeld },
+    lease: { isHeld },
     preparation: new HostPreparation({ ...world, ...policy }),
   });
   const remove = async (): Promise<void> => rm(root, { recursive: true, force: true });
@@ -88,6 +89,26 @@ describe('privileged acts', () => {
     await host.acts.do('setVfCount', vfs, host.backend);
     expect(await readFile(join(host.folder, 'sriov_numvfs'), 'utf8')).toBe('4');
   });
+
+  it.for([
+    ['its order', /no order/u],
+    ['the lease', /does not hold the lease/u],
+  ] as const)(
+    'that waited for their turn are refused when %s has ended',
+    async ([what, why], { expect }) => {
+      let isHeld = true;
+      await using host = await makeHost({ isHeld: () => isHeld });
+      const { acts, backend, permits } = host;
+      const permit = permits.grant(backend.wanted.id, 'fn');
+      const first = acts.do('reset', where, backend);
+      const second = acts.do('reset', where, backend).catch((error: unknown) => error);
+      await setImmediate(); // the first has begun, the second waits
+      if (what === 'the lease') isHeld = false;
+      else permit[Symbol.dispose]();
+      expect(await first).toEqual({ method: 'flr' });
+      expect(await second).toMatchObject({ message: expect.stringMatching(why) });
+    },
+  );
 
   it('come too early, and no more, while the backend has not been looked at', async ({
     expect,
@@ -119,7 +140,7 @@ describe('privileged acts', () => {
     await expect(
       acts.do('loadModule', { backend: 'demo', module: '--remove' }, backend),
     ).rejects.toMatchObject({ failure: 'invalid' });
-    await using leaseless = await makeHost({ isHeld: false });
+    await using leaseless = await makeHost({ isHeld: () => false });
     using _permit = leaseless.permits.grant(leaseless.backend.wanted.id, 'fn');
     await expect(leaseless.acts.do('reset', where, leaseless.backend)).rejects.toThrow(/lease/);
   });

@@ -17,8 +17,10 @@ import type { Lease } from '../server-link/lease.ts';
 import type { ActDone, ActOrder, ActQuestion } from './act-order.ts';
 import { ActProcesses, FailedAct } from './act-process.ts';
 import { Bindings } from './bindings.ts';
+import { Looks } from './looks.ts';
 import { OpenNodes } from './open-nodes.ts';
 import type { Permits } from './permits.ts';
+import { SerialNumbers } from './serial-numbers.ts';
 import { Turns } from './turns.ts';
 
 export interface PrivilegedActsDeps {
@@ -67,6 +69,7 @@ const withoutInventoryUse: ReadonlySet<AgentMethod> = new Set<AgentMethod>([
 export class PrivilegedActs {
   readonly #deps: PrivilegedActsDeps;
   readonly #openNodes: OpenNodes;
+  readonly #serialNumbers: SerialNumbers;
   readonly #bindings: Bindings;
   readonly #processes = new ActProcesses();
   readonly #turns = new Turns();
@@ -78,24 +81,30 @@ export class PrivilegedActs {
 
   constructor(deps: PrivilegedActsDeps) {
     this.#deps = deps;
-    this.#openNodes = new OpenNodes({ ...deps, own: () => this.#processes.running() });
+    const looks = new Looks(deps);
+    this.#openNodes = new OpenNodes({ ...deps, looks, own: () => this.#processes.running() });
+    this.#serialNumbers = new SerialNumbers({ ...deps, looks });
     this.#bindings = new Bindings(deps.stateDir, deps.log);
   }
 
   /** @throws DriverCallError with the code that the driver is told. */
   async do(method: AgentMethod, params: Params, backend: Backend): Promise<object> {
-    const { lease, log, simulated } = this.#deps;
+    const { log, simulated } = this.#deps;
     // These change nothing and say little: they need no lease and no order.
     if (method === 'openNodes') {
-      return await this.#openNodes.find(backend.wanted.id, toNodes(params));
+      return await this.#openNodes.find(backend.wanted.id, toTexts(params['nodes']));
+    }
+    if (method === 'serialNumbers') {
+      return await this.#serialNumbers.read(backend.wanted.id, toTexts(params['addresses']));
     }
     if (method === 'listBound') return await this.#listBound(backend);
     if (method === 'loadModule') return await this.#loadModule(params, backend);
-    const functions = await this.#check(method, params, backend);
-    if (!lease.isHeld()) throw noLease();
+    const functions = await this.#allowed(method, params, backend);
     if (simulated) return {};
     this.#openNodes.warm();
     using _turn = await this.#turns.take(turnsOf(String(params['address']), functions));
+    // An act before it may have hung for longer than lease and order last.
+    await this.#allowed(method, params, backend);
     if (method === 'setVfCount') this.#divided.delete(String(params['address']));
     const done = await this.#inProcess(method, params, backend);
     log.info({ method, params, result: done.result }, 'did a privileged act for a driver');
@@ -130,11 +139,13 @@ export class PrivilegedActs {
     const { id } = backend.wanted;
     const bindings = await this.#bindings.list();
     return {
-      functions: bindings.map(({ address, driver, adopted = null, backend: of }) => ({
-        address,
-        kernel_driver: driver,
-        ...(adopted !== null && of === id && { accelerator: adopted }),
-      })),
+      functions: bindings.map(
+        ({ address, driver, adopted, backend: of, accelerator = adopted }) => ({
+          address,
+          kernel_driver: driver,
+          ...(typeof accelerator === 'string' && of === id && { accelerator }),
+        }),
+      ),
     };
   }
 
@@ -194,6 +205,12 @@ export class PrivilegedActs {
     }
   }
 
+  async #allowed(method: AgentMethod, params: Params, backend: Backend): Promise<KnownFunction[]> {
+    const functions = await this.#check(method, params, backend);
+    if (!this.#deps.lease.isHeld()) throw noLease();
+    return functions;
+  }
+
   async #check(method: AgentMethod, params: Params, backend: Backend): Promise<KnownFunction[]> {
     const address = String(params['address']);
     if (!addressPattern.test(address)) {
@@ -242,7 +259,7 @@ export class PrivilegedActs {
       const done = await this.#processes.run(order, {
         clock,
         timeoutMs,
-        answer: async (question) => await this.#answer(question, asker),
+        answer: async (question) => await this.#answer(question, { asker, backend }),
         onStep: tell,
       });
       if (method === 'restore') tell('settle');
@@ -262,8 +279,10 @@ export class PrivilegedActs {
       roots: this.#deps.roots,
       backend: { id, name },
       inventory: backend.addresses(),
+      accelerators: backend.acceleratorsAt(String(params['address'])),
       bindings: await this.#bindings.list(),
       unprobed: await this.#bindings.listUnprobed(),
+      vfs: await this.#bindings.listVfs(),
       shortened: await this.#bindings.listShortened(),
       ordered: backend.addresses().filter((at) => this.#isOrdered(at, backend)),
       taken: method === 'adopt' ? this.#unnoted : [],
@@ -271,8 +290,14 @@ export class PrivilegedActs {
     };
   }
 
-  async #answer(question: ActQuestion, asker: string): Promise<unknown> {
+  async #answer(
+    question: ActQuestion,
+    { asker, backend }: { readonly asker: string; readonly backend: Asker },
+  ): Promise<unknown> {
     if ('nodes' in question) return await this.#openNodes.find(asker, question.nodes);
+    if ('load' in question) {
+      return await this.#deps.preparation.loadModule(question.load, backend.wanted.id);
+    }
     await this.#bindings.apply('keep' in question ? { changed: question.keep } : question);
     return undefined;
   }
@@ -301,6 +326,6 @@ function turnsOf(address: string, functions: readonly KnownFunction[]): string[]
 }
 
 /** As checked against the protocol. */
-function toNodes({ nodes }: Params): string[] {
-  return Array.isArray(nodes) ? nodes.map(String) : [];
+function toTexts(list: unknown): string[] {
+  return Array.isArray(list) ? list.map(String) : [];
 }

@@ -21,6 +21,8 @@ const BindingSchema = Type.Object({
   ids: Type.String(),
   /** Of the card, where it has a number: `config 3c-fd-…` (child/serial.ts). */
   serial: Type.Optional(Type.String()),
+  /** Key of its accelerator, where a number is in it that only the kernel driver that was there can read: a drive's. */
+  accelerator: Type.Optional(Type.String()),
   /** What was there: its kernel driver, and its driver_override. */
   driver: Nullable(Type.String()),
   override: Nullable(Type.String()),
@@ -52,6 +54,8 @@ const VfCountSchema = Type.Object({
   address: Type.String(),
   ids: Type.String(),
   count: Type.Integer(),
+  /** Where its kernel driver made fewer: as many as these. */
+  made: Type.Optional(Type.Integer()),
 });
 export type VfCount = Static<typeof VfCountSchema>;
 

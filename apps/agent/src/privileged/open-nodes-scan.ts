@@ -1,5 +1,5 @@
 /**
- * Looks through the open files and the mounts of every process for device nodes: the module of a process of its own, because
+ * Looks through the open files and the mounts of every process for device nodes: part of a process of its own, because
  * a file that is asked what it is may block. Discloses nothing but the name and number of processes that hold what was asked
  * for.
  */
@@ -30,7 +30,7 @@ const memoryFile = /\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource\d
 const answeredElsewhere =
   /^(?:fuse(?:blk|\..+)?|nfs4?|cifs|smb3|ceph|9p|afs|lustre|beegfs|glusterfs|virtiofs)$/u;
 
-export function scan(order: OpenNodesOrder, reader: TreeReader): Answer {
+export function findOpenNodes(order: OpenNodesOrder, reader: TreeReader): Answer {
   return new Search(reader, order).run();
 }
 

@@ -12,8 +12,9 @@ import { systemClock } from '@cyborg/service/clock';
 import { makeLogger } from '@cyborg/service/logging';
 import { TestHost, makeBackend, makeInstallation } from '../../test/agent-under-test.ts';
 import { FakeServer } from '../../test/fake-server.ts';
+import { Looks } from './looks.ts';
 import { OpenNodes } from './open-nodes.ts';
-import { scan } from './open-nodes-scan.ts';
+import { findOpenNodes } from './open-nodes-scan.ts';
 
 const isRoot = process.getuid?.() === 0;
 const builtInDrivers = fileURLToPath(new URL('../../../../drivers', import.meta.url));
@@ -49,7 +50,8 @@ const open = (
   options: { simulated?: boolean; proc?: string; own?: readonly number[] } = {},
 ): OpenNodes => {
   const { simulated = false, proc = '/proc', own = [] } = options;
-  return new OpenNodes({ clock: systemClock, log, simulated, roots: { proc }, own: () => own });
+  const looks = new Looks({ clock: systemClock, log });
+  return new OpenNodes({ looks, simulated, roots: { proc }, own: () => own });
 };
 
 describe.runIf(isRoot)('a root agent says who has a device node open', () => {
@@ -146,7 +148,7 @@ describe('an agent says who has a disk mounted', () => {
     const files = { ...namespaces, '/proc/88/mountinfo': mounts };
     const { proc } = buildTree(made.folder, { functions: [], files });
     const nodes = ['b259:1', 'b259:0'];
-    expect(scan({ proc, nodes, own: [] }, new TreeReader())).toEqual({
+    expect(findOpenNodes({ proc, nodes, own: [] }, new TreeReader())).toEqual({
       complete: true,
       open: [{ node: 'b259:1', pid: 88, command: 'a mount of mysqld' }],
     });
@@ -155,7 +157,8 @@ describe('an agent says who has a disk mounted', () => {
   it('or that it cannot see that, and not when no disk was asked about', async ({ expect }) => {
     await using made = await makeFolder();
     const { proc } = buildTree(made.folder, { functions: [], files: namespaces });
-    const look = (...nodes: string[]): unknown => scan({ proc, nodes, own: [] }, new TreeReader());
+    const look = (...nodes: string[]): unknown =>
+      findOpenNodes({ proc, nodes, own: [] }, new TreeReader());
     expect(look('b259:1')).toEqual({ complete: false, open: [] });
     expect(look('c226:128')).toEqual({ complete: true, open: [] });
   });
@@ -167,7 +170,7 @@ describe('an agent that cannot see everything says so', () => {
   }) => {
     await using made = await makeFolder();
     const look = (): unknown =>
-      scan({ proc: made.folder, nodes: [node], own: [] }, new TreeReader());
+      findOpenNodes({ proc: made.folder, nodes: [node], own: [] }, new TreeReader());
     const addProcess = async (id: number, stat: string): Promise<void> => {
       await mkdir(join(made.folder, String(id)));
       await writeFile(join(made.folder, String(id), 'stat'), stat);
@@ -185,7 +188,7 @@ describe('an agent that cannot see everything says so', () => {
     await mkdir(join(made.folder, '1', 'fd'), { recursive: true });
     await mkdir(join(made.folder, 'self', 'ns'), { recursive: true });
     await symlink('pid:[4026532999]', join(made.folder, 'self', 'ns', 'pid'));
-    const answer = scan({ proc: made.folder, nodes: [number], own: [] }, new TreeReader());
+    const answer = findOpenNodes({ proc: made.folder, nodes: [number], own: [] }, new TreeReader());
     expect(answer).toEqual({ complete: false, open: [] });
   });
 

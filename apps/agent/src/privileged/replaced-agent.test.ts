@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,8 +21,14 @@ const given = {
 };
 const key = 'pci-1b36-0010-CARD7-f0';
 
-describe('an agent that was put in place of another, without its state', () => {
-  it('lists what guests have as the ledger knows it, not used by the host', async ({ expect }) => {
+describe('a drive that a guest has', () => {
+  it.for([
+    ['of which an agent without notes knows what the ledger says', []],
+    [
+      'bound again when its host was started anew, of which the notes say it',
+      [{ accelerator: key }],
+    ],
+  ] as const)('%s, has its key and is not used by the host', async ([, notes], { expect }) => {
     const folder = await mkdtemp(join(tmpdir(), 'cyborg-replaced-'));
     await using tree = new AsyncDisposableStack();
     tree.defer(async () => rm(folder, { recursive: true, force: true }));
@@ -36,6 +42,12 @@ describe('an agent that was put in place of another, without its state', () => {
       makeInstallation([backend], { driver_id: 'generic', version: '0.1.0' }),
     ];
     server.taken = [{ backend_id: backend.id, accelerator_key: key, address }];
+    const bound = { address, backend: backend.id, ids: '0x1b36:0x0010', boundTo: 'vfio-pci' };
+    const before = { driver: 'nvme', override: null, heldFor: [address] };
+    const functions = notes.map((note) => ({ ...bound, ...before, ...note }));
+    if (functions.length > 0) {
+      await writeFile(join(host.folder, 'bindings.json'), JSON.stringify({ functions }));
+    }
     const roots = { sysfs, proc: '/proc', dev: '/dev' };
     await host.start({ roots, simulated: false, driversDirs: [builtInDrivers] });
     await server.until('ready', () => server.backendState(backend.id) === 'ready');

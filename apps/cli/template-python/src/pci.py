@@ -80,16 +80,16 @@ class Function:
             header = int.from_bytes(self.config[at : at + 4], "little")
             if header & 0xFFFF == SERIAL_CAPABILITY:
                 number = int.from_bytes(self.config[at + 4 : at + 12], "little")
-                return f"{number:016x}" if number not in (0, 2**64 - 1) else None
+                return f"{number:016x}" if number & 0xFFFFFF not in (0, 0xFFFFFF) else None
             at = header >> 20
         return None
 
 
 class Card:
-    def __init__(self, function, key, host_use, group_members):
+    def __init__(self, function, key, serial, host_use, group_members):
         self.function = function
         self.key = key
-        self.serial = function.serial()
+        self.serial = serial
         self.host_use = host_use
         self.group_members = group_members
 
@@ -112,11 +112,13 @@ def find_cards(context, ids):
     ]
     groups = {one.address: group_of(context, one, functions) for one in chosen}
     uses = uses_of(context, {one.address: one for group in groups.values() for one in group})
-    keys = keys_of(chosen)
+    serials = serials_of(context, chosen)
+    keys = keys_of(chosen, serials)
     return [
         Card(
             one,
             keys[one.address],
+            serials[one.address],
             next((uses[other.address] for other in groups[one.address] if uses[other.address]), None),
             [other.address for other in groups[one.address] if other is not one],
         )
@@ -139,13 +141,25 @@ def group_of(context, function, functions):
     return [function, *(one for one in others if not one.is_bridge)]
 
 
-def keys_of(cards):
+def serials_of(context, cards):
+    """By address. The agent reads them, which a driver that is nobody may not; without one that does, what sysfs shows."""
+    shown = {one.address: one.serial() for one in cards}
+    if context.simulated or not cards:
+        return shown
+    answer = ask_or(context, "serialNumbers", None, addresses=list(shown))
+    if answer is None:
+        return shown
+    told = {one["address"]: one["dsn"] for one in answer["functions"]}
+    return {address: (told.get(address) or "").replace("-", "") or None for address in shown}
+
+
+def keys_of(cards, serials):
     """By the serial number, so that a card keeps its key in another slot; one that two cards share names neither."""
-    serials = [one.serial() for one in cards]
     keys = {}
-    for one, serial in zip(cards, serials):
+    for one in cards:
+        serial = serials[one.address]
         ids = one.ids.replace(":", "-")
-        is_unique = serial is not None and serials.count(serial) == 1
+        is_unique = serial is not None and list(serials.values()).count(serial) == 1
         keys[one.address] = f"pci-{ids}-{serial}" if is_unique else f"pci-{one.address}-{ids}"
     return keys
 

@@ -54,7 +54,11 @@ class Use(unittest.TestCase):
         self.card.mkdir(parents=True)
         (self.card / "vendor").write_text("0x8086\n")
         (self.card / "device").write_text("0x0b30\n")
-        self.answers = {"listBound": {"functions": []}, "openNodes": {"complete": True, "open": []}}
+        self.answers = {
+            "listBound": {"functions": []},
+            "openNodes": {"complete": True, "open": []},
+            "serialNumbers": {"functions": []},
+        }
         self.asked = []
 
     def tearDown(self):
@@ -67,10 +71,13 @@ class Use(unittest.TestCase):
             raise answer
         return answer
 
-    def use(self):
+    def card_found(self):
         roots = {"sysfs": str(self.root), "proc": str(self.root)}
         context = types.SimpleNamespace(roots=roots, simulated=False, ask=self.ask)
-        return pci.find_cards(context, ["8086:0b30"])[0].host_use
+        return pci.find_cards(context, ["8086:0b30"])[0]
+
+    def use(self):
+        return self.card_found().host_use
 
     def add_node(self):
         (self.card / "misc/acme0").mkdir(parents=True)
@@ -84,7 +91,15 @@ class Use(unittest.TestCase):
         holder = {"node": "c10:60", "pid": 7, "command": "worker"}
         self.answers["openNodes"] = {"complete": True, "open": [holder]}
         self.assertIn("worker (pid 7)", self.use())
-        self.assertEqual(self.asked[-1], ("openNodes", {"nodes": ["0000:65:00.0", "c10:60"]}))
+        self.assertIn(("openNodes", {"nodes": ["0000:65:00.0", "c10:60"]}), self.asked)
+
+    def test_a_card_is_known_by_the_number_that_the_agent_reads_and_by_its_slot_without(self):
+        self.assertEqual(self.card_found().key, "pci-0000:65:00.0-8086-0b30")
+        number = {"address": "0000:65:00.0", "dsn": "00-11-22-33-44-55-66-77", "vpd": {}}
+        self.answers["serialNumbers"] = {"functions": [number]}
+        self.assertEqual(self.card_found().key, "pci-8086-0b30-0011223344556677")
+        self.answers["serialNumbers"] = Refusal(METHOD_NOT_FOUND, "no serialNumbers")
+        self.assertEqual(self.card_found().key, "pci-0000:65:00.0-8086-0b30")
 
     def test_what_the_agent_cannot_see_or_does_not_know_is_used(self):
         self.add_node()

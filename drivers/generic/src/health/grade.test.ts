@@ -4,7 +4,7 @@ import type { HealthSource } from '../definitions/schema.ts';
 import { grade, healthLimits, noHistory, type History } from './grade.ts';
 import type { ErrorCounts, Link, Signs, Temperature } from './sources.ts';
 
-const quiet: Signs = { errors: null, link: null, temperatures: [] };
+const quiet: Signs = { isSilent: false, errors: null, link: null, temperatures: [] };
 const none: ErrorCounts = { correctable: 7, nonfatal: 0, fatal: 0 };
 const minute = 60_000;
 
@@ -75,6 +75,21 @@ describe('PCIe errors', () => {
       [3 * minute, { errors: { correctable: 0, nonfatal: 0, fatal: 1 } }],
     ]);
     expect(statuses(found)).toEqual(['healthy', 'failed', 'healthy', 'failed']);
+  });
+});
+
+describe('a card that fell off the bus', () => {
+  it('has failed when it is silent at the next reading too, until it answers', ({ expect }) => {
+    const found = gradeAll([
+      [0, {}],
+      [1, { isSilent: true }],
+      [2, { isSilent: true }],
+      [3, { isSilent: true }],
+      [4, {}],
+    ]);
+    expect(statuses(found)).toEqual(['healthy', 'degraded', 'failed', 'failed', 'healthy']);
+    expect(found[1]?.reason).toBe('the card did not answer on the bus');
+    expect(found[2]?.reason).toBe('the card does not answer on the bus');
   });
 });
 

@@ -18,9 +18,11 @@ export interface History {
   readonly errors: readonly { readonly atMs: number; readonly counts: ErrorCounts }[];
   /** Sensors that are over a limit until they are well below it. */
   readonly hot: Readonly<Record<string, 'max' | 'critical'>>;
+  /** It did not answer. */
+  readonly isSilent: boolean;
 }
 
-export const noHistory: History = { errors: [], hot: {} };
+export const noHistory: History = { errors: [], hot: {}, isSilent: false };
 
 interface Finding {
   readonly status: 'degraded' | 'failed';
@@ -46,6 +48,7 @@ export function grade(input: GradeInput): { health: Health; history: History } {
     return state === undefined ? [] : [{ sensor, state }];
   });
   const findings = [
+    ...(signs.isSilent ? [silenceOf(before)] : []),
     ...findErrors(errors, signs.errors),
     ...(signs.link === null ? [] : findSlowLink(signs.link, sources)),
     ...hot.map(({ sensor, state }) => describeHeat(sensor, state)),
@@ -53,8 +56,15 @@ export function grade(input: GradeInput): { health: Health; history: History } {
   const history = {
     errors,
     hot: Object.fromEntries(hot.map(({ sensor, state }) => [sensor.name, state])),
+    isSilent: signs.isSilent,
   };
   return { health: toHealth(findings), history };
+}
+
+/** A card that its guest resets is silent for a moment. */
+function silenceOf({ isSilent: wasSilent }: History): Finding {
+  if (!wasSilent) return { status: 'degraded', text: 'the card did not answer on the bus' };
+  return { status: 'failed', text: 'the card does not answer on the bus' };
 }
 
 function toHealth(findings: readonly Finding[]): Health {

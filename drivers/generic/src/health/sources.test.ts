@@ -73,6 +73,21 @@ describe('the signs of a card', () => {
     expect(look({ ...drive, attributes: widest })?.link).toBeNull();
   });
 
+  it('are silence where one that is awake reads as all ones, its ids being what they were', ({
+    expect,
+  }) => {
+    const link = { current_link_speed: 'Unknown\n', current_link_width: '63\n' };
+    const at = (state: string): Signs | undefined =>
+      look(
+        { ...drive, attributes: { ...link, power_state: `${state}\n` } },
+        { sources: ['hwmon'] },
+      );
+    expect(at('D0')?.isSilent).toBe(true);
+    expect(at('D3cold')?.isSilent).toBe(false);
+    expect(look({ ...drive, attributes: link })?.isSilent).toBe(false); // Linux before 5.11 does not say
+    expect(look({ ...drive, attributes: { power_state: 'D0\n' } })?.isSilent).toBe(false);
+  });
+
   it('are temperatures with limits, below the function and below an NVMe controller', ({
     expect,
   }) => {

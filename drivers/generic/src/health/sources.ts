@@ -37,6 +37,8 @@ export interface Temperature {
 
 /** What is null is not to be had, which is no fault of the card. */
 export interface Signs {
+  /** It should be awake, and what is read of it is all ones: it fell off the bus. */
+  readonly isSilent: boolean;
   readonly errors: ErrorCounts | null;
   readonly link: Link | null;
   readonly temperatures: readonly Temperature[];
@@ -56,12 +58,23 @@ export function scan({ sysfs, targets }: SignsInput, reader: TreeReader): Record
     if (path === undefined) continue;
     const readsLink = sources.includes('link') || sources.includes('link-width');
     found[address] = {
+      isSilent: isSilent(reader, path),
       errors: sources.includes('aer') ? readErrors(reader, path) : null,
       link: readsLink ? readLink(reader, path) : null,
       temperatures: sources.includes('hwmon') ? readTemperatures(reader, path) : [],
     };
   }
   return found;
+}
+
+/** All ones in the link's status: no link has so many lanes. */
+const lanesOfNobody = 63;
+
+/** The kernel keeps the ids that a card had, and asks it for its link each time; one that sleeps deeply says nothing either. */
+function isSilent(reader: TreeReader, path: string): boolean {
+  const isAwake = (): boolean => reader.text(`${path}/power_state`) === 'D0';
+  if (!isAwake()) return false;
+  return reader.integer(`${path}/current_link_width`) === lanesOfNobody && isAwake();
 }
 
 /** https://docs.kernel.org/PCI/pcieaer-howto.html and Documentation/ABI/testing/sysfs-bus-pci-devices-aer_stats */

@@ -105,7 +105,7 @@ function modelOf(
   return known ?? identity.vpd['id'] ?? null;
 }
 
-/** A card that fell off the bus has a vendor of all ones. Its configuration space is not read: that would wake it. */
+/** What did not answer when the kernel found it has a vendor of all ones. What falls off the bus later, `read` says. */
 function healthOf(fn: PciFunction, read: Health | undefined): Health {
   if (fn.vendor === 0xffff)
     return { status: 'failed', reason: 'the card does not answer on the bus' };

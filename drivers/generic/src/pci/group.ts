@@ -8,6 +8,9 @@ import type { DeviceTools, Listed } from './device.ts';
 import { handlingOf } from './handling.ts';
 import { madeOf } from './mdev-types.ts';
 
+const noGroup =
+  'no IOMMU group: switch the IOMMU on in the firmware, and on Intel by the kernel argument intel_iommu=on';
+
 type GroupFacts = Pick<DriverAccelerator, 'iommu_group' | 'group_members' | 'pcie_root'>;
 
 export function groupFacts(fn: PciFunction, tools: DeviceTools): GroupFacts {
@@ -23,7 +26,7 @@ export function groupFacts(fn: PciFunction, tools: DeviceTools): GroupFacts {
 export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
   const { fn } = listed;
   if (tools.isSimulated) return null;
-  if (fn.iommuGroup === undefined) return 'no IOMMU group';
+  if (fn.iommuGroup === undefined) return noGroup;
   const own = driverInTheWay(listed, tools);
   if (own !== undefined) return `bound to ${own}; set unbind: idle`;
   const mediated = [...madeOf(fn, tools.reader).keys()];
@@ -35,12 +38,20 @@ export function obstacleOf(listed: Listed, tools: DeviceTools): string | null {
     const neighbour = tools.listed.get(other.address);
     const isInTheWay = neighbour === undefined || driverInTheWay(neighbour, tools) !== undefined;
     if (!isInTheWay) continue;
-    return `shares IOMMU group ${fn.iommuGroup} with ${other.address} (${other.driver ?? 'no driver'})`;
+    const wayOut = neighbour === undefined ? wayOutOf(other) : 'set unbind: idle for that one';
+    return `shares IOMMU group ${fn.iommuGroup} with ${other.address} (${other.driver ?? 'no driver'}): ${wayOut}`;
   }
   if (handlingOf(listed, tools.config).mayUnbind) return null;
   const bridge = membersOf(fn, tools).find(({ keepsGroup }) => keepsGroup);
   if (bridge === undefined) return null;
   return `shares IOMMU group ${fn.iommuGroup} with the bridge ${bridge.address} (${bridge.driver}); set unbind: idle`;
+}
+
+/** Of a member of the group that the backend does not list. */
+function wayOutOf({ isChipset, driver }: PciFunction): string {
+  if (isChipset) return "a part of the host's chipset, which no guest gets";
+  const unbind = driver === undefined ? '' : ', with unbind: idle';
+  return `list that one, too, by a rule${unbind}`;
 }
 
 /** Of the whole group: vfio-pci must take all of it. */

@@ -332,6 +332,14 @@ describe('what the host uses is withheld, and the holder named', () => {
       /\/dev\/ng0n1 is open in spdk \(pid 99\)/u,
     ],
     [
+      'guests that it encrypts',
+      ccp,
+      {
+        files: { ...quietProc, '/proc/9/fd/5': { linkText: '/dev/sev' }, '/proc/9/comm': 'kvm\n' },
+      },
+      /\/dev\/sev is open in kvm \(pid 9\)/u,
+    ],
+    [
       'kernel crypto',
       { ...gpu, class: 0x100000, driver: 'hisi_sec2' },
       { files: { ...quietProc, ...cryptoOf('hisi_sec2') } },

@@ -1,5 +1,6 @@
 /** Who a card is: the same across restarts and, where it has a serial number, across slots. */
-import { findSerialNumber, formatPciId, parseVpd } from '@cyborg/driver-sdk/pci';
+import { identityOf, type CardIdentity } from '@cyborg/driver-sdk/card-identity';
+import { formatPciId } from '@cyborg/driver-sdk/pci';
 import type { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 
@@ -15,8 +16,6 @@ export interface Identity {
  */
 export type KnownIdentities = Readonly<Record<string, Identity & { readonly inode: number }>>;
 
-/** Cards read their VPD slowly, some at 100 bytes a second; names and numbers come first. */
-const vpdBytesMax = 1024;
 const serialPattern = /^[!-~](?:[ -~]{0,126}[!-~])?$/u;
 
 export interface IdentitySources {
@@ -24,22 +23,40 @@ export interface IdentitySources {
   readonly known: KnownIdentities;
   /** By address: keys that the ledger has of functions that are guests' and of which nothing is known here. */
   readonly ledgerKeys?: ReadonlyMap<string, string>;
+  /** By address: what the agent reads as root; absent where there is no agent to ask. */
+  readonly told?: ReadonlyMap<string, CardIdentity> | undefined;
+}
+
+/** Addresses of those of which nothing is known yet. */
+export function unidentified(
+  functions: readonly PciFunction[],
+  { reader, known }: Pick<IdentitySources, 'reader' | 'known'>,
+): string[] {
+  return functions
+    .filter((fn) => known[slotKey(fn)]?.inode !== inodeOf(fn, reader))
+    .map(({ address }) => address);
+}
+
+function inodeOf(fn: PciFunction, reader: TreeReader): number {
+  return reader.inode(fn.path) ?? 0;
 }
 
 /** The identities of these functions by address, and all that is known now. */
 export function readIdentities(
   functions: readonly PciFunction[],
-  { reader, known, ledgerKeys }: IdentitySources,
+  { reader, known, ledgerKeys, told }: IdentitySources,
 ): { identities: Map<string, Identity>; known: KnownIdentities } {
   const identities = new Map<string, Identity>();
   const next: Record<string, Identity & { readonly inode: number }> = {};
   for (const fn of functions) {
     const slot = slotKey(fn);
-    const inode = reader.inode(fn.path) ?? 0;
-    const before = known[slot];
-    const read = before?.inode === inode ? grown(before, fn, reader) : readIdentity(fn, reader);
-    const identity = asTheLedgerSays(read, fn, ledgerKeys?.get(fn.address));
+    const inode = inodeOf(fn, reader);
+    const before = known[slot]?.inode === inode ? known[slot] : undefined;
+    const shown = before ?? toIdentity(told?.get(fn.address) ?? identityOf(fn));
+    const identity = asTheLedgerSays(grown(shown, fn, reader), fn, ledgerKeys?.get(fn.address));
     identities.set(fn.address, identity);
+    // It came while the agent was asked.
+    if (before === undefined && told?.has(fn.address) === false) continue;
     next[slot] = { serial: identity.serial, vpd: identity.vpd, inode };
   }
   return { identities, known: next };
@@ -70,17 +87,9 @@ function aroundSerial(fn: PciFunction): [before: string, after: string] {
   return [`pci-${idsOf(fn)}-`, `-f${fn.parsed.function}`];
 }
 
-/** The card's own serial number: of its VPD, its configuration space, or its NVMe controller. */
-function readIdentity(fn: PciFunction, reader: TreeReader): Identity {
-  const data = fn.has('vpd') ? fn.bytes('vpd', vpdBytesMax) : undefined;
-  const vpd = data === undefined ? new Map<string, string>() : parseVpd(data);
-  const config = fn.config;
-  const candidates = [
-    vpd.get('SN'),
-    config === undefined ? undefined : findSerialNumber(config),
-    readNvmeSerial(fn, reader),
-  ];
-  return { serial: candidates.find(isSerial) ?? null, vpd: Object.fromEntries(vpd) };
+/** The card's own serial number: of its VPD or its configuration space; a drive's is asked of its controller ({@link grown}). */
+function toIdentity({ dsn, vpd }: CardIdentity): Identity {
+  return { serial: [vpd['SN'], dsn ?? undefined].find(isSerial) ?? null, vpd };
 }
 
 function isSerial(text: string | undefined): text is string {

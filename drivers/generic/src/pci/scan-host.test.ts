@@ -6,7 +6,8 @@ import type { DriverAccelerator } from '@cyborg/driver-sdk/protocol';
 import type { Ask } from '@cyborg/driver-sdk/scan-process';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
-import { scan, type OpenNodesAnswer } from './scan-host.ts';
+import { scan, type HostScanInput, type OpenNodesAnswer } from './scan-host.ts';
+import type { ScanOutput } from './scan.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -36,12 +37,17 @@ const files = { '/proc/77/comm': 'other\n', '/proc/77/cmdline': 'other\n' };
 
 const everything = [gpu('0000:21:00.0', 128), serial, gpu('0000:22:00.0', 129)];
 
-async function look(onQuestion: Ask, functions = everything): Promise<DriverAccelerator[]> {
-  const roots = buildTree(folder, { functions, files });
+function input(functions: readonly FunctionDescription[]): HostScanInput {
+  const roots = buildTree(folder, { functions: [...functions], files });
   const config = { classes: ['03'], rules: [], exclude: [], offer: 'all' as const };
-  const input = { roots, hostName: 'host', boundByUs: [], known: {}, config };
-  const whole = { ...input, isSimulated: false, asksAgent: true };
-  const { inventory } = await scan(whole, new TreeReader(), onQuestion);
+  const host = { roots, hostName: 'host', boundByUs: [], known: {}, config };
+  return { ...host, isSimulated: false, asksAgent: true };
+}
+
+async function look(onNodes: Ask, functions = everything): Promise<DriverAccelerator[]> {
+  const answer: Ask = async (question) =>
+    JSON.stringify(question).includes('addresses') ? { functions: [] } : await onNodes(question);
+  const { inventory } = await scan(input(functions), new TreeReader(), answer);
   return inventory.devices.flatMap((device) => device.deployables[0]?.accelerators ?? []);
 }
 
@@ -105,5 +111,44 @@ describe('what the agent says of open nodes', () => {
     expect(found?.host_use).toBe(
       'whether /dev/../../etc/x is open is unknown: its number cannot be read',
     );
+  });
+});
+
+describe('what the agent says of serial numbers', () => {
+  const cards = [gpu('0000:21:00.0', 128), gpu('0000:22:00.0', 129)];
+  const dsn = '00-11-22-33-44-55-66-77';
+
+  /** The tree is built once: what is built anew are other cards. */
+  const lookAt = async (host: HostScanInput, onAddresses: Ask): Promise<ScanOutput> =>
+    await scan(host, new TreeReader(), async (question) =>
+      JSON.stringify(question).includes('nodes')
+        ? { complete: true, open: [] }
+        : await onAddresses(question),
+    );
+  const keysOf = ({ inventory }: ScanOutput): string[] => inventory.devices.map(({ key }) => key);
+
+  it('is asked for of new cards alone, and what has gone meanwhile is asked for again', async ({
+    expect,
+  }) => {
+    const questions: unknown[] = [];
+    const said: Ask = async (question) => {
+      questions.push(question);
+      return { functions: [{ address: '0000:22:00.0', dsn, vpd: {} }] };
+    };
+    const host = input(cards);
+    const first = await lookAt(host, said);
+    expect(keysOf(first)).toEqual(['pci-0000:21:00.0-10de-2330', `pci-10de-2330-${dsn}-f0`]);
+    expect(keysOf(await lookAt({ ...host, known: first.known }, said))).toEqual(keysOf(first));
+    expect(questions).toEqual([
+      { addresses: ['0000:21:00.0', '0000:22:00.0'] },
+      { addresses: ['0000:21:00.0'] },
+    ]);
+  });
+
+  it('fails the look when it is missing: a card is not to have two keys', async ({ expect }) => {
+    const busy: Ask = async () => Promise.reject(new Error('it is busy'));
+    await expect(lookAt(input(cards), busy)).rejects.toThrow('it is busy');
+    const unasked = await lookAt(input(cards), async () => 'unknown');
+    expect(keysOf(unasked)).toHaveLength(2);
   });
 });

@@ -12,7 +12,8 @@ import { namesOfNodes } from '@cyborg/driver-sdk/host-use/open-nodes';
 import { HolderFinder } from '@cyborg/driver-sdk/host-use/holder-finder';
 import { HostTables } from '@cyborg/driver-sdk/host-use/host-tables';
 import { handlingOf, type Handling } from './handling.ts';
-import { assignKeys, readIdentities, type KnownIdentities } from './identity.ts';
+import type { CardIdentity } from '@cyborg/driver-sdk/card-identity';
+import { assignKeys, readIdentities, unidentified, type KnownIdentities } from './identity.ts';
 import { compileMatcher } from './match.ts';
 import type { OpenNodes } from '@cyborg/driver-sdk/host-use/open-node-table';
 
@@ -49,12 +50,21 @@ export function scan(input: ScanInput, reader: TreeReader): ScanOutput {
   return openScan(input, reader).finish();
 }
 
-/** A scan in two halves, between which somebody may be asked who has the nodes open. */
+/** What root sees, and a driver that is nobody is told. */
+export interface Told {
+  /** Absent: the tree's own processes are looked at. */
+  readonly open?: OpenNodes | 'missing' | undefined;
+  /** By address; absent: what the tree shows. */
+  readonly identities?: ReadonlyMap<string, CardIdentity> | undefined;
+}
+
+/** A scan in two halves, between which somebody may be asked what only root sees. */
 export interface OpenScan {
+  /** Addresses of cards of which it is not known yet who they are. */
+  unidentified(): string[];
   /** Nodes of all functions whose use matters, as `openNodes` of the agent takes them. */
   nodes(): string[];
-  /** Without an argument the tree's own processes are looked at. */
-  finish(open?: OpenNodes | 'missing'): ScanOutput;
+  finish(told?: Told): ScanOutput;
 }
 
 export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
@@ -62,6 +72,7 @@ export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
   const before = input.boundByUs.map((one) => [one.address, one.kernel_driver] as const);
   const functions = listFunctions(reader, sysfs, new Map(before));
   const listed = selectListed(functions, input);
+  const cards = toCards(listed);
   const tables = new HostTables(reader, {
     sysfs,
     proc,
@@ -74,9 +85,10 @@ export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
       const relevant = withNeighbours([...listed.values()], functions, tables);
       return [...new Set([...relevant].flatMap((fn) => namesOfNodes(fn, tables)))];
     },
-    finish: (open) => {
+    unidentified: () => unidentified(functionsOf(cards), { reader, known: input.known }),
+    finish: ({ open, identities } = {}) => {
       if (open !== undefined) tables.setOpenNodes(open);
-      return finish(input, reader, { functions, listed, tables });
+      return finish(input, reader, { functions, listed, cards, tables, told: identities });
     },
   };
 }
@@ -84,17 +96,21 @@ export function openScan(input: ScanInput, reader: TreeReader): OpenScan {
 interface Seen {
   readonly functions: ReadonlyMap<string, PciFunction>;
   readonly listed: ReadonlyMap<string, Listed>;
+  readonly cards: ReturnType<typeof toCards>;
   readonly tables: HostTables;
+  readonly told: Told['identities'];
 }
 
+const functionsOf = (cards: Seen['cards']): PciFunction[] => cards.map(({ listed: { fn } }) => fn);
+
 function finish(input: ScanInput, reader: TreeReader, seen: Seen): ScanOutput {
-  const { functions, listed, tables } = seen;
-  const cards = toCards(listed);
-  const functionsOfCards = cards.map(({ listed: { fn } }) => fn);
+  const { functions, listed, cards, tables, told } = seen;
+  const functionsOfCards = functionsOf(cards);
   const { identities, known } = readIdentities(functionsOfCards, {
     reader,
     known: input.known,
     ledgerKeys: ledgerKeysOf(input),
+    told,
   });
   const keys = assignKeys(functionsOfCards, identities);
   const mayUnbind = (address: string): boolean => {

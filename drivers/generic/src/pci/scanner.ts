@@ -6,7 +6,12 @@ import type { Health } from '@cyborg/driver-sdk/protocol';
 import type { Definition } from '../definitions/schema.ts';
 import type { PciConfig } from './config.ts';
 import type { KnownIdentities } from './identity.ts';
-import type { HostScanInput, OpenNodesAnswer, OpenNodesQuestion } from './scan-host.ts';
+import type {
+  HostScanInput,
+  OpenNodesAnswer,
+  ScanQuestion,
+  SerialNumbersAnswer,
+} from './scan-host.ts';
 import type { BoundFunction, ScanOutput } from './scan.ts';
 
 export type ScanContext = Omit<BackendContext<unknown>, 'config'>;
@@ -38,7 +43,7 @@ export class PciScanner {
     return await this.#process.run(toScanInput(context, wish, bound), {
       signal: context.signal,
       // The scan asks nothing else.
-      onQuestion: async (question) => await askOpenNodes(context, question as OpenNodesQuestion),
+      onQuestion: async (question) => await answer(context, question as ScanQuestion),
     });
   }
 
@@ -93,12 +98,14 @@ export async function askBound({ ask }: ScanContext): Promise<readonly BoundFunc
   }
 }
 
-async function askOpenNodes(
+async function answer(
   { ask }: ScanContext,
-  { nodes }: OpenNodesQuestion,
-): Promise<OpenNodesAnswer> {
+  question: ScanQuestion,
+): Promise<OpenNodesAnswer | SerialNumbersAnswer> {
   try {
-    return await ask('openNodes', { nodes: [...nodes] });
+    return 'nodes' in question
+      ? await ask('openNodes', { nodes: [...question.nodes] })
+      : await ask('serialNumbers', { addresses: [...question.addresses] });
   } catch (error) {
     if (error instanceof DriverError && error.code === 'unsupported') return 'unknown';
     throw error;

@@ -6,6 +6,8 @@ export interface VerifyInput {
   readonly folder: string;
   /** A virtual function has its ids and addresses in the physical one. */
   readonly isVirtual: boolean;
+  /** No guest had it: firmware may have left it bus master, and nobody has opened it since. */
+  readonly isUntouched: boolean;
 }
 
 export type VerifyOutput = { readonly evidence: string[] } | { readonly problem: string };
@@ -15,7 +17,10 @@ const offsets = { ids: 0, command: 4, class: 8, bars: 0x10 } as const;
 const busMaster = 1 << 2;
 const barCount = 6;
 
-export function scan({ folder, isVirtual }: VerifyInput, reader: TreeReader): VerifyOutput {
+export function scan(
+  { folder, isVirtual, isUntouched }: VerifyInput,
+  reader: TreeReader,
+): VerifyOutput {
   const config = reader.bytes(`${folder}/config`, headerBytes);
   if (config === undefined || config.length < headerBytes) {
     return { problem: 'its configuration space cannot be read' };
@@ -25,15 +30,15 @@ export function scan({ folder, isVirtual }: VerifyInput, reader: TreeReader): Ve
   }
   const evidence = ['answers'];
   const problem =
-    findWrongIds(config, { folder, isVirtual, reader }) ??
-    findWrongState(config, { folder, isVirtual, reader });
+    findWrongIds(config, { folder, isVirtual, isUntouched, reader }) ??
+    findWrongState(config, { folder, isVirtual, isUntouched, reader });
   if (problem !== undefined) return { problem };
   evidence.push(`ids ${idsOf(folder, reader)} and class as before`);
-  evidence.push(
-    isVirtual
-      ? 'configuration space as expected: no bus mastering'
-      : 'configuration space as expected: no bus mastering, addresses as assigned',
-  );
+  const expected = [
+    ...(isUntouched ? [] : ['no bus mastering']),
+    ...(isVirtual ? [] : ['addresses as assigned']),
+  ];
+  if (expected.length > 0) evidence.push(`configuration space as expected: ${expected.join(', ')}`);
   return { evidence };
 }
 
@@ -57,11 +62,15 @@ function findWrongIds(config: Buffer, { folder, isVirtual, reader }: Tools): str
   return `its ids are ${now}, and were ${hex(vendor, 4)}:${hex(device, 4)}`;
 }
 
-function findWrongState(config: Buffer, { folder, isVirtual, reader }: Tools): string | undefined {
+function findWrongState(
+  config: Buffer,
+  { folder, isVirtual, isUntouched, reader }: Tools,
+): string | undefined {
   const command = config.readUInt16LE(offsets.command);
   const driver = reader.linkName(`${folder}/driver`);
   const isDriven = driver !== undefined && !driver.includes('vfio');
-  if (!isDriven && (command & busMaster) !== 0) return 'it is still bus master, with no driver';
+  const mayBeMaster = isDriven || isUntouched;
+  if (!mayBeMaster && (command & busMaster) !== 0) return 'it is still bus master, with no driver';
   if (isVirtual) return undefined;
   const ranges = reader.lines(`${folder}/resource`) ?? [];
   for (let bar = 0; bar < barCount; bar += 1) {

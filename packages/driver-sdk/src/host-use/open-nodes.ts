@@ -55,6 +55,8 @@ function extraNodes(fn: PciFunction, tables: HostTables): string[] {
   if (driver?.includes('vfio') === true && iommuGroup !== undefined) {
     return [`/dev/vfio/${iommuGroup}`];
   }
+  // A guest whose memory AMD's secure processor encrypts has this open for as long as it runs, and ends without that one.
+  if (driver === 'ccp') return ['/dev/sev'];
   if (driver !== 'nvidia') return [];
   const text = tables.reader.text(`${tables.proc}/driver/nvidia/gpus/${address}/information`);
   const minor = /^Device Minor:\s*(\d{1,5})$/mu.exec(text ?? '')?.[1];

@@ -38,6 +38,22 @@ describe('the XML of a domain', () => {
     expect(after?.freePorts.map(({ bus }) => bus)).toEqual([4]);
   });
 
+  it('tells of a whole drive that QEMU drives itself, and of no function where there is none', ({
+    expect,
+  }) => {
+    const target = "<target dev='vda' bus='virtio'/>";
+    const place = "<address type='pci' domain='0x0000' bus='0x03' slot='0x00' function='0x0'/>";
+    const nvme = `<disk type='nvme' device='disk'><driver name='qemu' type='raw'/>
+      <source type='pci' managed='yes' namespace='1'>
+      <address domain='0x0000' bus='0x61' slot='0x00' function='0x0'/></source>${target}${place}</disk>`;
+    const others = `<disk type='file' device='disk'><source file='/a'/>${target}${place}</disk>
+      <hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host0'/>
+      <address bus='0' target='0' unit='0'/></source></hostdev>
+      <hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>`;
+    const found = readDomain(domain(nvme + others))?.functions.toSorted();
+    expect(found).toEqual(['0000:21:01.2', '0000:61:00.0']);
+  });
+
   it('knows no CPUs where a virtual one may run anywhere', ({ expect }) => {
     const free = "<domain><name>a</name><vcpu>2</vcpu><cputune><vcpupin vcpu='0' cpuset='2'/>";
     const found = readDomain(`${free}</cputune></domain>`);

@@ -90,9 +90,9 @@ function cpusIn(domain: unknown): ReadonlySet<number> {
   return new Set(lists.flatMap((list) => [...parseCpuList(list)]));
 }
 
-/** `<hostdev type="pci"><source><address domain="0x0000" …/>`, and `<interface type="hostdev">` alike. */
+/** `<hostdev type="pci"><source><address domain="0x0000" …/>`, `<interface type="hostdev">` and `<disk type="nvme">` alike. */
 function functionsIn(devices: unknown): { alias: string | undefined; address: string }[] {
-  const found = ['hostdev', 'interface'].flatMap((name) => listOf(devices, name));
+  const found = ['hostdev', 'interface', 'disk'].flatMap((name) => listOf(devices, name));
   return found.flatMap((device) => {
     const address = child(child(device, 'source'), 'address');
     const [domain, bus, slot, fn] = ['domain', 'bus', 'slot', 'function'].map((part) =>

@@ -92,7 +92,10 @@ export class Virsh {
     const error = (code: HypervisorErrorCode, message: string): HypervisorError =>
       new HypervisorError(code, message, { cause: failure });
     if (hasCode(failure, 'ENOENT')) {
-      return error('unavailable', 'There is no virsh on this host: install libvirt-clients.');
+      return error(
+        'unavailable',
+        'There is no virsh on this host: install libvirt-clients (RHEL: libvirt-client).',
+      );
     }
     const said = stderr
       .trim()

@@ -118,6 +118,43 @@ describe('a part of the chipset in the IOMMU group', () => {
   });
 });
 
+describe('the note of a drive', () => {
+  it.for([
+    ['pci-144d-a80a-S4EVNX0M-f0', 'pci-144d-a80a-S4EVNX0M-f0'],
+    ['pci-144d-a80a-S4EVNX0N-f0', false],
+    [`pci-${address}-144d-a80a`, false],
+  ] as const)('has its key when its number is in it: %s', async ([key, kept], { expect }) => {
+    const drive = { ...gpu, vendor: 0x144d, device: 0xa80a, class: 0x010802, driver: 'nvme' };
+    const { sysfs, proc, dev } = buildTree(folder, {
+      functions: [{ ...drive, attributes: asIs, below: { 'nvme/nvme0/serial': 'S4EVNX0M   \n' } }],
+      files: { ...quietProc, '/sys/class/block': emptyFolder },
+    });
+    const order: ActOrder = {
+      method: 'bind',
+      params: { address, kernel_driver: 'vfio-pci', unbind: [address] },
+      roots: { sysfs, proc, dev },
+      backend: { id: 'b', name: 'drives' },
+      inventory: [address],
+      accelerators: [`${key}/mdev0`, key],
+      bindings: [],
+      unprobed: [],
+      shortened: [],
+      ordered: [],
+      taken: [],
+      isOrdered: true,
+    };
+    const notes: object[] = [];
+    const ask = async (question: ActQuestion): Promise<unknown> => {
+      if ('keep' in question) notes.push(...question.keep);
+      return { complete: true, open: [] };
+    };
+    // Files bind nothing: what was noted before is looked at.
+    await bind(new HostView(order, { ask, enter: () => undefined })).catch(() => undefined);
+    expect(notes).toMatchObject([{ address, serial: 'nvme S4EVNX0M', driver: 'nvme' }]);
+    expect(notes.map((note) => 'accelerator' in note && note.accelerator)).toEqual([kept]);
+  });
+});
+
 describe('a bridge whose driver keeps the IOMMU group', () => {
   const bridge = { ...gpu, address: other, class: 0x060400, driver: 'shpchp', attributes: asIs };
   const unbind = '/sys/bus/pci/drivers/shpchp/unbind';

@@ -6,7 +6,7 @@ import type { Binding } from '../bindings.ts';
 import { DiskClaims } from './disk-claims.ts';
 import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
-import { serialOf } from './serial.ts';
+import { keyByNumber, serialOf } from './serial.ts';
 import { waitUntil, writeAttribute } from './sysfs-write.ts';
 
 /** Shorter than the time of the whole act, so that what went wrong can be undone and told. */
@@ -16,7 +16,7 @@ export async function bind(host: HostView): Promise<ActDone> {
   const { params } = host.order;
   const wanted = String(params['kernel_driver']);
   checkName(wanted);
-  requireDriver(host, wanted);
+  await requireDriver(host, wanted);
   const { target } = host;
   const others = host.groupOthers(target);
   for (const other of others) requireAccountedFor(host, other, wanted);
@@ -233,11 +233,14 @@ function noteOf(host: HostView, fn: PciFunction, boundTo: string | null): Bindin
       : host.isOurs(fn) || host.overrideNow(fn) === before.boundTo);
   if (isOurDoing) return { ...before, heldFor, boundTo };
   const serial = serialOf(host, fn);
+  const keys = [...(host.order.accelerators ?? []), before?.accelerator, before?.adopted];
+  const accelerator = keyByNumber(host, fn, keys);
   return {
     address: fn.address,
     backend: host.order.backend.id,
     ids: idsOf(fn),
     ...(serial !== undefined && { serial }),
+    ...(accelerator !== undefined && { accelerator }),
     driver: host.driverNow(fn),
     override: host.overrideNow(fn),
     boundTo,
@@ -310,11 +313,14 @@ function requireNotDenied(host: HostView, fn: PciFunction): void {
   if (denial !== undefined) throw new RefusedAct('unsupported', `${denial}.`);
 }
 
-function requireDriver(host: HostView, name: string): void {
-  if (host.reader.exists(`${host.sysfs}/bus/pci/drivers/${name}`)) return;
+async function requireDriver(host: HostView, name: string): Promise<void> {
+  const isThere = (): boolean => host.reader.exists(`${host.sysfs}/bus/pci/drivers/${name}`);
+  if (isThere()) return;
+  await host.ask({ load: name });
+  if (isThere()) return;
   throw new RefusedAct(
     'transient',
-    `The kernel has no driver ${name} loaded: modprobe ${name}, and name it in /etc/modules-load.d.`,
+    `The kernel has no driver ${name} loaded: modprobe ${name}, and name it in /etc/modules-load.d, or let the agent load it (--load-module ${name}).`,
   );
 }
 

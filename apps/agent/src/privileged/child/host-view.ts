@@ -8,7 +8,7 @@ import { formatPciId } from '@cyborg/driver-sdk/pci';
 import { TreeReader } from '@cyborg/driver-sdk/sysfs';
 import type { ActStep } from '../../steps.ts';
 import type { ActOrder, ActQuestion, OpenAnswer } from '../act-order.ts';
-import type { Binding, Shortened } from '../bindings.ts';
+import type { Binding, Shortened, VfCount } from '../bindings.ts';
 import { RefusedAct } from './refused-act.ts';
 
 /** What it says to the agent. */
@@ -61,6 +61,11 @@ export class HostView {
     );
   }
 
+  /** What came of the agent's last wish for virtual functions of the card that is there now. */
+  vfsOf(fn: PciFunction): VfCount | undefined {
+    return this.order.vfs?.find(({ address, ids }) => address === fn.address && ids === idsOf(fn));
+  }
+
   /** What it had before the agent shortened its list of reset methods, and had no time to put that back. */
   shortenedOf(fn: PciFunction): Shortened | undefined {
     return this.order.shortened.find(
@@ -103,7 +108,7 @@ export class HostView {
     if (group === undefined) {
       throw new RefusedAct(
         'unsupported',
-        `${fn.address} is in no IOMMU group: switch the IOMMU on (firmware, and intel_iommu=on or amd_iommu=on).`,
+        `${fn.address} is in no IOMMU group: switch the IOMMU on in the firmware, and on Intel by the kernel argument intel_iommu=on.`,
       );
     }
     const names = this.reader.names(`${this.sysfs}/kernel/iommu_groups/${group}/devices`);

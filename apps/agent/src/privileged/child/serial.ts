@@ -1,10 +1,7 @@
 /** A number that tells a card from others of its kind, wherever it is put. */
 import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
-import { findSerialNumber, parseVpd } from '@cyborg/driver-sdk/pci';
+import { dsnOf, vpdOf } from '@cyborg/driver-sdk/card-identity';
 import type { HostView } from './host-view.ts';
-
-/** Cards read their VPD slowly; names and numbers come first. */
-const vpdBytesMax = 1024;
 
 type Source = 'config' | 'nvme' | 'vpd';
 const sources: readonly Source[] = ['config', 'nvme', 'vpd'];
@@ -23,6 +20,17 @@ export function sameSerialOf(host: HostView, fn: PciFunction, serial: string): s
   const source = sources.find((one) => serial.startsWith(`${one} `));
   const number = source === undefined ? undefined : read(host, cardOf(host, fn), source);
   return number === undefined ? undefined : `${source} ${number}`;
+}
+
+/** The key that has the number in it which only the drive's kernel driver can read; undefined without that driver. */
+export function keyByNumber(
+  host: HostView,
+  fn: PciFunction,
+  keys: readonly (string | null | undefined)[],
+): string | undefined {
+  const number = read(host, fn, 'nvme');
+  if (number === undefined) return undefined;
+  return keys.find((key) => key?.endsWith(`-${number}-f${fn.parsed.function}`)) ?? undefined;
 }
 
 function cardOf(host: HostView, fn: PciFunction): PciFunction {
@@ -47,13 +55,10 @@ type Read = (
 ) => string | undefined;
 
 const readers: Readonly<Record<Source, Read>> = {
-  config: ({ config }) => (config === undefined ? undefined : findSerialNumber(config)),
+  config: (fn) => dsnOf(fn) ?? undefined,
   nvme: ({ path }, text, names) => {
     const [controller] = names(`${path}/nvme`);
     return controller === undefined ? undefined : text(`${path}/nvme/${controller}/serial`);
   },
-  vpd: (fn) => {
-    const data = fn.has('vpd') ? fn.bytes('vpd', vpdBytesMax) : undefined;
-    return data === undefined ? undefined : parseVpd(data).get('SN');
-  },
+  vpd: (fn) => vpdOf(fn)['SN'],
 };

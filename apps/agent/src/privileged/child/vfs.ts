@@ -3,9 +3,12 @@ import type { PciFunction } from '@cyborg/driver-sdk/host-use/function';
 import type { ActDone } from '../act-order.ts';
 import { idsOf, type HostView } from './host-view.ts';
 import { RefusedAct } from './refused-act.ts';
-import { writeAttribute } from './sysfs-write.ts';
+import { codeOf, writeAttribute } from './sysfs-write.ts';
 
-export async function setVfCount(host: HostView): Promise<ActDone> {
+type Write = typeof writeAttribute;
+
+/** @param write  how the kernel is asked; a plain file has none of its refusals */
+export async function setVfCount(host: HostView, write: Write = writeAttribute): Promise<ActDone> {
   const { target } = host;
   const { address } = target;
   const count = Number(host.order.params['count']);
@@ -16,7 +19,12 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
   if (!(count >= 0 && count <= total)) {
     throw new RefusedAct('invalid', `count is ${count}; ${address} can have 0 to ${total}.`);
   }
-  if (target.integer('sriov_numvfs') === count) return { result: {} };
+  const current = target.integer('sriov_numvfs');
+  if (current === count) return { result: {} };
+  const last = host.vfsOf(target);
+  if (current !== undefined && current > 0 && last?.count === count && last.made === current) {
+    throw tooFew(address, { made: current, count }); // asked again it would make them all anew, and no more
+  }
   requireNotGiven(host, target);
   for (const { index, address: virtual } of target.virtualFunctions) {
     requireFree(host, { index, virtual });
@@ -24,7 +32,16 @@ export async function setVfCount(host: HostView): Promise<ActDone> {
   const virtual = target.virtualFunctions.flatMap((one) => host.find(one.address) ?? []);
   await host.refuseHostUse(virtual, { isGiven: false });
   const vfs = { address, ids: idsOf(target), count };
-  return { ...(await change(host, target, count)), vfs };
+  const done = await change(host, target, { count, write });
+  const made = host.reader.integer(`${target.path}/sriov_numvfs`) ?? 0;
+  if (made < count) throw tooFew(address, { made, count }).with({ vfs: { ...vfs, made } });
+  return { ...done, vfs };
+}
+
+/** (bnxt_en makes as many as it has room for, and says so in the kernel's log alone.) */
+function tooFew(address: string, { made, count }: { made: number; count: number }): RefusedAct {
+  const text = `${address} has ${made} virtual functions: its kernel driver makes no more of ${count}; see dmesg.`;
+  return new RefusedAct('transient', text);
 }
 
 /** Where virtual functions were made without drivers and there are none any more: asked by the agent itself. */
@@ -60,12 +77,37 @@ function requireFree(host: HostView, { index, virtual }: { index: number; virtua
 }
 
 /** The kernel changes the number only by way of 0. */
-async function change(host: HostView, fn: PciFunction, count: number): Promise<ActDone> {
+async function change(
+  host: HostView,
+  fn: PciFunction,
+  { count, write }: { readonly count: number; readonly write: Write },
+): Promise<ActDone> {
   const file = `${fn.path}/sriov_numvfs`;
-  if (host.reader.integer(file) !== 0) writeAttribute(file, '0');
-  if (count > 0)
-    return await makeWithoutDrivers(host, fn, () => writeAttribute(file, String(count)));
+  const set = (text: string): void => {
+    try {
+      write(file, text);
+    } catch (error) {
+      const why = whyNot(fn, error);
+      const message = `${fn.address} does not get ${count} virtual functions: ${why}; see dmesg.`;
+      throw new RefusedAct('transient', message, { cause: error });
+    }
+  };
+  if (host.reader.integer(file) !== 0) set('0');
+  if (count > 0) return await makeWithoutDrivers(host, fn, () => set(String(count)));
   return host.isUnprobed(fn) ? probing(host, fn) : { result: {} };
+}
+
+/** What is behind the kernel's word (drivers/pci/iov.c, drivers/pci/pci-sysfs.c). */
+function whyNot({ driver }: PciFunction, error: unknown): string {
+  const says = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error);
+  if (code === 'ENOMEM') {
+    return `the firmware left no addresses or bus numbers for them, so switch SR-IOV and decoding above 4 GB on there, or start the kernel with pci=realloc (${says})`;
+  }
+  if (code !== 'ENOENT') return says;
+  return driver === undefined
+    ? `it has no kernel driver, and that makes them (${says})`
+    : `its kernel driver ${driver} makes none (${says})`;
 }
 
 /**
