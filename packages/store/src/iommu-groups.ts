@@ -7,10 +7,21 @@ import { sql, type Kysely, type RawBuilder, type SqlBool } from 'kysely';
 
 import type { Database } from './schema.ts';
 
-/** Of the accelerator `a`. The groups of what is gone are others' by now. */
+/** The PCI function that an accelerator stands for, whatever else its attach handle says. */
+const functionOf = (row: string): string =>
+  `lower(concat_ws(':', ltrim(${row}.attach_info ->> 'domain', '0'), ${row}.attach_info ->> 'bus',
+    ${row}.attach_info ->> 'device', ${row}.attach_info ->> 'function'))`;
+
+/**
+ * Of the accelerator `a`. The groups of what is gone are others' by now. What another backend reports of a function that
+ * has its entry in the group already is no second member of it: its `host_use` says that it came second.
+ */
 const mates =
   sql.raw(`from accelerator g where g.host_id = a.host_id and g.iommu_group = a.iommu_group
-  and g.id <> a.id and g.presence = 'present'`);
+  and g.id <> a.id and g.presence = 'present'
+  and not (g.state = 'withheld' and g.host_use is not null and g.attach_info ? 'bus' and exists (
+    select from accelerator f where f.host_id = g.host_id and f.iommu_group = g.iommu_group
+      and f.presence = 'present' and f.host_use is null and ${functionOf('f')} = ${functionOf('g')}))`);
 
 /** For a query on `accelerator a`: it is the only one of its group, and may be given by itself to anybody. */
 export const isAlone: RawBuilder<SqlBool> = sql`(a.iommu_group is null or not exists (select ${mates}))`;
@@ -39,6 +50,8 @@ export interface GroupMate {
   readonly name: string;
   /** Of its PCI function. */
   readonly address: string;
+  readonly driver_id: string;
+  readonly type: string;
   readonly state: AcceleratorState;
   readonly reason: string | null;
   readonly reserved_for: string | null;
@@ -51,7 +64,7 @@ export const groupMates: RawBuilder<readonly GroupMate[]> = sql`
   coalesce((select jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name, 'address',
       concat(g.attach_info ->> 'domain', ':', g.attach_info ->> 'bus', ':', g.attach_info ->> 'device', '.',
         g.attach_info ->> 'function'),
-      'state', g.state, 'reason', g.reason, 'reserved_for', g.reserved_for, 'instance_id', g.instance_id,
+      'driver_id', g.driver_id, 'type', g.type, 'state', g.state, 'reason', g.reason, 'reserved_for', g.reserved_for, 'instance_id', g.instance_id,
       'project_id', g.project_id) order by g.name, g.id)
     ${mates}), '[]')`;
 

@@ -2,7 +2,7 @@
 import { sql, type Kysely, type RawBuilder } from 'kysely';
 
 import { isGone } from './orphans.ts';
-import { refusedPrefix } from './refused-orders.ts';
+import { refusedPrefix, retriedPrefix } from './refused-orders.ts';
 import type { Database } from './schema.ts';
 
 export interface OverdueQuery {
@@ -11,10 +11,11 @@ export interface OverdueQuery {
   readonly since: Date;
 }
 
-/** One that waits for a holder to let go says so in its reason, and waits as long as it takes. A refusal is no such reason. */
+/** One that waits for a holder to let go says so in its reason, and waits as long as it takes. A refusal is no such reason, nor is a try. */
 function overdue({ now, since }: OverdueQuery): RawBuilder<unknown> {
   return sql`from accelerator a join host h on h.id = a.host_id join backend b on b.id = a.backend_id
-    where a.state = 'cleaning' and (a.reason is null or starts_with(a.reason, ${refusedPrefix}))
+    where a.state = 'cleaning' and (a.reason is null or starts_with(a.reason, ${refusedPrefix})
+        or starts_with(a.reason, ${retriedPrefix}))
       and coalesce(a.updated_at, a.created_at) <= ${since}
       and h.lease_expires_at > ${now} and h.agent_since <= ${since} and not ${isGone}`;
 }

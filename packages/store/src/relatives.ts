@@ -47,6 +47,17 @@ export const heldRelative: RawBuilder<HeldRelative | null> = sql`
   (select to_jsonb(relative) - 'id' from (${relatives}) as relative
     where a.plans ? 'pci' and state not in ${free} order by name limit 1)`;
 
+export interface Relative {
+  readonly id: string;
+  readonly name: string;
+  readonly is_whole: boolean;
+}
+
+/** For a query on `accelerator a`: what it cannot be given together with, by name; held or not. */
+export const allRelatives: RawBuilder<readonly Relative[]> = sql`
+  coalesce((select jsonb_agg(to_jsonb(relative) - 'state' order by name, id)
+    from (${relatives}) as relative where a.plans ? 'pci'), '[]')`;
+
 export interface RelativesQuery {
   /** Locked already. */
   readonly ids: readonly string[];

@@ -13,6 +13,8 @@ export interface VanishedRow {
   readonly accelerator_id: string;
   /** Nova has the server on record as deleted, which somebody did; not only that it knows none. */
   readonly is_deleted: boolean;
+  /** Equal for the instance's parts of one IOMMU group: taken one by one, the hardware could not be reset. */
+  readonly unit: string | null;
 }
 
 /** One conductor at a time counts and releases. */
@@ -40,14 +42,18 @@ export function hasVanished(kind: string, usesNova: boolean): RawBuilder<boolean
     or exists (select from host where conditions @> ${condition}::jsonb)`;
 }
 
+/** Their instances stay vanished until the transaction ends: a host that reports one just now is waited for, or waits. */
 export async function listVanished(
   db: Kysely<Database>,
   { limit, usesNova }: { readonly limit: number; readonly usesNova: boolean },
 ): Promise<VanishedRow[]> {
   const { rows } = await sql<VanishedRow>`
     select t.host_id, h.name as host, t.instance_id, t.project_id, t.id as attachment_id, t.accelerator_id,
-      ${usesNova ? sql`coalesce(s.status = ${deletedStatus}, false)` : sql`false`} as is_deleted ${vanished(usesNova)}
-    order by t.host_id, t.id limit ${limit}`.execute(db);
+      ${usesNova ? sql`coalesce(s.status = ${deletedStatus}, false)` : sql`false`} as is_deleted,
+      (select concat(t.instance_id, ' ', a.iommu_group) from accelerator a
+        where a.id = t.accelerator_id and a.iommu_group is not null and a.presence = 'present') as unit
+    ${vanished(usesNova)}
+    order by t.host_id, t.id limit ${limit} for share of i`.execute(db);
   return rows;
 }
 

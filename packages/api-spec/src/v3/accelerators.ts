@@ -294,7 +294,7 @@ export const acceleratorOperations = {
     ...v3Routes.deleteAccelerator,
     action: 'accelerator:delete',
     schema: {
-      summary: 'The inverse of create; refused while held',
+      summary: 'The inverse of create, or takes off the list what is gone; refused while held',
       params: idParams,
       querystring: Type.Object(dryRunQuery, closed),
       headers: IfMatchHeaders,

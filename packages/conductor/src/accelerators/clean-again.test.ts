@@ -7,6 +7,7 @@ import { describe, it } from 'vitest';
 import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { brokenInvariants, changesWithoutEvent, startAudit } from '../test-audit.ts';
 import { makeTestDeps } from '../test-deps.ts';
+import { deleteAccelerator } from './delete-accelerator.ts';
 import { makeAcceleratorHandlers } from './handlers.ts';
 import type { AcceleratorEdit } from './update-accelerator.ts';
 
@@ -23,11 +24,13 @@ async function setUp() {
   const [accelerator] = await addAccelerators(db, backend, { count: 1, name: 'gpu', ...failed });
   const { id, epoch } = accelerator!;
   const { updateAccelerator } = makeAcceleratorHandlers(deps);
+  const remove = () =>
+    deleteAccelerator(deps, admin, { params: { id }, query: {}, body: undefined });
   const edit = (body: AcceleratorEdit, caller = admin) =>
     updateAccelerator(caller, { params: { id }, query: {}, body });
   const set = (changes: object) => db.updateTable('accelerator').set(changes).execute();
   await startAudit(db);
-  return { database, db, deps, host, id, epoch, edit, set };
+  return { database, db, deps, host, backend, id, epoch, edit, remove, set };
 }
 
 describe('what could not be cleaned', () => {
@@ -121,5 +124,34 @@ describe('what could not be cleaned', () => {
       });
     }
     expect(await ordersOf(deps, host)).toEqual([]);
+  });
+
+  it('goes from the ledger when its hardware does not come back, and an admin says so', async ({
+    expect,
+  }) => {
+    const { database, db, backend, edit, remove, set } = await setUp();
+    await using _ = database;
+    const refusal = (message: RegExp) => ({
+      code: 'in-use',
+      message: expect.stringMatching(message),
+    });
+    await expect(remove()).rejects.toMatchObject(
+      refusal(/accelerator-update gpu --state cleaning\.$/u),
+    );
+    await set({ presence: 'absent', absent_since: new Date() });
+    await expect(remove()).rejects.toMatchObject(
+      refusal(/does not come back.*accelerator-update \S+ --state available --reason TEXT\.$/u),
+    );
+    await expect(edit({ state: 'cleaning' })).rejects.toThrow(/does not come back.*--reason TEXT/u);
+    // Which card the one is that was put into its slot is settled by that, too.
+    const [other] = await addAccelerators(db, backend, { count: 1, name: 'gpu-2', doubt: 'it is' });
+    await db.updateTable('backend').set({ inventory_hash: 'as before' }).execute();
+    const scrapped = { state: 'available', reason: 'burnt, ticket 4711' } as const;
+    expect(await edit(scrapped)).toMatchObject({ state: 'withheld', reason: 'absent' });
+    const look = db.selectFrom('backend').select(['inventory_hash', 'discovery_requested']);
+    expect(await look.execute()).toEqual([{ inventory_hash: null, discovery_requested: 1 }]);
+    await remove();
+    const left = await db.selectFrom('accelerator').select('id').execute();
+    expect(left).toEqual([{ id: other?.id }]);
   });
 });

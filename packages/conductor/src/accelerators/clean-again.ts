@@ -27,7 +27,7 @@ export function checkMayCleanAgain(row: ListedAcceleratorRow): void {
   if (row.presence === 'absent') {
     throw new ServiceError(
       'wrong-state',
-      `state: ${row.name} is absent, so nobody can clean it now. It is cleaned by itself when its driver reports it again (discover-services looks at once).`,
+      `state: ${row.name} is absent, so nobody can clean it now. It is cleaned by itself when its driver reports it again (discover-services looks at once). Hardware that does not come back: accelerator-update ${row.id} --state available --reason TEXT, then accelerator-delete.`,
     );
   }
 }

@@ -94,7 +94,7 @@ async function plan(
     throw inUse([use], {
       scope: scopeOf(caller),
       verb: `delete accelerator ${row.name}`,
-      wayOut: 'Detach it first, and wait until it is clean.',
+      wayOut: wayToDelete(row),
     });
   }
   if (isGone(row) && isAdmin(caller)) return { row, backend };
@@ -106,6 +106,13 @@ async function plan(
     );
   }
   return { row, backend };
+}
+
+function wayToDelete({ id, name, state, presence }: AcceleratorRow): string {
+  if (state !== 'cleaning_failed') return 'Detach it first, and wait until it is clean.';
+  return presence === 'absent'
+    ? `When its hardware does not come back, say so first: accelerator-update ${id} --state available --reason TEXT.`
+    : `Have it cleaned first: accelerator-update ${name} --state cleaning.`;
 }
 
 /** Not reported any more: an operator may take it off the list (promise 3). One just created is not reported yet. */

@@ -10,6 +10,7 @@ import {
   type ListedAcceleratorRow,
 } from '@cyborg/store/accelerators';
 import { lockAccelerators } from '@cyborg/store/holdings';
+import { lookAgainAtDoubts } from '@cyborg/store/lost-attachments';
 import type { TenantWords } from '@cyborg/store/schema-inventory';
 
 import type { ConductorDeps, Db, Ledger } from '../deps.ts';
@@ -19,7 +20,7 @@ import type { DryRunQuery, Input } from '../handler.ts';
 import { offeringOfRow } from '../inventory/offerings.ts';
 import { recordEvents } from '../record-event.ts';
 import { acceleratorsInScope, scopeOf } from '../scope.ts';
-import { act } from '../transaction.ts';
+import { act, type Act } from '../transaction.ts';
 import { checkMayCleanAgain, cleanedAgain, type CleanedAgain } from './clean-again.ts';
 import { acceleratorNotFound, toAcceleratorView, type AcceleratorView } from './view.ts';
 
@@ -87,9 +88,17 @@ export async function updateAccelerator(
         },
       },
     ]);
-    if (next.state === 'cleaning') current.wakeUps.add(`host:${row.host_id}`);
+    await wakeHost(current, { row, next });
     return toAcceleratorView({ ...row, ...next, updated_at: updatedAt }, scopeOf(caller));
   });
+}
+
+/** It has something to clean; or looks again at what may have been the card that nobody waits for any more. */
+async function wakeHost({ tx, wakeUps }: Act, { row, next }: EditPlan): Promise<void> {
+  const isGivenUp = row.state === 'cleaning_failed' && row.presence === 'absent';
+  const isOver = isGivenUp && next.state !== row.state;
+  if (isOver) await lookAgainAtDoubts(tx, [row.host_id]);
+  if (isOver || next.state === 'cleaning') wakeUps.add(`host:${row.host_id}`);
 }
 
 /** Why an operator decided so: what a person who reads the history asks first. */

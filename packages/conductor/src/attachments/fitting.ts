@@ -5,7 +5,7 @@
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { hasRestOfGroup, mayHaveGroup, type GroupMate } from '@cyborg/store/iommu-groups';
 import type { NeighbourRow } from '@cyborg/store/neighbours';
-import { noRelativeHeld } from '@cyborg/store/relatives';
+import { noRelativeHeld, type Relative } from '@cyborg/store/relatives';
 import { noServiceDisabled } from '@cyborg/store/services';
 
 /** What the instance's host allows, and whose request it is. */
@@ -89,8 +89,7 @@ const conditions = {
     sql: () => noRelativeHeld,
     whyNot: ({ held_relative: other }) => {
       if (other === null) return undefined;
-      const what = other.is_whole ? 'the function that it is a part of' : 'a part of it';
-      return `${other.name}, ${what}, is ${other.state.replace('_', ' ')}`;
+      return `${relativeInWords(other)}, is ${other.state.replace('_', ' ')}`;
     },
   },
   group: {
@@ -216,6 +215,11 @@ export function isOfClass(row: NeighbourRow, wish: Wish): boolean {
 /** The others of its group that the instance does not have. */
 export function matesToTake(row: NeighbourRow, { instanceId }: FitContext): readonly GroupMate[] {
   return row.group_mates.filter((mate) => mate.instance_id !== instanceId);
+}
+
+/** `nic-0, a part of it`. */
+export function relativeInWords({ name, is_whole }: Pick<Relative, 'name' | 'is_whole'>): string {
+  return `${name}, ${is_whole ? 'the function that it is a part of' : 'a part of it'}`;
 }
 
 /** As far as the ledger knows, the hardware cannot keep them apart. */

@@ -14,10 +14,10 @@ const admin = callerOf('admin', 'alpha');
 const member = callerOf('member', 'alpha');
 
 /** `a` and `b` share an IOMMU group, `c` stands alone; the guest holds them all. */
-async function setUp() {
+async function setUp({ releaseShareMax = 1 } = {}) {
   const database = await openTestDatabase();
   const { db } = database;
-  const deps = makeTestDeps({ db, clock: makeTestClock() }, { releaseShareMax: 1 });
+  const deps = makeTestDeps({ db, clock: makeTestClock() }, { releaseShareMax });
   const host = await addHost(db, { name: 'node-1' });
   const backend = await addBackend(db, host);
   const ids: Record<string, string> = {};
@@ -119,6 +119,27 @@ describe('detaching a part of an IOMMU group', () => {
       .where('id', '=', guest.id)
       .execute();
     await releaseVanished(deps).pass(new AbortController().signal);
+    await obey(deps, host);
+    expect(await states()).toEqual(['a available', 'b available', 'c available']);
+  });
+
+  it('is not what one bad answer does: a group that is too much for it waits for a person', async ({
+    expect,
+  }) => {
+    const { database, db, deps, host, detach, states } = await setUp({ releaseShareMax: 0.05 });
+    await using _ = database;
+    const gone = { is_vanished: true, is_present: false };
+    await db.updateTable('instance').set(gone).execute();
+    const pass = () => releaseVanished(deps).pass(new AbortController().signal);
+    await pass();
+    await obey(deps, host);
+    expect(await states()).toEqual(['a attached', 'b attached', 'c available']);
+    await pass();
+    await obey(deps, host);
+    expect(await states()).toEqual(['a attached', 'b attached', 'c available']);
+    const { conditions } = await db.selectFrom('host').selectAll().executeTakeFirstOrThrow();
+    expect(conditions).toMatchObject([{ message: expect.stringContaining('detach-instance') }]);
+    await detach({});
     await obey(deps, host);
     expect(await states()).toEqual(['a available', 'b available', 'c available']);
   });

@@ -6,7 +6,15 @@ import { sql, type SqlBool } from 'kysely';
 import type { ConductorDeps, Db } from '../deps.ts';
 import type { NearestMiss } from '../dry-run.ts';
 import type { AttachContext } from './attach-context.ts';
-import { isOfClass, isOtherKind, matesToTake, whyNot, type Wish } from './fitting.ts';
+import {
+  isOfClass,
+  isOtherKind,
+  matesToTake,
+  relativeInWords,
+  whyNot,
+  type Wish,
+} from './fitting.ts';
+import { match } from './match.ts';
 import { checkDriverExists, type Wishes } from './wishes.ts';
 
 export interface Shortfall {
@@ -34,12 +42,13 @@ export async function refusal(
     .map(({ miss }) => miss);
   const [first] = nearest;
   const hint =
-    first === undefined
+    wrongClass(wishes.wishes, neighbours) ??
+    (first === undefined
       ? 'the host has no other accelerators'
-      : (wrongClass(wishes.wishes, neighbours) ??
-        `the nearest miss is ${first.name}: ${first.why_not.join('; ')}`);
-  const free = `${fitting.length} are free on host ${context.host}`;
-  const apart = fitting.length < total ? free : `${free}, but not so many together`;
+      : `the nearest miss is ${first.name}: ${first.why_not.join('; ')}`);
+  const served = countServed(fitting, shortfall);
+  const free = `${served < total ? served : fitting.length} are free on host ${context.host}`;
+  const apart = served < total ? free : `${free}, but not so many together`;
   return new ServiceError(
     'no-accelerator-left',
     `For ${wishes.asked}, ${total} are needed and ${apart}; ${hint}.`,
@@ -52,13 +61,22 @@ function isFitting(row: NeighbourRow, { wishes, context }: Shortfall): boolean {
   return wishes.wishes.some((wish) => whyNot(row, wish, context).length === 0);
 }
 
+/** How many of what is wished the free ones are: of several kinds, one may have more than enough and another nothing. */
+function countServed(fitting: readonly NeighbourRow[], { wishes, context }: Shortfall): number {
+  const demands = wishes.wishes.map((wish) => ({
+    count: wish.count,
+    candidates: fitting.filter((row) => whyNot(row, wish, context).length === 0),
+  }));
+  return match(demands, ({ id }) => id).flat().length;
+}
+
 /** A class that nothing of the host is of may be written wrong. */
 function wrongClass(
   wishes: readonly Wish[],
   neighbours: readonly NeighbourRow[],
 ): string | undefined {
   const wrong = wishes.find((wish) => !neighbours.some((row) => isOfClass(row, wish)));
-  if (wrong?.resourceClass === undefined) return undefined;
+  if (wrong?.resourceClass === undefined || neighbours.length === 0) return undefined;
   const classes = [...new Set(neighbours.map((row) => row.resource_class))].toSorted();
   return `nothing there is of class ${wrong.resourceClass}: the classes are ${classes.join(', ')}`;
 }
@@ -112,6 +130,8 @@ function whyNotTogether(
   const mates = matesToTake(row, context);
   const isWhole = named.length > 0 && mates.every(({ id }) => named.includes(id));
   if (mates.length > 0 && !isWhole) why.push(sharesGroup(row, mates));
+  const relative = row.relatives.find(({ id }) => fitting.some((other) => other.id === id));
+  if (relative !== undefined) why.push(`${relativeInWords(relative)}, cannot be given with it`);
   if (wishes.isSameRoot && named.length === 0) {
     const beside = fitting.filter((other) => other.pcie_root === row.pcie_root).length;
     if (beside < total) why.push(`under PCIe root ${row.pcie_root}, where ${beside} are free`);
@@ -122,7 +142,12 @@ function whyNotTogether(
 function sharesGroup(row: NeighbourRow, mates: ReturnType<typeof matesToTake>): string {
   const others = mates.map(({ address, name }) => `${address} (${name})`).join(' and ');
   const flags = [row.name, ...mates.map(({ name }) => name)].map((name) => `--accelerator ${name}`);
-  return `shares IOMMU group ${row.iommu_group} with ${others}: attach them together (${flags.join(' ')}, or --count ${flags.length})`;
+  // A count is of one kind.
+  const isOneKind = mates.every(
+    (mate) => mate.type === row.type && mate.driver_id === row.driver_id,
+  );
+  const orCount = isOneKind ? `, or --count ${flags.length}` : '';
+  return `shares IOMMU group ${row.iommu_group} with ${others}: attach them together (${flags.join(' ')}${orCount})`;
 }
 
 async function refuseNamed(
@@ -131,7 +156,9 @@ async function refuseNamed(
   shortfall: Shortfall,
 ): Promise<ServiceError> {
   const { wishes, context } = shortfall;
-  const rows = await listNeighbours(tx, sql<SqlBool>`a.id = any(${named}::uuid[])`);
+  const found = await listNeighbours(tx, sql<SqlBool>`a.id = any(${named}::uuid[])`);
+  // As they were asked for.
+  const rows = found.toSorted((a, b) => named.indexOf(a.id) - named.indexOf(b.id));
   for (const wish of wishes.wishes) {
     const row = rows.find(({ id }) => id === wish.acceleratorId);
     const refused = refuseOne(row, wish, context);
@@ -147,9 +174,10 @@ async function refuseNamed(
   const [first] = misses;
   if (first !== undefined) return notAttachable(first, misses, context);
   const places = rows.map(({ name, pcie_root: root }) => `${name} under ${root}`);
+  const isApart = new Set(rows.map(({ pcie_root: root }) => root)).size > 1;
   return new ServiceError(
     'no-accelerator-left',
-    wishes.isSameRoot
+    wishes.isSameRoot && isApart
       ? `They are not under one PCIe root: ${places.join(', ')}. Choose others, or leave same_root out.`
       : `Others are taking ${rows.map(({ name }) => name).join(', ')}, or a part of the same hardware, at this moment: try again shortly.`,
     { extra: { nearest_misses: [] } },

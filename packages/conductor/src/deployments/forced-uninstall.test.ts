@@ -1,5 +1,6 @@
 import { toJson } from '@cyborg/store/json';
 import { systemClock } from '@cyborg/service/clock';
+import { carriedOut } from '@cyborg/testing/carried-out';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
@@ -7,7 +8,7 @@ import { describe, it } from 'vitest';
 import { makeAgentHandlers } from '../agents/handlers.ts';
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import { brokenInvariants } from '../test-audit.ts';
-import { obey, outcomeOf } from '../test-agent.ts';
+import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { makeTestDeps } from '../test-deps.ts';
 import type { ConductorDeps } from '../deps.ts';
 import { listHeld } from '../orders/orders.ts';
@@ -237,6 +238,34 @@ describe('uninstall-driver --force', () => {
     expect(await bench.operation(id)).toMatchObject({ state: 'succeeded' });
     expect(await db.selectFrom('accelerator').select(['state', 'reason']).execute()).toEqual([
       { state: 'orphaned', reason: 'its driver was uninstalled by force' },
+    ]);
+  });
+
+  it('ends a detach whose cleaning is given up with --keep-attached, and says so', async ({
+    expect,
+  }) => {
+    const bench = await setUp();
+    await using _ = bench.database;
+    const { db, deps, host } = bench;
+    await bench.attach();
+    await obey(deps, host);
+    const detach = carriedOut(
+      await makeAttachmentHandlers(deps).deleteAttachments(admin, {
+        params: { instance_id: bench.guest.id },
+        query: {},
+        body: undefined,
+      }),
+    );
+    const [order] = await ordersOf(deps, host);
+    await report(deps, host, [outcomeOf(order!)]);
+    await bench.uninstall({ keep_attached: true });
+    expect(await bench.operation(detach.id)).toMatchObject({
+      state: 'succeeded',
+      results: [{ outcome: 'succeeded', message: expect.stringContaining('uninstalled by force') }],
+    });
+    const kept = await db.selectFrom('accelerator').selectAll().execute();
+    expect(kept.filter(({ state }) => state === 'cleaning_failed')).toMatchObject([
+      { reason: 'its driver was uninstalled by force', operation_id: null },
     ]);
   });
 

@@ -1,13 +1,11 @@
 /** What becomes of what is held when its driver is uninstalled by force. */
-import { acceleratorLifecycle, type AcceleratorEvent } from '@cyborg/model/accelerator-lifecycle';
 import type { Caller } from '@cyborg/model/caller';
 import { ServiceError } from '@cyborg/model/errors';
-import { nextState } from '@cyborg/model/lifecycle';
 
 import type { ConductorDeps } from '../deps.ts';
-import { commitDraft, openDraft } from '../orders/draft.ts';
+import { commitDraft, moveAccelerator, openDraft } from '../orders/draft.ts';
+import { failCleaning } from '../orders/outcomes.ts';
 import { take } from '../orders/taking.ts';
-import { recordEvents } from '../record-event.ts';
 import { scopeOf } from '../scope.ts';
 import type { Act } from '../transaction.ts';
 import { inUse, type Use } from './users.ts';
@@ -60,40 +58,26 @@ export async function detachHeld(
   for (const { host_id } of uses) running.wakeUps.add(`host:${host_id}`);
 }
 
-const forcedEvents: Readonly<Record<string, AcceleratorEvent>> = {
-  attached: 'orphan',
-  cleaning: 'fail-cleaning',
-};
-
 /** Nothing is detached: what is attached stays so, orphaned until a driver reports it again. */
 export async function orphanHeld(
+  { ledger }: Pick<ConductorDeps, 'ledger'>,
   running: Act,
   { caller, uses }: { readonly caller: Caller; readonly uses: readonly Use[] },
 ): Promise<void> {
-  for (const use of uses) {
-    const event = forcedEvents[use.state];
-    if (event === undefined) continue;
-    const from = use.state === 'attached' ? 'attached' : 'cleaning';
-    const state = nextState(acceleratorLifecycle, from, event);
-    await running.tx
-      .updateTable('accelerator')
-      .set({ state, reason: keptReason, updated_at: running.now })
-      .where('id', '=', use.id)
-      .execute();
-    await recordEvents(running, [
-      {
-        kind: `accelerator.${state}`,
-        subjectKind: 'accelerator',
-        subjectId: use.id,
-        hostId: use.host_id,
-        projectId: use.project_id,
-        userId: caller.userId,
-        data: {
-          reason: keptReason,
-          instance_id: use.instance_id,
-          attachment_id: use.attachment_id,
-        },
-      },
-    ]);
+  const draft = await openDraft(running, {
+    ids: uses.map(({ id }) => id),
+    ledger,
+    userId: caller.userId,
+  });
+  for (const row of draft.accelerators.values()) {
+    // Whoever waits for the cleaning is told that it does not come.
+    if (row.state === 'cleaning') failCleaning(draft, row, { reason: keptReason, evidence: [] });
+    if (row.state !== 'attached') continue;
+    moveAccelerator(draft, row, {
+      event: 'orphan',
+      changes: { reason: keptReason },
+      told: { data: { instance_id: row.instance_id } },
+    });
   }
+  await commitDraft(draft);
 }

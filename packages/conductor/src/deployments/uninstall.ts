@@ -183,7 +183,7 @@ export async function uninstall(
   const { caller } = context;
   const { targets, forced: uses, isKept } = plan;
   await withholdFree(running, targets);
-  if (isKept) await orphanHeld(running, { caller, uses });
+  if (isKept) await orphanHeld(deps, running, { caller, uses });
   else await detachHeld(deps, running, { caller, uses });
   await shrinkDeployment(running, context, plan);
   const used = new Set(isKept ? [] : uses.map(({ backend_id }) => backend_id));

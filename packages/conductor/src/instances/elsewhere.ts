@@ -26,6 +26,7 @@ export async function noteElsewhere(
     .selectFrom('host')
     .select('conditions')
     .where('id', '=', host.id)
+    .forNoKeyUpdate() // others write theirs
     .executeTakeFirstOrThrow();
   const others = conditions.filter((condition) => condition.kind !== kind);
   const wanted = elsewhere.length === 0 ? others : [...others, toCondition(kind, elsewhere)];

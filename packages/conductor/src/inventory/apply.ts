@@ -25,6 +25,7 @@ import {
   deviceFactsOf,
   differences,
   readKnown,
+  type Absence,
   type AcceleratorFacts,
   type AcceleratorRow,
 } from './rows.ts';
@@ -181,7 +182,7 @@ async function applyAccelerators(
   const byKey = new Map(known.accelerators.map((row) => [row.key, row]));
   const reported = new Set<string>();
   const added: NewAccelerator[] = [];
-  const changed = new Map<string, AcceleratorFacts>();
+  const changed = new Map<string, AcceleratorFacts | Absence>();
   for (const device of inventory.devices) {
     for (const deployable of device.deployables) {
       const place = {
@@ -206,7 +207,7 @@ async function applyAccelerators(
   const gone = known.accelerators.filter(
     (row) => row.presence === 'present' && !reported.has(row.key),
   );
-  for (const row of gone) changed.set(row.id, absentNow(row, act));
+  for (const row of gone) changed.set(row.id, absentNow(act));
   if (gone.length > 0) await letOthersLookAgain(applying);
   await addAccelerators(applying, added);
   await settleOfferings(applying, changed);
@@ -218,8 +219,9 @@ function isNews(row: AcceleratorRow, facts: AcceleratorFacts): boolean {
   return row.state === 'orphaned' || differences(row, facts, acceleratorFacts).length > 0;
 }
 
-function absentNow(row: AcceleratorFacts, { now }: Act): AcceleratorFacts {
-  return { ...row, presence: 'absent', absent_since: now };
+/** Nothing else of the row, which was read without a lock: somebody may be taking it at this moment. */
+function absentNow({ now }: Act): Absence {
+  return { presence: 'absent', absent_since: now };
 }
 
 interface NewAccelerator {

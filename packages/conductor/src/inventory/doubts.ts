@@ -106,7 +106,11 @@ function mayBe({ row, device }: Gone): string {
 }
 
 function isInPlaceOf({ row, device }: Gone): string {
-  return `it is at ${device.address}, where ${row.name} was, which is ${row.state.replace('_', ' ')} and gone: an instance may still name this address as its own. ${isAnother}, or end that attachment first`;
+  const or =
+    row.state === 'cleaning_failed'
+      ? `when that one does not come back, say so of it: accelerator-update ${row.id} --state available --reason TEXT`
+      : 'end that attachment first';
+  return `it is at ${device.address}, where ${row.name} was, which is ${row.state.replace('_', ' ')} and gone: an instance may still name this address as its own. ${isAnother}, or ${or}`;
 }
 
 function isWhereWas({ name, state }: HoldingRow, item: ReportedAccelerator): string {

@@ -1,163 +1,15 @@
-import { toJson } from '@cyborg/store/json';
-import { makeTestClock } from '@cyborg/testing/clock';
-import { openTestDatabase } from '@cyborg/testing/database';
-import { addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
 import { describe, it } from 'vitest';
 
-import { makeAcceleratorHandlers } from '../accelerators/handlers.ts';
-import type { AcceleratorEdit } from '../accelerators/update-accelerator.ts';
-import { makeAgentHandlers } from '../agents/handlers.ts';
-import { makeAttachmentHandlers } from '../attachments/handlers.ts';
-import { applyObservations } from '../orders/observations.ts';
+import { card, observeMissing, openCards } from '../../test/cards.ts';
+import type { Outcome } from '../orders/outcomes.ts';
 import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { brokenInvariants } from '../test-audit.ts';
-import { makeTestDeps } from '../test-deps.ts';
-import { act } from '../transaction.ts';
-
-const admin = callerOf('admin', 'alpha');
-const plugs = ['pci'];
-
-async function openBench() {
-  const database = await openTestDatabase();
-  const { db } = database;
-  const deps = makeTestDeps({ db, clock: makeTestClock() });
-  const healthy = { hypervisor: 'qemu', healthy: true, reason: null, plugs };
-  const host = await addHost(db, { name: 'node-1', plugs: toJson([healthy]) });
-  const backend = await addBackend(db, host, { name: 'pci', kind: 'pci' });
-  const guest = await addInstance(db, host, { name: 'vm-1', plugs: toJson(plugs) });
-  const agents = makeAgentHandlers(deps);
-  let looks = 0;
-  const put = (...devices: readonly unknown[]): Promise<null> =>
-    agents.putInventory(host, {
-      params: { backend_id: backend.id },
-      query: {},
-      body: {
-        instance: host.agent_instance ?? '',
-        ledger: deps.ledger,
-        hash: String((looks += 1)),
-        generation: 1,
-        devices,
-        services: [],
-      },
-    });
-  const attach = (body: object) =>
-    makeAttachmentHandlers(deps).createAttachments(admin, {
-      params: { instance_id: guest.id },
-      query: {},
-      body,
-    });
-  const rows = () => db.selectFrom('accelerator').selectAll().orderBy('key').execute();
-  const states = async () => (await rows()).map((row) => `${row.key} ${row.state} ${row.presence}`);
-  const update = async (key: string, body: AcceleratorEdit) => {
-    const row = (await rows()).find((one) => one.key === key);
-    return makeAcceleratorHandlers(deps).updateAccelerator(admin, {
-      params: { id: row?.id ?? '' },
-      query: {},
-      body,
-    });
-  };
-  const identify = async (appeared: string, gone: string) => {
-    const known = await rows();
-    const idOf = (key: string): string => known.find((row) => row.key === key)?.id ?? '';
-    return makeAcceleratorHandlers(deps).identifyAccelerator(admin, {
-      params: { id: idOf(appeared) },
-      query: {},
-      body: { same_as: idOf(gone), reason: 'moved by hand' },
-    });
-  };
-  const detach = () =>
-    makeAttachmentHandlers(deps).deleteAttachments(admin, {
-      params: { instance_id: guest.id },
-      query: {},
-      body: undefined,
-    });
-  const attachment = () =>
-    db
-      .selectFrom('attachment')
-      .selectAll()
-      .where('state', '<>', 'released')
-      .executeTakeFirstOrThrow();
-  return {
-    database,
-    db,
-    deps,
-    host,
-    guest,
-    put,
-    attach,
-    rows,
-    states,
-    update,
-    attachment,
-    identify,
-    detach,
-  };
-}
-
-/** The agent's look: the instance has the attachment's device no more. */
-async function observeMissing(
-  { deps, host }: Pick<Awaited<ReturnType<typeof openBench>>, 'deps' | 'host'>,
-  { id, epoch }: { readonly id: string; readonly epoch: number },
-): Promise<void> {
-  const observations = [{ attachment_id: id, epoch, observed: 'missing' as const }];
-  await act(deps, (current) => applyObservations(current, deps, { host, observations }));
-}
-
-interface Card {
-  readonly serial?: string;
-  readonly device?: string;
-}
-
-/** As the generic driver names it: by its serial number, or by its slot. */
-function card(bus: string, { serial, device = '0x0010' }: Card = {}): Record<string, unknown> {
-  const address = `0000:${bus}:00.0`;
-  const key = serial === undefined ? `slot-${bus}` : `serial-${serial}`;
-  const fn = { domain: '0000', bus, device: '00', function: '0' };
-  return {
-    key,
-    address,
-    vendor_id: '0x1b36',
-    device_id: device,
-    class: '0x010802',
-    type: 'SSD',
-    vendor: null,
-    model: null,
-    serial: serial ?? null,
-    numa_node: null,
-    iommu_group: null,
-    kernel_driver: null,
-    offered: true,
-    reason: null,
-    health: { status: 'healthy', reason: null },
-    info: {},
-    deployables: [
-      {
-        key,
-        name: `h_${address}`,
-        resource_class: 'CUSTOM_NVME',
-        traits: [],
-        accelerators: [
-          {
-            key,
-            name: `nvme-${address}`,
-            type: 'SSD',
-            plans: plugs,
-            offered: true,
-            reason: null,
-            host_use: null,
-            attach_info: fn,
-          },
-        ],
-      },
-    ],
-  };
-}
 
 describe('a card that is known by its serial number', () => {
   it('keeps its attachment while it is away, and is attached where it comes back', async ({
     expect,
   }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41', { serial: 'a' }));
     await bench.attach({});
@@ -184,7 +36,7 @@ describe('a card that is known by its serial number', () => {
   ] as const)(
     'is given again %s to an instance that lost it meanwhile',
     async ([, bus], { expect }) => {
-      const bench = await openBench();
+      const bench = await openCards();
       await using _ = bench.database;
       await bench.put(card('41', { serial: 'a' }));
       await bench.attach({});
@@ -207,7 +59,7 @@ describe('a card that is known by its serial number', () => {
   );
 
   it('waits for a person when the instance still has what was there before', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41', { serial: 'a' }));
     await bench.attach({});
@@ -224,8 +76,33 @@ describe('a card that is known by its serial number', () => {
     ]);
   });
 
+  it('is cleaned anew when it comes back, whatever is still said of the first try', async ({
+    expect,
+  }) => {
+    const bench = await openCards();
+    await using _ = bench.database;
+    await bench.put(card('41', { serial: 'a' }));
+    await bench.attach({});
+    await obey(bench.deps, bench.host);
+    await bench.detach();
+    await bench.put();
+    let said: Outcome[] = [];
+    await obey(bench.deps, bench.host, (order) => {
+      if (order.kind !== 'clean') return outcomeOf(order);
+      said = [outcomeOf(order, { outcome: 'clean_failed', message: 'it is gone' })];
+      return said[0]!;
+    });
+    expect(await bench.states()).toEqual(['serial-a cleaning_failed absent']);
+    await bench.put(card('41', { serial: 'a' }));
+    // An agent that got no answer says it once more.
+    await report(bench.deps, bench.host, said);
+    expect(await bench.states()).toEqual(['serial-a cleaning present']);
+    await obey(bench.deps, bench.host);
+    expect(await bench.states()).toEqual(['serial-a available present']);
+  });
+
   it('comes back where it was without anything being done', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41', { serial: 'a' }));
     await bench.attach({});
@@ -243,7 +120,7 @@ describe('a card without a serial number in another slot', () => {
   it('is nobody’s until a person says which it is, when one like it is held and gone', async ({
     expect,
   }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'));
     await bench.attach({});
@@ -277,7 +154,7 @@ describe('a card without a serial number in another slot', () => {
   it('is the one that is gone when a person says so: what is attached follows', async ({
     expect,
   }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'));
     await bench.attach({});
@@ -301,7 +178,7 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is cleaned where it is now, when it was not clean where it was', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'));
     await bench.attach({});
@@ -317,7 +194,7 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is not the one that is gone when it cannot be', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'));
     await bench.attach({});
@@ -344,7 +221,7 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is itself when the one that is held comes back', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'));
     await bench.attach({});
@@ -356,7 +233,7 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is doubted in a slot that is known, too, when it was empty', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41'), card('42'));
     const [first] = await bench.rows();
@@ -372,7 +249,7 @@ describe('a card without a serial number in another slot', () => {
 
 describe('another card in the slot of one that is held', () => {
   it('is nobody’s while an instance may name its address as its own', async ({ expect }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41', { serial: 'a' }));
     await bench.attach({});
@@ -396,10 +273,26 @@ describe('another card in the slot of one that is held', () => {
     ]);
   });
 
+  it('is told of anew when that attachment has ended and nobody can clean its card', async ({
+    expect,
+  }) => {
+    const bench = await openCards();
+    await using _ = bench.database;
+    await bench.put(card('41', { serial: 'a' }));
+    await bench.attach({});
+    await obey(bench.deps, bench.host);
+    await bench.put(card('41', { serial: 'b' }));
+    await bench.detach();
+    const gone = { outcome: 'clean_failed', message: 'it is gone' } as const;
+    await obey(bench.deps, bench.host, (one) => outcomeOf(one, one.kind === 'clean' ? gone : {}));
+    const look = bench.db.selectFrom('backend').select('inventory_hash');
+    expect(await look.executeTakeFirst()).toEqual({ inventory_hash: null });
+  });
+
   it('is nobody’s when both changed places in one look, until the instance has its own again', async ({
     expect,
   }) => {
-    const bench = await openBench();
+    const bench = await openCards();
     await using _ = bench.database;
     await bench.put(card('41', { serial: 'a' }), card('42', { serial: 'b' }));
     const [first] = await bench.rows();
@@ -436,7 +329,7 @@ describe('another card in the slot of one that is held', () => {
   it.for(['that attachment has ended', 'a person says that it is another one'] as const)(
     'is on offer again when both changed places and %s',
     async (how, { expect }) => {
-      const bench = await openBench();
+      const bench = await openCards();
       await using _ = bench.database;
       await bench.put(card('41', { serial: 'a' }), card('42', { serial: 'b' }));
       const [first] = await bench.rows();

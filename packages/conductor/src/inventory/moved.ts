@@ -14,11 +14,12 @@ import {
   noteAttachment,
   openDraft,
   raiseEpoch,
+  wakeHost,
   type Draft,
 } from '../orders/draft.ts';
 import type { AttachmentRow } from '@cyborg/store/holdings';
 import type { Applying } from './applying.ts';
-import type { AcceleratorFacts, AcceleratorRow } from './rows.ts';
+import type { Absence, AcceleratorFacts, AcceleratorRow } from './rows.ts';
 
 /** Failures of before are about what was before. */
 const anew = { again_at: null, again_count: 0 } as const;
@@ -35,7 +36,7 @@ interface Move {
 
 export async function followReturned(
   { act, deps, known }: Applying,
-  changed: ReadonlyMap<string, AcceleratorFacts>,
+  changed: ReadonlyMap<string, AcceleratorFacts | Absence>,
 ): Promise<void> {
   const returned = known.accelerators.flatMap((row) => returnOf(row, changed.get(row.id)) ?? []);
   if (returned.length === 0) return;
@@ -47,7 +48,10 @@ export async function followReturned(
   await commitDraft(draft);
 }
 
-function returnOf(row: AcceleratorRow, facts: AcceleratorFacts | undefined): Return | undefined {
+function returnOf(
+  row: AcceleratorRow,
+  facts: AcceleratorFacts | Absence | undefined,
+): Return | undefined {
   if (facts === undefined || facts.presence === 'absent' || row.attachment_id === null) return;
   const was = pciAddressOf(row);
   const is = pciAddressOf(facts);
@@ -76,7 +80,7 @@ function follow(draft: Draft, id: string, { was, is }: Move): void {
     });
     return;
   }
-  if (attachment.state !== 'attached' && attachment.state !== 'failed') {
+  if (attachment.state === 'reserved' || attachment.state === 'detaching') {
     if (isDeepStrictEqual(left_addresses, attachment.left_addresses)) return;
     noteAttachment(draft, attachment, {
       changes: { left_addresses },
@@ -85,16 +89,17 @@ function follow(draft: Draft, id: string, { was, is }: Move): void {
     return;
   }
   const { epoch } = raiseEpoch(draft, accelerator);
+  const renewed = { epoch, device_epoch: epoch, observed: 'unknown', reason: null } as const;
+  const changes = { ...renewed, left_addresses, ...anew };
+  if (attachment.state === 'attaching') {
+    // Its host may say any moment that it is attached, and mean where the card was.
+    noteAttachment(draft, attachment, { changes, told: { kind: 'attachment.observed', data } });
+    wakeHost(draft, accelerator.host_id);
+    return;
+  }
   moveAttachment(draft, attachment, {
     event: attachment.state === 'attached' ? 'lost' : 'returned',
-    changes: {
-      observed: 'unknown',
-      reason: null,
-      epoch,
-      device_epoch: epoch,
-      left_addresses,
-      ...anew,
-    },
+    changes,
     told: { kind: 'attachment.lost', data },
   });
 }

@@ -1,15 +1,18 @@
 /** Facts of accelerators that exist, and what follows for those that nobody holds. */
 import { acceleratorLifecycle } from '@cyborg/model/accelerator-lifecycle';
+import { nextEpoch } from '@cyborg/model/epoch';
 import { nextState } from '@cyborg/model/lifecycle';
 import { notApproved, offeringOf, type Offering } from '@cyborg/model/offering';
 import { updateMany } from '@cyborg/store/bulk';
 import { sql } from 'kysely';
 
+import type { Ledger } from '../deps.ts';
 import type { NewEvent } from '../record-event.ts';
 import type { Applying } from './applying.ts';
 import {
   acceleratorFacts,
   differences,
+  type Absence,
   type AcceleratorFacts,
   type AcceleratorRow,
 } from './rows.ts';
@@ -40,8 +43,8 @@ export function offeringOfNew(facts: AcceleratorFacts): Offering {
 
 /** Rows are locked here: an attach may be taking one of them just now. */
 export async function settleOfferings(
-  { act, backend, events }: Applying,
-  changed: ReadonlyMap<string, AcceleratorFacts>,
+  { act, backend, deps, events }: Applying,
+  changed: ReadonlyMap<string, AcceleratorFacts | Absence>,
 ): Promise<void> {
   if (changed.size === 0) return;
   const rows = await act.tx
@@ -51,10 +54,12 @@ export async function settleOfferings(
     .orderBy('id')
     .forUpdate()
     .execute();
-  const settled = rows.map((row) => settleOne(row, { ...row, ...changed.get(row.id) }));
+  const settled = rows.map((row) =>
+    settleOne(row, { ...row, ...changed.get(row.id) }, deps.ledger),
+  );
   await updateMany(act.tx, {
     table: 'accelerator',
-    columns: [...acceleratorFacts, 'state', 'reason', 'updated_at'],
+    columns: [...acceleratorFacts, 'state', 'reason', 'epoch', 'updated_at'],
     rows: settled.map(({ row }) => ({ ...row, updated_at: act.now })),
   });
   events.push(
@@ -68,8 +73,8 @@ interface Settled {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-function settleOne(before: AcceleratorRow, facts: AcceleratorRow): Settled {
-  const row = { ...facts, ...stateAfter(facts, before) };
+function settleOne(before: AcceleratorRow, facts: AcceleratorRow, ledger: Ledger): Settled {
+  const row = { ...facts, ...stateAfter(facts, before, ledger) };
   const data = {
     changed: differences(before, facts, acceleratorFacts),
     state: row.state,
@@ -82,12 +87,14 @@ function settleOne(before: AcceleratorRow, facts: AcceleratorRow): Settled {
 function stateAfter(
   row: AcceleratorRow,
   before: AcceleratorRow,
-): Pick<AcceleratorRow, 'state' | 'reason'> {
+  { incarnation }: Ledger,
+): Pick<AcceleratorRow, 'state' | 'reason'> & Partial<Pick<AcceleratorRow, 'epoch'>> {
   const { state, reason } = row;
   const isBack = before.presence === 'absent' && row.presence === 'present';
-  // Perhaps it can be cleaned now.
+  // Perhaps it can be cleaned now; what is left of the first try counts no more.
   if (state === 'cleaning_failed' && isBack) {
-    return { state: nextState(acceleratorLifecycle, state, 'retry-cleaning'), reason: null };
+    const again = nextState(acceleratorLifecycle, state, 'retry-cleaning');
+    return { state: again, reason: null, epoch: nextEpoch(row.epoch, incarnation) };
   }
   // Kept through a forced uninstall, and its driver is back.
   if (state === 'orphaned' && row.presence === 'present') {

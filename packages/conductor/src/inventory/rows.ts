@@ -138,6 +138,12 @@ export const acceleratorFacts = [
 
 export type AcceleratorFacts = Pick<AcceleratorRow, (typeof acceleratorFacts)[number]>;
 
+/** All that is told of one that is not reported any more. */
+export interface Absence {
+  readonly presence: 'absent';
+  readonly absent_since: Date;
+}
+
 export interface Place {
   readonly device: ReportedDevice;
   readonly deviceId: string;

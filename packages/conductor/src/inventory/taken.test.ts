@@ -1,10 +1,12 @@
 import { systemClock } from '@cyborg/service/clock';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
-import { addBackend, addHost } from '@cyborg/testing/fleet';
+import { addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
+import { toJson } from '@cyborg/store/json';
 import { describe, it } from 'vitest';
 
 import { makeAgentHandlers } from '../agents/handlers.ts';
+import { makeAttachmentHandlers } from '../attachments/handlers.ts';
 import { makeTestDeps } from '../test-deps.ts';
 
 type Backend = Awaited<ReturnType<typeof addBackend>>;
@@ -31,20 +33,26 @@ async function openBench() {
       },
     });
   const dispose = (): PromiseLike<void> => database[Symbol.asyncDispose]();
-  return { database, clock, host, put, [Symbol.asyncDispose]: dispose };
+  return { database, clock, deps, host, put, [Symbol.asyncDispose]: dispose };
 }
 
 interface Card {
   readonly address?: string | null;
   readonly model?: string;
   readonly attach_info?: object;
+  readonly iommu_group?: number | null;
 }
 
 function card(key: string, given: Card = {}): Record<string, unknown> {
-  const { address = `0000:${key}:00.0`, model = null, attach_info = {} } = given;
+  const {
+    address = `0000:${key}:00.0`,
+    model = null,
+    attach_info = {},
+    iommu_group = null,
+  } = given;
   const facts = { type: 'GPU', offered: true, reason: null };
-  const accelerator = { key, name: key, plans: ['pci'], host_use: null, attach_info, ...facts };
-  const accelerators = [accelerator];
+  const place = { plans: ['pci'], host_use: null, attach_info, iommu_group };
+  const accelerators = [{ key, name: key, ...place, ...facts }];
   return {
     key,
     address,
@@ -126,5 +134,46 @@ describe('two backends that report one function', () => {
       { key: 'a', reason: taken('pci') },
       { key: 'b', reason: taken('pci') },
     ]);
+  });
+
+  it('are one member of its IOMMU group, which goes to whoever has the others, too', async ({
+    expect,
+  }) => {
+    await using bench = await openBench();
+    const { db } = bench.database;
+    const plugs = ['pci'];
+    const healthy = toJson([{ hypervisor: 'qemu', healthy: true, reason: null, plugs }]);
+    await db.updateTable('host').set({ plugs: healthy }).execute();
+    const guest = await addInstance(db, bench.host, { plugs: toJson(plugs) });
+    const second = await addBackend(db, bench.host, { name: 'gpus', kind: 'pci' });
+    const member = (bus: string, iommu_group: number, more: object = {}) =>
+      card(bus, {
+        address: null,
+        iommu_group,
+        attach_info: { domain: '0000', bus, device: '00', function: '0', ...more },
+      });
+    await bench.put([member('21', 7), member('22', 8), member('23', 8)]);
+    const named = { domain: '00000000', physical_network: 'net-a' };
+    const again = [member('21', 7, named), member('22', 8), member('23', 8)];
+    await bench.put(again, { backend: second });
+    const attach = (body: object) =>
+      makeAttachmentHandlers(bench.deps).createAttachments(callerOf('admin', 'alpha'), {
+        params: { instance_id: guest.id },
+        query: {},
+        body,
+      });
+    const first = db.selectFrom('accelerator').where('backend_id', '<>', second.id);
+    const rows = await first.select(['id', 'name', 'backend_id']).orderBy('name').execute();
+    const [alone, one, other] = rows.map(({ id }) => id);
+    expect(await attach({ accelerator: alone })).toMatchObject({ state: 'running' });
+    await expect(attach({ accelerator: one })).rejects.toMatchObject({
+      message: expect.stringContaining('shares IOMMU group 8 with 0000:23:00.0 (23): attach'),
+    });
+    // What an uninstalled backend has left is with somebody, and is reported by the other one alone.
+    const left = db.updateTable('accelerator').where('id', '=', other ?? '');
+    await left.set({ presence: 'absent', state: 'orphaned' }).execute();
+    await expect(attach({ accelerator: one })).rejects.toThrow('with 23, which is withheld');
+    await left.set({ presence: 'present', state: 'available' }).execute();
+    expect(await attach({ accelerators: [one, other] })).toMatchObject({ state: 'running' });
   });
 });

@@ -5,7 +5,7 @@
 import type { AttachmentRow, AcceleratorRow } from '@cyborg/store/holdings';
 import { traced } from '@cyborg/service/tracing';
 import { listSiblingAcceleratorIds } from '@cyborg/store/holdings';
-import { refusedPrefix } from '@cyborg/store/refused-orders';
+import { refusedPrefix, retriedPrefix } from '@cyborg/store/refused-orders';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { ConductorLimits } from '../limits.ts';
@@ -177,7 +177,7 @@ function applyCleaning(draft: Draft, outcome: Outcome, accelerator: AcceleratorR
   } else if (outcome.outcome === 'clean_failed') {
     const reason = outcome.message ?? 'The host gave no reason.';
     failCleaning(draft, accelerator, { reason, evidence: outcome.evidence });
-  } else noteHeld(draft, outcome, accelerator);
+  } else noteWaiting(draft, outcome, accelerator);
 }
 
 /** What was done to it, for whoever asks later: it is kept with the event. */
@@ -209,11 +209,16 @@ export function failCleaning(
     changes: { reason, operation_id: null },
     told: { data: { evidence } },
   });
+  // What took its place was told to wait for the end of its attachment.
+  if (accelerator.presence === 'absent') draft.cleared.add(accelerator.host_id);
 }
 
-/** Something still holds the function; the agent tries again. Told once for each reason. */
-function noteHeld(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
-  const reason = outcome.message ?? 'It is still held on its host.';
+/** Something still holds the function, or its driver could not do it yet; the agent tries again. Told once for each reason. */
+function noteWaiting(draft: Draft, outcome: Outcome, accelerator: AcceleratorRow): void {
+  const isHeld = outcome.outcome === 'held';
+  const message =
+    outcome.message ?? (isHeld ? 'It is still held on its host.' : 'no reason given.');
+  const reason = isHeld ? message : `${retriedPrefix}${message}`;
   if (reason === accelerator.reason) return;
   noteAccelerator(draft, accelerator, {
     changes: { reason },

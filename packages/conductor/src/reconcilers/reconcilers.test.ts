@@ -2,6 +2,7 @@ import { carriedOut } from '@cyborg/testing/carried-out';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
+import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
@@ -58,10 +59,10 @@ describe('fail-overdue-cleaning', () => {
   it('keeps out what a host that is up does not clean, and waits for one that is down or held', async ({
     expect,
   }) => {
-    const { database, db, clock, deps, host, attach, detach, states } = await setUp({ count: 2 });
+    const { database, db, clock, deps, host, attach, detach, states } = await setUp({ count: 3 });
     await using _ = database;
     await db.updateTable('host').set({ agent_since: clock.now() }).execute();
-    await attach(undefined, { count: 2 });
+    await attach(undefined, { count: 3 });
     await obey(deps, host);
     await detach();
     const detaches = await ordersOf(deps, host);
@@ -70,8 +71,11 @@ describe('fail-overdue-cleaning', () => {
       host,
       detaches.map((order) => outcomeOf(order)),
     );
-    const [held] = await ordersOf(deps, host);
-    await report(deps, host, [outcomeOf(held!, { outcome: 'held', message: 'pid 42' })]);
+    const [held, tried] = await ordersOf(deps, host);
+    await report(deps, host, [
+      outcomeOf(held!, { outcome: 'held', message: 'pid 42' }),
+      outcomeOf(tried!, { outcome: 'retrying', message: 'its driver has died' }),
+    ]);
     const reconciler = failOverdueCleaning(deps);
     await clock.advance((deps.limits.cleanDeadlineSeconds - 1) * secondMs);
     expect((await reconciler.pass(signal)).found).toBe(0);
@@ -82,8 +86,9 @@ describe('fail-overdue-cleaning', () => {
       .updateTable('host')
       .set({ lease_expires_at: new Date(clock.now().getTime() + secondMs) })
       .execute();
-    expect((await reconciler.pass(signal)).found).toBe(1);
-    expect((await states()).toSorted()).toEqual(['cleaning', 'cleaning_failed']);
+    expect((await reconciler.pass(signal)).found).toBe(2);
+    const ended = ['cleaning', 'cleaning_failed', 'cleaning_failed'];
+    expect((await states()).toSorted()).toEqual(ended);
     expect((await reconciler.pass(signal)).found).toBe(0);
   });
 });
@@ -279,6 +284,28 @@ describe('release-vanished', () => {
       .where('user_id', 'like', 'system:%')
       .execute();
     expect(operations).toMatchObject([{ state: 'succeeded', kind: 'detach-instance' }]);
+  });
+
+  it('leaves alone one that is seen again at that moment', async ({ expect }) => {
+    const { database, db, instances, vanish, reconciler, detaching } = await fleet(1);
+    await using _ = database;
+    await vanish(instances[0]!);
+    let pass: Promise<unknown> = Promise.resolve();
+    let isOver = false;
+    const isWaiting = async (): Promise<boolean> => {
+      const { rows } = await sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+      return rows.length > 0;
+    };
+    await db.transaction().execute(async (tx) => {
+      await tx.updateTable('instance').set({ is_vanished: false, is_present: true }).execute();
+      pass = reconciler.pass(signal).finally(() => {
+        isOver = true;
+      });
+      await expect.poll(async () => isOver || isWaiting(), { timeout: 20_000 }).toBe(true);
+    });
+    await pass;
+    expect(await detaching()).toBe(0);
   });
 
   it('moves little on one bad answer: the rest waits for a person, and goes on when it was none', async ({

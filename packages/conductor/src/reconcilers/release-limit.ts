@@ -3,6 +3,8 @@
 export interface Candidate {
   readonly host_id: string;
   readonly attachment_id: string;
+  /** Equal for what goes only together; null or absent: it goes by itself. */
+  readonly unit?: string | null;
 }
 
 export interface HostCount {
@@ -46,13 +48,23 @@ export function planReleases<Item extends Candidate>(
   const nowStopped: string[] = [];
   for (const [hostId, items] of Map.groupBy(open, (item) => item.host_id)) {
     const count = counts.get(hostId) ?? { live: 0, released: 0 };
-    const taken = items.slice(0, Math.max(0, Math.min(most(count) - count.released, fleetLeft)));
+    const taken = takeWhole(items, Math.min(most(count) - count.released, fleetLeft));
     fleetLeft -= taken.length;
     release.push(...taken);
     const isOver = items.length > most(count) || isFleetStopped;
     if (isOver && taken.length < items.length) nowStopped.push(hostId);
   }
   return { release, stopped: nowStopped };
+}
+
+/** In their order, as many as there is room for. */
+function takeWhole<Item extends Candidate>(items: readonly Item[], room: number): Item[] {
+  const units = Map.groupBy(items, ({ unit, attachment_id: id }) => unit ?? id);
+  const taken: Item[] = [];
+  for (const unit of units.values()) {
+    if (taken.length + unit.length <= room) taken.push(...unit);
+  }
+  return taken;
 }
 
 function sum(counts: readonly HostCount[]): HostCount {

@@ -92,6 +92,7 @@ async function setUp() {
       .selectFrom('accelerator')
       .innerJoin('backend', 'backend.id', 'accelerator.backend_id')
       .select(['accelerator.id', 'backend.name', 'accelerator.state', 'accelerator.reason'])
+      .select('accelerator.epoch')
       .orderBy('backend.name', 'desc')
       .execute();
   const operation = (id: string) =>
@@ -158,8 +159,11 @@ describe('an accelerator whose backend was uninstalled by force', () => {
     await put(next, 'first');
     await startAudit(db);
     expect(await rows()).toMatchObject([{ state: 'cleaning_failed' }, { state: 'withheld' }]);
+    const [{ epoch } = { epoch: 0 }] = await rows();
     await pass();
     const [clean] = await ordersOf(deps, host);
+    // What the uninstalled driver says late counts no more.
+    await report(deps, host, [outcomeOf(clean!, { epoch })]);
     await report(deps, host, [outcomeOf(clean!, { outcome: 'clean_failed', message: 'stuck' })]);
     await pass();
     expect(await rows()).toMatchObject([

@@ -11,7 +11,14 @@ import {
 } from '@cyborg/store/orphans';
 
 import type { ConductorDeps } from '../deps.ts';
-import { commitDraft, moveAccelerator, openDraft, wakeHost, type Draft } from '../orders/draft.ts';
+import {
+  commitDraft,
+  moveAccelerator,
+  openDraft,
+  raiseEpoch,
+  wakeHost,
+  type Draft,
+} from '../orders/draft.ts';
 import { failCleaning } from '../orders/outcomes.ts';
 import { recordEvents } from '../record-event.ts';
 import type { Reconciler } from '../reconciler.ts';
@@ -57,7 +64,9 @@ function fail(draft: Draft, id: string): void {
 function retry(draft: Draft, id: string): void {
   const row = draft.accelerators.get(id);
   if (row?.state !== 'cleaning_failed') return;
-  moveAccelerator(draft, row, { event: 'retry-cleaning', changes: { reason: null } });
+  // What is left of the first try counts no more.
+  const raised = raiseEpoch(draft, row);
+  moveAccelerator(draft, raised, { event: 'retry-cleaning', changes: { reason: null } });
   wakeHost(draft, row.host_id);
 }
 

@@ -156,7 +156,7 @@ function checkFree(accelerator: AcceleratorRow, found: UnclaimedRow): void {
   if (accelerator.attachment_id !== null) {
     throw new ServiceError(
       'already-attached',
-      `Accelerator ${accelerator.name} is held by instance ${accelerator.instance_id ?? 'unknown'}: two holders are not possible.`,
+      `Accelerator ${accelerator.name} is held by instance ${accelerator.instance_id ?? 'unknown'}: detach it there first, or have the device released (unclaimed-release).`,
       {
         extra: {
           users: [{ instance_id: accelerator.instance_id, accelerator_id: accelerator.id }],
@@ -191,7 +191,7 @@ async function earlierAttachment(
   if (row === undefined || row.state === 'released') return row;
   throw new ServiceError(
     'wrong-state',
-    `The ledger has attachment ${id} as ${row.state} on accelerator ${row.accelerator_id ?? 'unknown'}: it is not to be adopted.`,
+    `The ledger has attachment ${id} as ${row.state} on accelerator ${row.accelerator_id ?? 'unknown'}: it is not to be adopted. Where its host goes on reporting it, another guest has a copy: have that released (unclaimed-release).`,
   );
 }
 
@@ -234,7 +234,7 @@ function revive(draft: Draft, earlier: AttachmentRow, entry: Entry): void {
   ) {
     throw new ServiceError(
       'wrong-state',
-      `Attachment ${entry.id} was of accelerator ${earlier.accelerator_id ?? 'unknown'} and instance ${earlier.instance_id ?? 'unknown'}: it cannot be adopted as another one.`,
+      `Attachment ${entry.id} was of accelerator ${earlier.accelerator_id ?? 'unknown'} and instance ${earlier.instance_id ?? 'unknown'}: adopt it as that one, or have it released (unclaimed-release).`,
     );
   }
   draft.attachments.set(earlier.id, earlier);
