@@ -21,6 +21,7 @@ const config = {
     { address: cards.nvmePf, vfs: { count: 2 }, type: 'SSD' },
     { address: '0000:21:0*', type: 'SSD', offer: true, resetless: accepted },
     { vendor: '1234', device: '11e8', offer: true, resetless: accepted },
+    { vendor: '8086', device: '10d3', type: 'NIC', unbind: 'idle', offer: true },
     // What is plugged into hp0 and hp1.
     ...['0000:23:*', '0000:46:*'].map((address) => ({
       address,
