@@ -4,6 +4,8 @@ import { join } from 'node:path';
 
 import { describe, it } from 'vitest';
 
+import { eventKinds } from '../../packages/model/src/event-kinds.ts';
+
 const root = join(import.meta.dirname, '../..');
 const page = readFileSync(join(root, 'docs/how-to/troubleshoot.md'), 'utf8');
 
@@ -35,6 +37,15 @@ describe('docs/how-to/troubleshoot.md', () => {
   it.for(quotedSymptoms())('quotes the code: %s', (symptom, { expect }) => {
     const parts = symptom.split('…').map((part) => part.trim());
     expect(parts.filter((part) => !code.includes(part))).toEqual([]);
+  });
+
+  it('names kinds of events that there are', ({ expect }) => {
+    const nouns = new Set(eventKinds.map((kind) => kind.split('.')[0]));
+    const named = [...page.matchAll(/`(([a-z]+)\.[a-z_-]+)`/g)].flatMap(
+      ([, kind = '', noun = '']) => (nouns.has(noun) ? [kind] : []),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((kind) => !eventKinds.includes(kind))).toEqual([]);
   });
 
   it('quotes enough to be of use', ({ expect }) => {

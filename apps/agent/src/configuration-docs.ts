@@ -44,15 +44,16 @@ once, changes no attachment, and prints a token. An agent that is being refused 
 ## What it needs
 
 One agent runs per host: a lock in the state directory, and the lease that the server gives to one at a time. It may run
-as any user that can reach the QMP sockets in \`--qmp-dir\`; drivers are run without privileges, whoever the agent is, and as
-root in addition behind a wall of namespaces.
+as any user that can reach the QMP sockets in \`--qmp-dir\`, but binds PCI functions as root alone; drivers are run without
+privileges, whoever the agent is, and as root in addition behind a wall of namespaces.
 
 ### To hand hardware over to guests
 
-The hypervisor of a host can plug \`pci\` and \`mdev\` when the host has \`/dev/vfio/vfio\` (the kernel's module \`vfio-pci\`, the
-IOMMU switched on) and the guest's machine takes devices while it runs: a q35 with \`pcie-root-port\`s, one for each device,
-or an i440fx. It is looked at anew with each listing. A port behind the expander bus (\`pxb-pcie\`) of the guest's NUMA
-node that is near the card is preferred.
+[Prepare a host](../how-to/prepare-a-host.md) has the steps. The hypervisor of a host can plug \`pci\` and \`mdev\` when the host
+has \`/dev/vfio/vfio\` and the guest's machine takes devices while it runs: a q35 with \`pcie-root-port\`s, one for each device,
+or an i440fx. It is looked at anew with each listing. (udev makes that file without the kernel's module \`vfio-pci\` and the
+IOMMU, too: that those are missing is said by the attach and by the accelerator's reason.) A port behind the expander bus
+(\`pxb-pcie\`) of the guest's NUMA node that is near the card is preferred.
 
 - \`--hypervisor qemu\`: each QEMU must be able to open \`/dev/vfio/<group>\` and to lock all of its guest's memory
   (\`LimitMEMLOCK=infinity\`). Once it has a device, such a guest cannot be migrated, as any with VFIO.

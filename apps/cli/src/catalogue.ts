@@ -125,7 +125,8 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   },
   'accelerator-delete': {
     group: 'Accelerators',
-    summary: 'Take back what accelerator-create made; refused while held',
+    summary:
+      'Take back what accelerator-create made, or off the list what is gone; refused while held',
     load: async () => (await import('./commands/accelerator-changes.ts')).acceleratorDelete,
   },
   'attach-instance': {

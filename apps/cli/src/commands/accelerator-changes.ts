@@ -203,7 +203,12 @@ export const acceleratorDelete = defineCommand({
   changes: true,
   args: { id: { help: 'id of the accelerator, or a name that is unique' } },
   flags: { dryRun: dryRunFlag },
-  examples: [{ command: 'cyborg accelerator-delete ID', help: 'the inverse of create' }],
+  examples: [
+    {
+      command: 'cyborg accelerator-delete ID',
+      help: 'the inverse of create; or its card was pulled',
+    },
+  ],
   async run({ args, flags }, context) {
     const id = await accelerator(context.api, args.id);
     const answer = await context.api.deleteAccelerator({
