@@ -10,6 +10,7 @@ import { makeAgentHandlers } from '../src/agents/handlers.ts';
 import { makeAttachmentHandlers } from '../src/attachments/handlers.ts';
 import type { ConductorDeps, Db } from '../src/deps.ts';
 import { applyObservations } from '../src/orders/observations.ts';
+import { obey } from '../src/test-agent.ts';
 import { makeTestDeps } from '../src/test-deps.ts';
 import { act } from '../src/transaction.ts';
 
@@ -40,6 +41,15 @@ export async function openCards() {
       },
     });
   return { database, db, deps, host, guest, put, ...actsOf({ db, deps, guest }) };
+}
+
+/** One card, which the guest has. */
+export async function openHeld(held: Record<string, unknown>) {
+  const bench = await openCards();
+  await bench.put(held);
+  await bench.attach({});
+  await obey(bench.deps, bench.host);
+  return bench;
 }
 
 interface Ends {

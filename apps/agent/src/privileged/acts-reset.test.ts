@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
+import { orderOf } from '../../test/act-orders.ts';
 import { address, boundFor, gpu, makeHost, other } from '../../test/acts-host.ts';
 import type { ActOrder, ActQuestion } from './act-order.ts';
 import { HostView } from './child/host-view.ts';
@@ -61,20 +62,8 @@ async function resetWith(
   { refuses, ...change }: Partial<ActOrder> & { readonly refuses?: Refusals },
 ): Promise<{ readonly ended: unknown; readonly done: readonly string[] }> {
   const kernel = kernelThat(refuses ?? {});
-  const order: ActOrder = {
-    method: 'reset',
-    params: { address },
-    roots: { sysfs: join(root, 'sys'), proc: join(root, 'proc'), dev: '/dev' },
-    backend: { id: 'b', name: 'b' },
-    inventory: [address],
-    bindings: [],
-    unprobed: [],
-    shortened: [],
-    ordered: [address],
-    taken: [],
-    isOrdered: true,
-    ...change,
-  };
+  const roots = { sysfs: join(root, 'sys'), proc: join(root, 'proc'), dev: '/dev' };
+  const order = orderOf({ method: 'reset', roots, ordered: [address], ...change }, address);
   const ask = async (question: ActQuestion): Promise<unknown> => {
     if ('shortened' in question) kernel.done.push(`noted ${question.shortened.methods}`);
     return { complete: true, open: [] };

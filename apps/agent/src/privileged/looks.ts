@@ -42,7 +42,7 @@ export class Looks {
   async find<M extends LookMethod>(
     method: M,
     backendId: string,
-    toOrder: () => LookOrder,
+    order: LookOrder,
   ): Promise<NonNullable<LookAnswer[M]>> {
     const asker = `${method} ${backendId}`;
     if (this.#asking.has(asker)) {
@@ -50,7 +50,7 @@ export class Looks {
     }
     this.#asking.add(asker);
     try {
-      const { [method]: answer } = await this.#findInChild(method, toOrder());
+      const { [method]: answer } = await this.#findInChild(method, order);
       if (answer === undefined) throw new DriverCallError('transient', `${method}: no answer.`);
       return answer;
     } finally {

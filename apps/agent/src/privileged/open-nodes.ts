@@ -22,9 +22,9 @@ export class OpenNodes {
     const { looks, simulated, roots, own } = this.#deps;
     // The processes of this machine say nothing of a recorded one.
     if (simulated) return { complete: false, open: [] };
-    return await looks.find('openNodes', backendId, () => ({
+    return await looks.find('openNodes', backendId, {
       openNodes: { proc: roots.proc, nodes, own: own() },
-    }));
+    });
   }
 
   /** Somebody is about to ask. */

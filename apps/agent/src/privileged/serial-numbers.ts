@@ -26,9 +26,9 @@ export class SerialNumbers {
     // A recorded tree has what its recorder was shown.
     if (simulated) return { functions: [] };
     const known = [...this.#known.values()];
-    const read = await looks.find('serialNumbers', backendId, () => ({
+    const read = await looks.find('serialNumbers', backendId, {
       serialNumbers: { sysfs: roots.sysfs, addresses, known },
-    }));
+    });
     for (const one of read) this.#known.set(one.address, one);
     return { functions: read.map(({ address, dsn, vpd }) => ({ address, dsn, vpd })) };
   }

@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
 
-import { card, observeMissing, openCards } from '../../test/cards.ts';
+import { card, observeMissing, openCards, openHeld } from '../../test/cards.ts';
 import type { Outcome } from '../orders/outcomes.ts';
 import { obey, ordersOf, outcomeOf, report } from '../test-agent.ts';
 import { brokenInvariants } from '../test-audit.ts';
@@ -9,11 +9,8 @@ describe('a card that is known by its serial number', () => {
   it('keeps its attachment while it is away, and is attached where it comes back', async ({
     expect,
   }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     const before = await bench.attachment();
     await bench.put();
     expect(await bench.states()).toEqual(['serial-a attached absent']);
@@ -36,11 +33,8 @@ describe('a card that is known by its serial number', () => {
   ] as const)(
     'is given again %s to an instance that lost it meanwhile',
     async ([, bus], { expect }) => {
-      const bench = await openCards();
+      const bench = await openHeld(card('41', { serial: 'a' }));
       await using _ = bench.database;
-      await bench.put(card('41', { serial: 'a' }));
-      await bench.attach({});
-      await obey(bench.deps, bench.host);
       const before = await bench.attachment();
       await bench.put();
       await observeMissing(bench, before);
@@ -59,11 +53,8 @@ describe('a card that is known by its serial number', () => {
   );
 
   it('waits for a person when the instance still has what was there before', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('41', { serial: 'b' }), card('42', { serial: 'a' }));
     const [order] = await ordersOf(bench.deps, bench.host);
     const message = 'Instance vm-1 still has ua-cyborg-1: detach it first.';
@@ -79,11 +70,8 @@ describe('a card that is known by its serial number', () => {
   it('is cleaned anew when it comes back, whatever is still said of the first try', async ({
     expect,
   }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.detach();
     await bench.put();
     let said: Outcome[] = [];
@@ -102,11 +90,8 @@ describe('a card that is known by its serial number', () => {
   });
 
   it('comes back where it was without anything being done', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     const before = await bench.attachment();
     await bench.put();
     await bench.put(card('41', { serial: 'a' }));
@@ -120,11 +105,8 @@ describe('a card without a serial number in another slot', () => {
   it('is nobody’s until a person says which it is, when one like it is held and gone', async ({
     expect,
   }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41'));
     await using _ = bench.database;
-    await bench.put(card('41'));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('42'), card('43', { device: '0x0099' }), card('44', { serial: 'x' }));
     expect(await bench.states()).toEqual([
       'serial-x available present',
@@ -154,11 +136,8 @@ describe('a card without a serial number in another slot', () => {
   it('is the one that is gone when a person says so: what is attached follows', async ({
     expect,
   }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41'));
     await using _ = bench.database;
-    await bench.put(card('41'));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     const before = await bench.attachment();
     const [old] = await bench.rows();
     await bench.put(card('42'));
@@ -178,11 +157,8 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is cleaned where it is now, when it was not clean where it was', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41'));
     await using _ = bench.database;
-    await bench.put(card('41'));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('42'));
     await bench.detach();
     expect(await bench.states()).toContain('slot-42 withheld present');
@@ -194,11 +170,8 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is not the one that is gone when it cannot be', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41'));
     await using _ = bench.database;
-    await bench.put(card('41'));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('42'), card('43', { device: '0x0099' }), card('44', { serial: 'x' }));
     const refusals = [
       ['slot-43', 'slot-41', 'wrong-state', /no doubt which card/],
@@ -221,11 +194,8 @@ describe('a card without a serial number in another slot', () => {
   });
 
   it('is itself when the one that is held comes back', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41'));
     await using _ = bench.database;
-    await bench.put(card('41'));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('42'));
     expect(await bench.states()).toContain('slot-42 withheld present');
     await bench.put(card('42'), card('41'));
@@ -249,11 +219,8 @@ describe('a card without a serial number in another slot', () => {
 
 describe('another card in the slot of one that is held', () => {
   it('is nobody’s while an instance may name its address as its own', async ({ expect }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('41', { serial: 'b', device: '0x0099' }));
     expect(await bench.states()).toEqual(['serial-a attached absent', 'serial-b withheld present']);
     const [, other] = await bench.rows();
@@ -276,11 +243,8 @@ describe('another card in the slot of one that is held', () => {
   it('is told of anew when that attachment has ended and nobody can clean its card', async ({
     expect,
   }) => {
-    const bench = await openCards();
+    const bench = await openHeld(card('41', { serial: 'a' }));
     await using _ = bench.database;
-    await bench.put(card('41', { serial: 'a' }));
-    await bench.attach({});
-    await obey(bench.deps, bench.host);
     await bench.put(card('41', { serial: 'b' }));
     await bench.detach();
     const gone = { outcome: 'clean_failed', message: 'it is gone' } as const;

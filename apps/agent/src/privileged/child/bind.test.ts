@@ -8,7 +8,9 @@ import {
   type FunctionDescription,
   type Leaf,
 } from '@cyborg/driver-sdk/tree-builder';
-import type { ActOrder, ActQuestion, OpenAnswer } from '../act-order.ts';
+import { orderOf } from '../../../test/act-orders.ts';
+import { quietProc } from '../../../test/acts-host.ts';
+import type { ActQuestion, OpenAnswer } from '../act-order.ts';
 import { bind } from './bind.ts';
 import { HostView } from './host-view.ts';
 
@@ -25,12 +27,7 @@ const gpu: FunctionDescription = {
   iommuGroup: 1,
   attributes: { driver_override: 'vfio-pci\n' },
 };
-const quietProc = {
-  '/proc/self/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
-  '/proc/swaps': 'Filename Type Size Used Priority\n',
-  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
-  '/sys/bus/pci/drivers/vfio-pci': emptyFolder,
-};
+const quiet = { ...quietProc, '/sys/bus/pci/drivers/vfio-pci': emptyFolder };
 
 let folder = '';
 beforeEach(() => {
@@ -55,22 +52,19 @@ function bindBeside(neighbour: FunctionDescription, options: Options = {}): Act 
   const { files = {}, inventory = [address], open = [] } = options;
   const { sysfs, proc, dev } = buildTree(folder, {
     functions: [gpu, neighbour],
-    files: { ...quietProc, ...files },
+    files: { ...quiet, ...files },
   });
   const bound = { address, backend: 'b', ids: '0x8086:0x3e98', driver: null, override: null };
-  const order: ActOrder = {
-    method: 'bind',
-    params: { address, kernel_driver: 'vfio-pci', unbind: [address] },
-    roots: { sysfs, proc, dev },
-    backend: { id: 'b', name: 'gpus' },
-    inventory,
-    bindings: [{ ...bound, boundTo: 'vfio-pci', heldFor: [address] }],
-    unprobed: [],
-    shortened: [],
-    ordered: [],
-    taken: [],
-    isOrdered: true,
-  };
+  const order = orderOf(
+    {
+      method: 'bind',
+      params: { address, kernel_driver: 'vfio-pci', unbind: [address] },
+      roots: { sysfs, proc, dev },
+      inventory,
+      bindings: [{ ...bound, boundTo: 'vfio-pci', heldFor: [address] }],
+    },
+    address,
+  );
   const noted: string[] = [];
   const ask = async (question: ActQuestion): Promise<unknown> => {
     if ('keep' in question) noted.push(...question.keep.map((one) => one.address));
@@ -127,22 +121,17 @@ describe('the note of a drive', () => {
     const drive = { ...gpu, vendor: 0x144d, device: 0xa80a, class: 0x010802, driver: 'nvme' };
     const { sysfs, proc, dev } = buildTree(folder, {
       functions: [{ ...drive, attributes: asIs, below: { 'nvme/nvme0/serial': 'S4EVNX0M   \n' } }],
-      files: { ...quietProc, '/sys/class/block': emptyFolder },
+      files: { ...quiet, '/sys/class/block': emptyFolder },
     });
-    const order: ActOrder = {
-      method: 'bind',
-      params: { address, kernel_driver: 'vfio-pci', unbind: [address] },
-      roots: { sysfs, proc, dev },
-      backend: { id: 'b', name: 'drives' },
-      inventory: [address],
-      accelerators: [`${key}/mdev0`, key],
-      bindings: [],
-      unprobed: [],
-      shortened: [],
-      ordered: [],
-      taken: [],
-      isOrdered: true,
-    };
+    const order = orderOf(
+      {
+        method: 'bind',
+        params: { address, kernel_driver: 'vfio-pci', unbind: [address] },
+        roots: { sysfs, proc, dev },
+        accelerators: [`${key}/mdev0`, key],
+      },
+      address,
+    );
     const notes: object[] = [];
     const ask = async (question: ActQuestion): Promise<unknown> => {
       if ('keep' in question) notes.push(...question.keep);

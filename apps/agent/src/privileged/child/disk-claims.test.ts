@@ -7,19 +7,14 @@ import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, it, vi } from 'vitest';
 import { numberOf } from '@cyborg/driver-sdk/device-number';
 import { buildTree, emptyFolder, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
-import type { ActOrder } from '../act-order.ts';
+import { orderOf } from '../../../test/act-orders.ts';
+import { quietProc } from '../../../test/acts-host.ts';
 import { bind, unbind } from './bind.ts';
 import { DiskClaims } from './disk-claims.ts';
 import { HostView } from './host-view.ts';
 
 const address = '0000:21:00.0';
 const unbindFile = '/sys/bus/pci/drivers/ahci/unbind';
-const quietProc = {
-  '/proc/self/mountinfo': '22 1 0:5 / / rw - tmpfs tmpfs rw\n',
-  '/proc/swaps': 'Filename Type Size Used Priority\n',
-  '/proc/crypto': 'name : sha256\nmodule : kernel\nrefcnt : 1\n',
-};
-
 let folder = '';
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cyborg-disks-'));
@@ -50,19 +45,7 @@ function makeHost(disk: string, number: string, dev = '/dev'): HostView {
     files: { ...quietProc, ...drivers },
   });
   const params = { address, kernel_driver: 'vfio-pci', unbind: [address] };
-  const order: ActOrder = {
-    method: 'bind',
-    params,
-    roots: { sysfs, proc, dev },
-    backend: { id: 'b', name: 'b' },
-    inventory: [address],
-    bindings: [],
-    unprobed: [],
-    shortened: [],
-    ordered: [],
-    taken: [],
-    isOrdered: true,
-  };
+  const order = orderOf({ method: 'bind', params, roots: { sysfs, proc, dev } }, address);
   const nobody = { complete: true, open: [] };
   return new HostView(order, { ask: async () => nobody, enter: () => undefined });
 }

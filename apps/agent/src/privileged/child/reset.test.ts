@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildTree, type FunctionDescription } from '@cyborg/driver-sdk/tree-builder';
 import { describe, it } from 'vitest';
+import { orderOf } from '../../../test/act-orders.ts';
 import { quietProc } from '../../../test/acts-host.ts';
 import { HostView } from './host-view.ts';
 import { reset } from './reset.ts';
@@ -52,28 +53,16 @@ interface Bench extends AsyncDisposable {
 async function open(code: string, functions: readonly FunctionDescription[]): Promise<Bench> {
   const root = await mkdtemp(join(tmpdir(), 'cyborg-reset-'));
   const { sysfs, proc } = buildTree(root, { functions, files: quietProc });
-  const order = {
-    method: 'reset',
-    roots: { sysfs, proc, dev: '/dev' },
-    backend: { id: 'b', name: 'demo' },
-    inventory: [address],
-    bindings: [
-      {
-        address,
-        backend: 'b',
-        ids: '0x1234:0x11e8',
-        driver: null,
-        override: null,
-        boundTo: 'vfio-pci',
-        heldFor: [address],
-      },
-    ],
-    unprobed: [],
-    shortened: [],
-    ordered: [address],
-    taken: [],
-    isOrdered: true,
-  };
+  const bound = { address, backend: 'b', ids: '0x1234:0x11e8', driver: null, override: null };
+  const order = orderOf(
+    {
+      method: 'reset',
+      roots: { sysfs, proc, dev: '/dev' },
+      bindings: [{ ...bound, boundTo: 'vfio-pci', heldFor: [address] }],
+      ordered: [address],
+    },
+    address,
+  );
   const written: string[] = [];
   const nobody = { complete: true, open: [] };
   const line = { ask: async () => nobody, enter: () => undefined };
