@@ -1,4 +1,4 @@
-// closing-line.js FAILED_STEPS SKIPPED_STEPS REPORT...: prints the reasons of skipped tests and CI's closing line from
+// closing-line.js FAILED_STEPS SKIPPED_STEPS REPORT...: prints what failed, what was skipped, and CI's closing line from
 // vitest's JSON reports. A failed step that is no test (a check, an installation) counts as one failure.
 // Exit 1 when anything failed or nothing ran.
 import { readFileSync } from 'node:fs';
@@ -18,6 +18,10 @@ function readReport(path) {
 const isOutsideTests = (file) =>
   file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed');
 
+/** The beginning of each try's: what is above may be cut off where this is read. */
+const messagesOf = ({ failureMessages }) =>
+  failureMessages.map((message) => message.slice(0, 1500).replaceAll(/^/gm, '  ')).join('\n');
+
 let passed = 0;
 let skipped = skippedSteps;
 let failedTests = 0;
@@ -27,6 +31,8 @@ for (const report of reports) {
   for (const file of report.testResults) {
     if (isOutsideTests(file)) console.log(`failed outside a test: ${file.name}\n  ${file.message}`);
     for (const test of file.assertionResults) {
+      if (test.status === 'failed')
+        console.log(`failed: ${file.name} > ${test.fullName}\n${messagesOf(test)}`);
       if (test.status === 'skipped' || test.status === 'pending')
         console.log(`skipped: ${test.fullName}`);
     }

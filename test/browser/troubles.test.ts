@@ -1,4 +1,5 @@
 /** What the pages say of a driver that dies and of a host that lacks something: what is wrong, and what a person must do. */
+import type { V3Client, V3Result } from '@cyborg/api-client/v3';
 import { eventually } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
@@ -9,7 +10,7 @@ import { takePicture } from './looks.ts';
 import { useBrowser } from './windows.ts';
 
 /** Five deaths with the pauses between them. */
-const quarantineMs = 120_000;
+const quarantineMs = 240_000;
 const settleMs = 90_000;
 const whole = `${host}@acme`;
 const params = { driver_id: 'acme' };
@@ -23,6 +24,23 @@ const diesOfThirteen = (program: string): string =>
             print("thirteen is too many", file=sys.stderr, flush=True)
             os._exit(3)`,
   );
+
+/** What the server is told comes first: a page that does not say it is another fault than a host that does not. */
+async function untilSays(v3: V3Client, state: string, reason: RegExp): Promise<void> {
+  let last: Partial<V3Result<'showBackend'>> = {};
+  await eventually(
+    async () => {
+      last = await v3.showBackend({ params: { backend: whole } });
+      return last.state === state && reason.test(last.reason ?? '');
+    },
+    {
+      timeoutMs: quarantineMs,
+      what: `backend ${whole} is ${state}`,
+      context: () => JSON.stringify(last, null, 1),
+      pauseMs: 250,
+    },
+  );
+}
 
 describe('the pages', () => {
   const openAs = useBrowser();
@@ -40,8 +58,9 @@ describe('the pages', () => {
     // Nobody asks the page to look: it hears of it.
     const backends = [{ name: 'acme', config: { count: 13 } }];
     await v3.updateDriver({ params, body: { backends } });
+    await untilSays(v3, 'failed', /^quarantined /);
     const trouble = 'Its driver keeps dying, and is not started again by itself';
-    await page.getByText(trouble).waitFor({ timeout: quarantineMs });
+    await page.getByText(trouble).waitFor();
     await page.getByText('have it started once more with Restart').waitFor();
     const lastWords = page.getByLabel('Its last words');
     await eventually(
@@ -82,7 +101,8 @@ describe('the pages', () => {
     await using _acme = await installAcme(scene, v3, { version: '4.0.0', needs });
     await using window = await openAs(context, 'admin', `/hosts/${host}`);
     const { page } = window;
-    await page.getByText('Somebody must prepare this host').first().waitFor({ timeout: settleMs });
+    await untilSays(v3, 'blocked', /acme_card/);
+    await page.getByText('Somebody must prepare this host').first().waitFor();
     await page.getByText('backend acme: load the kernel module acme_card').first().waitFor();
     await takePicture(page, { name: 'host-blocked', ...look });
     expect(await window.violations()).toEqual([]);
