@@ -18,9 +18,12 @@ function readReport(path) {
 const isOutsideTests = (file) =>
   file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed');
 
-/** The beginning of each try's: what is above may be cut off where this is read. */
+/** The beginning of each try's, without the runner's own lines: what is above may be cut off where this is read. */
 const messagesOf = ({ failureMessages }) =>
-  failureMessages.map((message) => message.slice(0, 1500).replaceAll(/^/gm, '  ')).join('\n');
+  failureMessages
+    .map((message) => message.replaceAll(/^ +at (?:new Promise|.*node_modules).*\n?/gm, ''))
+    .map((message) => message.trimEnd().slice(0, 2000).replaceAll(/^/gm, '  '))
+    .join('\n');
 
 let passed = 0;
 let skipped = skippedSteps;
