@@ -88,6 +88,38 @@ describe('what an event makes old', () => {
   });
 });
 
+describe('what is being read for the first time', () => {
+  it.for([
+    ['listed', list, event('accelerator.attached')],
+    ['shown', show('a'), event('accelerator.attached', { subject_id: 'a' })],
+    ['shown by another name than the event has for it', showBackend, event('backend.disabled')],
+  ] as const)(
+    'and made old meanwhile is read once more: %s',
+    async ([, queryKey, happened], { expect }) => {
+      const client = new QueryClient();
+      const answers = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+      let asked = 0;
+      const observer = new QueryObserver(client, {
+        queryKey,
+        queryFn: () => answers[asked++]!.promise,
+        staleTime: Infinity,
+        retry: false,
+      });
+      const shown = Promise.withResolvers<void>();
+      const stop = observer.subscribe(({ data }) => data === 'as it is' && shown.resolve());
+      const isOld = Promise.withResolvers<void>();
+      client.getQueryCache().subscribe(({ query }) => query.state.isInvalidated && isOld.resolve());
+      makeRefresh(client).ofEvent(happened);
+      await isOld.promise;
+      answers[0]!.resolve('as it was');
+      answers[1]!.resolve('as it is');
+      await shown.promise;
+      expect(asked).toBe(2);
+      stop();
+    },
+  );
+});
+
 describe('what an act of ours makes old', () => {
   it('is every reading of what it changes, at once, with what events before it made old', async ({
     expect,

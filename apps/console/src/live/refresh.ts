@@ -42,7 +42,7 @@ export function makeRefresh(client: QueryClient): Refresh {
     clearTimeout(timer);
     timer = undefined;
     refreshedAtMs = performance.now();
-    return client.invalidateQueries({ predicate: (query) => isOld(query, found) });
+    return readAgain(client, (query) => isOld(query, found));
   };
   return {
     ofEvent(event) {
@@ -60,6 +60,21 @@ export function makeRefresh(client: QueryClient): Refresh {
     whenRead: () => reading,
   };
 }
+
+/** A first reading under way is not begun anew, and may have asked before what made it old: what it brings is old already. */
+async function readAgain(client: QueryClient, isOne: (query: Query) => boolean): Promise<void> {
+  const first = new Set(
+    client.getQueryCache().findAll({ fetchStatus: 'fetching', predicate: isOne }).filter(isUnread),
+  );
+  const predicate = (query: Query): boolean => first.has(query);
+  await Promise.all([
+    client.invalidateQueries({ predicate: isOne }),
+    first.size > 0 &&
+      client.refetchQueries({ predicate }).then(() => client.invalidateQueries({ predicate })),
+  ]);
+}
+
+const isUnread = ({ state }: Query): boolean => state.data === undefined;
 
 /** What has been read is shown: the cache tells of it by a task of its own. */
 function nextTask(): Promise<void> {
@@ -83,7 +98,7 @@ function isOld({ queryKey, state }: Query, { nouns, subjects, whole }: Old): boo
   if (typeof noun !== 'string' || !(nouns as Set<string>).has(noun)) return false;
   if (typeof name !== 'string' || !name.startsWith('show') || name === 'showSummary') return true;
   const params = paramsOf(args);
-  if (params.length === 0 || noun === 'drivers') return true;
+  if (params.length === 0 || noun === 'drivers' || state.data === undefined) return true;
   // It may have been asked for by another name than events call it: `host@backend`.
   return [...params, ...idOf(state.data)].some((value) => subjects.has(value));
 }
