@@ -18,6 +18,8 @@ export const defaultLimits = {
   /** * An attach or detach that its host has not finished fails after this. */
   attachDeadlineSeconds: 300,
   detachDeadlineSeconds: 900,
+  /** For so long after a start nothing fails by the clock alone: hosts come back within 5 s, with what they did meanwhile. */
+  hostsReturnSeconds: 15,
   /** What an instance lost and could not be given again at once is given after this, twice as long each time, … */
   giveAgainFirstSeconds: 30,
   /** … and at most this. */

@@ -6,7 +6,7 @@ import { makeDiscoveryHandlers } from '../discoveries/handlers.ts';
 
 describe('operations on hosts', () => {
   it('wait while hosts are down, and fail after the configured time', async ({ expect }) => {
-    await using bench = await openBench({ waitForHostSeconds: 60 });
+    await using bench = await openBench({ waitForHostSeconds: 60, hostsReturnSeconds: 0 });
     await addHost(bench.database.db, { name: 'gone', lease_expires_at: new Date(0) });
     const { id } = await bench.install({ backends: [{ name: 'virtual' }] });
     await bench.pass();

@@ -15,6 +15,7 @@ import { changedAt } from '../etag.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
 import { recordEvents } from '../record-event.ts';
 import { conductorSpans } from '../spans.ts';
+import { watchHostsReturn } from '../reconcilers/hosts-return.ts';
 import { act, type Act } from '../transaction.ts';
 import {
   judgeDiscovery,
@@ -35,6 +36,7 @@ const kinds = [
 ] as const;
 
 export function advanceHostOperations(deps: ConductorDeps): Reconciler {
+  const areHostsBack = watchHostsReturn(deps);
   return {
     name: 'advance-host-operations',
     periodMs: deps.limits.idlePassMs,
@@ -52,14 +54,14 @@ export function advanceHostOperations(deps: ConductorDeps): Reconciler {
       let ended = 0;
       for (const { id } of open) {
         if (signal.aborted) break;
-        if (await advance(deps, id)) ended += 1;
+        if (await advance(deps, id, areHostsBack())) ended += 1;
       }
       return { found: open.length, full: false, notes: { ended } };
     },
   };
 }
 
-function advance(deps: ConductorDeps, id: string): Promise<boolean> {
+function advance(deps: ConductorDeps, id: string, mayExpire: boolean): Promise<boolean> {
   return act(deps, async (running) => {
     const row = await running.tx
       .selectFrom('operation')
@@ -70,7 +72,8 @@ function advance(deps: ConductorDeps, id: string): Promise<boolean> {
       .skipLocked()
       .executeTakeFirst();
     if (row === undefined) return false;
-    const results = expire(await judgeOperation(running, row), row, running.now);
+    const judged = await judgeOperation(running, row);
+    const results = mayExpire ? expire(judged, row, running.now) : judged;
     const event = eventFor(results);
     const state = event === 'stay' ? row.state : moved(row, event);
     if (state !== row.state || !isDeepStrictEqual(results, row.results)) {

@@ -263,8 +263,9 @@ describe('what attachments hold in Placement', () => {
     await given.pass('make-allocations');
     cloud.deaf.delete('placement');
     cloud.away.add('placement');
+    const overdue = endOverdueOperations(deps);
     await clock.advance((deps.limits.attachDeadlineSeconds + 1) * 1000);
-    await endOverdueOperations(deps).pass(new AbortController().signal);
+    await overdue.pass(new AbortController().signal);
     expect([cloud.consumers.size, await stateOf(bench)]).toEqual([1, ['released wanted']]);
     await given.pass('remove-allocations');
     cloud.away.delete('placement');

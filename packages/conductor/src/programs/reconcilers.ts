@@ -10,6 +10,7 @@ import { sql } from 'kysely';
 
 import type { ConductorDeps } from '../deps.ts';
 import type { Reconciler } from '../reconciler.ts';
+import { watchHostsReturn } from '../reconcilers/hosts-return.ts';
 import { act } from '../transaction.ts';
 import { endProgramming } from './end.ts';
 import { fetchImages } from './fetch-images.ts';
@@ -21,12 +22,14 @@ export function programReconcilers(deps: ConductorDeps): Reconciler[] {
 /** Its host may be away, or its driver still at it: the fence keeps what comes late from counting. */
 function endOverdueProgrammings(deps: ConductorDeps): Reconciler {
   const most = deps.limits.workItemsPerPass;
+  const areHostsBack = watchHostsReturn(deps);
   return {
     name: 'end-overdue-programmings',
     periodMs: deps.limits.idlePassMs,
     due: hasOverdueProgrammings,
     topics: [],
     async pass() {
+      if (!areHostsBack()) return { found: 0, full: false };
       const now = deps.clock.now();
       const overdue = await listOverdueProgrammings(deps.db, { now, limit: most });
       for (const { id } of overdue) {

@@ -6,6 +6,7 @@ import { commitDraft, moveOperation, openDraft } from '../orders/draft.ts';
 import { takeAll } from '../orders/taking.ts';
 import type { Reconciler } from '../reconciler.ts';
 import { act } from '../transaction.ts';
+import { watchHostsReturn } from './hosts-return.ts';
 
 type Overdue = Awaited<ReturnType<typeof listOverdueOperations>>[number];
 
@@ -15,12 +16,14 @@ type Overdue = Awaited<ReturnType<typeof listOverdueOperations>>[number];
  */
 export function endOverdueOperations(deps: ConductorDeps): Reconciler {
   const most = deps.limits.workItemsPerPass;
+  const areHostsBack = watchHostsReturn(deps);
   return {
     name: 'end-overdue-operations',
     periodMs: deps.limits.idlePassMs,
     due: hasOverdueOperations,
     topics: [],
     async pass() {
+      if (!areHostsBack()) return { found: 0, full: false };
       const overdue = await listOverdueOperations(deps.db, { now: deps.clock.now(), limit: most });
       for (const row of overdue) await end(deps, row);
       return { found: overdue.length, full: overdue.length === most };

@@ -116,6 +116,24 @@ describe('end-overdue-operations', () => {
     expect(new Set(await states())).toEqual(new Set(['available']));
   });
 
+  it.for(['in time', 'not at all'] as const)(
+    'waits after a start for what its host has done while no server ran: %s',
+    async (how, { expect }) => {
+      const { database, clock, deps, host, attach, show } = await setUp({ count: 1 });
+      await using _ = database;
+      const id = await attach();
+      await dispatch(deps);
+      const [order] = await ordersOf(deps, host);
+      await clock.advance(2 * deps.limits.attachDeadlineSeconds * secondMs);
+      const reconciler = endOverdueOperations(deps);
+      expect((await reconciler.pass(signal)).found).toBe(0);
+      if (how === 'in time') await report(deps, host, [outcomeOf(order!)]);
+      await clock.advance(deps.limits.hostsReturnSeconds * secondMs);
+      expect((await reconciler.pass(signal)).found).toBe(how === 'in time' ? 0 : 1);
+      expect((await show(id)).state).toBe(how === 'in time' ? 'succeeded' : 'failed');
+    },
+  );
+
   it('ends a detach without undoing it; asked again, the new operation waits for it', async ({
     expect,
   }) => {
@@ -124,8 +142,9 @@ describe('end-overdue-operations', () => {
     await attach();
     await obey(deps, host);
     const first = await detach();
+    const reconciler = endOverdueOperations(deps);
     await clock.advance(deps.limits.detachDeadlineSeconds * secondMs);
-    await endOverdueOperations(deps).pass(signal);
+    await reconciler.pass(signal);
     expect((await show(first)).state).toBe('failed');
     expect(await states()).toEqual(['attached']);
     const second = await detach();

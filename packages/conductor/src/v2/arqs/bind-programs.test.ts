@@ -39,7 +39,12 @@ async function openProgramBench(
   count: number,
   limits: Partial<ConductorLimits> = {},
 ): Promise<ProgramBench> {
-  const bench = await openBench(count, { stagingRetryMaxMs: 50, recheckMs: 200, ...limits });
+  const bench = await openBench(count, {
+    stagingRetryMaxMs: 50,
+    recheckMs: 200,
+    hostsReturnSeconds: 0,
+    ...limits,
+  });
   const glance = await openTestGlance();
   const deps: ConductorDeps = {
     ...bench.deps,
