@@ -44,7 +44,7 @@ export interface AttachContextOptions {
 
 /**
  * One statement: the instance (two rows when a name is not unique), its host, and the quotas of its project, whose rows
- * stay locked, so that two reservations of one project count one after the other.
+ * stay locked, so that two reservations of one project count one after the other. The instance keeps its project meanwhile.
  */
 export async function readAttachContext(
   db: Kysely<Database>,
@@ -54,7 +54,8 @@ export async function readAttachContext(
   const server = usesNova ? serverJson : sql`null::jsonb`;
   const { rows } = await sql<AttachContextRow>`
     with found as materialized (
-      select instance.* from instance where ${is} and ${visible} order by instance.id limit 2),
+      select instance.* from instance where ${is} and ${visible} order by instance.id limit 2
+      ${lock ? sql`for key share` : sql``}),
     quotas as materialized (
       select type, accelerators_max from quota
       where project_id in (select coalesce(project_id, ${projectId}) from found)

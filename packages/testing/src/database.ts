@@ -20,6 +20,8 @@ export interface TestDatabase extends AsyncDisposable {
   readonly name: string;
   /** For `connect`, and for processes that the test starts. */
   readonly url: string;
+  /** Whether a statement waits for what another transaction has locked. */
+  readonly someoneWaits: () => Promise<boolean>;
 }
 
 export interface EmptyDatabase extends AsyncDisposable {
@@ -41,6 +43,11 @@ export async function openTestDatabase(): Promise<TestDatabase> {
     pool,
     name: empty.name,
     url: empty.url,
+    async someoneWaits() {
+      const { rows } = await pool.query(`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`);
+      return rows.length > 0;
+    },
     async [Symbol.asyncDispose](): Promise<void> {
       await db.destroy();
       await empty[Symbol.asyncDispose]();

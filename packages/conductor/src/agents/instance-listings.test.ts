@@ -1,6 +1,5 @@
 import { addAccelerators, addBackend, addHost, addInstance } from '@cyborg/testing/fleet';
 import { toJson } from '@cyborg/store/json';
-import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
 import { listing, openBench, report, uuid, type Bench } from '../../test/agents.ts';
@@ -116,18 +115,13 @@ describe('listings of instances', () => {
     await using bench = await openListing();
     const { db } = bench.database;
     const guest = await addInstance(db, await addHost(db, { name: 'home' }));
-    const isWaiting = async (): Promise<boolean> => {
-      const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-      return rows.length > 0;
-    };
     const stopped = { kind: 'release-limit', message: 'look', blocks_attaching: false };
     let look: Promise<unknown> = Promise.resolve();
     await db.transaction().execute(async (tx) => {
       const conditions = toJson([stopped]);
       await tx.updateTable('host').set({ conditions }).where('id', '=', bench.host.id).execute();
       look = bench.look({ id: guest.id });
-      await expect.poll(isWaiting, { timeout: 20_000 }).toBe(true);
+      await expect.poll(bench.database.someoneWaits, { timeout: 20_000 }).toBe(true);
     });
     await look;
     const row = db.selectFrom('host').select('conditions').where('id', '=', bench.host.id);

@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
 import { card, openCards } from '../../test/cards.ts';
@@ -8,20 +7,15 @@ import { act } from '../transaction.ts';
 describe('a card that is pulled', () => {
   it('keeps what somebody makes of it at the same moment', async ({ expect }) => {
     const bench = await openCards();
-    const { database, db, deps } = bench;
+    const { database, deps } = bench;
     await using _ = database;
     await bench.put(card('41', { serial: 'a' }));
     const [{ id, epoch } = { id: '', epoch: 0 }] = await bench.rows();
-    const isWaiting = async (): Promise<boolean> => {
-      const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-      return rows.length > 0;
-    };
     let look: Promise<unknown> = Promise.resolve();
     await act(deps, async (current) => {
       const draft = await openDraft(current, { ids: [id], ledger: deps.ledger });
       look = bench.put();
-      await expect.poll(isWaiting, { timeout: 20_000 }).toBe(true);
+      await expect.poll(database.someoneWaits, { timeout: 20_000 }).toBe(true);
       const changes = { epoch: epoch + 1, reason: 'a guest has it' };
       moveAccelerator(draft, draft.accelerators.get(id)!, { event: 'find-held', changes });
       await commitDraft(draft);

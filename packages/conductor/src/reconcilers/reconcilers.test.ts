@@ -2,7 +2,6 @@ import { carriedOut } from '@cyborg/testing/carried-out';
 import { makeTestClock } from '@cyborg/testing/clock';
 import { openTestDatabase } from '@cyborg/testing/database';
 import { addAccelerators, addBackend, addHost, addInstance, callerOf } from '@cyborg/testing/fleet';
-import { sql } from 'kysely';
 import { describe, it } from 'vitest';
 
 import { makeAttachmentHandlers } from '../attachments/handlers.ts';
@@ -311,17 +310,14 @@ describe('release-vanished', () => {
     await vanish(instances[0]!);
     let pass: Promise<unknown> = Promise.resolve();
     let isOver = false;
-    const isWaiting = async (): Promise<boolean> => {
-      const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
-      return rows.length > 0;
-    };
     await db.transaction().execute(async (tx) => {
       await tx.updateTable('instance').set({ is_vanished: false, is_present: true }).execute();
       pass = reconciler.pass(signal).finally(() => {
         isOver = true;
       });
-      await expect.poll(async () => isOver || isWaiting(), { timeout: 20_000 }).toBe(true);
+      await expect
+        .poll(async () => isOver || database.someoneWaits(), { timeout: 20_000 })
+        .toBe(true);
     });
     await pass;
     expect(await detaching()).toBe(0);
