@@ -10,7 +10,7 @@ import { packAcme, type AcmeVersion } from '../system/acme.ts';
 import { uninstalling } from './leftovers.ts';
 import type { BrowserScene } from './setup.ts';
 
-const settleMs = 90_000;
+const settleMs = 180_000;
 const params = { driver_id: 'acme' };
 
 export const acmeHost = 'demo-recorded';

@@ -3,7 +3,7 @@ import type { V3Client } from '@cyborg/api-client/v3';
 import { carriedOut } from '@cyborg/testing/carried-out';
 import { eventually } from '@cyborg/testing/processes';
 
-const goneMs = 90_000;
+const goneMs = 180_000;
 
 /** In this order, at the end; what cannot be done is not there. */
 export function atTheEnd(...acts: readonly (() => Promise<unknown>)[]): AsyncDisposable {

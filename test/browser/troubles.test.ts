@@ -11,7 +11,7 @@ import { useBrowser } from './windows.ts';
 
 /** Five deaths with the pauses between them. */
 const quarantineMs = 240_000;
-const settleMs = 90_000;
+const settleMs = 180_000;
 const whole = `${host}@acme`;
 const params = { driver_id: 'acme' };
 const look = { theme: 'light', width: 1400 } as const;

@@ -1,6 +1,6 @@
 /** For tests of the command line: the real process, against a server of the test. */
 import { spawn } from 'node:child_process';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -37,8 +37,9 @@ export function serveCyborg(): ServedCommand {
     server.url = await server.current.start();
     server.home = await mkdtemp(join(tmpdir(), 'cyborg-cli-'));
   });
-  afterEach(() => {
+  afterEach(async () => {
     server.current.stop();
+    await rm(server.home, { recursive: true, force: true });
     const { violations } = server.current;
     if (violations.length > 0)
       throw new Error(`Not as the API's schemas say: ${violations.join('; ')}`);

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import https from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { systemRng } from '@cyborg/service/rng';
 import { makeTestClock } from '@cyborg/testing/clock';
+import { makeTempFolder } from '@cyborg/testing/embedded';
 import { describe, it } from 'vitest';
 
 import { isOutage } from './errors.ts';
@@ -254,8 +254,8 @@ describe('TLS', () => {
   it('trusts the authority of its file, and without it nobody of that authority', async ({
     expect,
   }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'cyborg-tls-'));
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    using folder = makeTempFolder();
+    const [key, cert] = [join(folder.path, 'key.pem'), join(folder.path, 'cert.pem')];
     execFileSync(
       'openssl',
       `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout ${key} -out ${cert}`.split(

@@ -16,7 +16,9 @@ export function makeTempFolder(parent: string = tmpdir()): Disposable & { readon
   const path = mkdtempSync(join(parent, 'cyborg-test-'));
   return {
     path,
-    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+    // What was ended hard may still be writing: its database ends by itself.
+    [Symbol.dispose]: () =>
+      rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }),
   };
 }
 

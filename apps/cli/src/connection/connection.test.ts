@@ -1,8 +1,8 @@
-import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { systemClock } from '@cyborg/service/clock';
 import { systemRng } from '@cyborg/service/rng';
@@ -15,6 +15,7 @@ beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'cyborg-connection-'));
   warnings = [];
 });
+afterEach(() => rm(home, { recursive: true, force: true }));
 
 const put = async (path: string, text: string, mode = 0o600): Promise<string> => {
   const file = join(home, path);

@@ -1,5 +1,5 @@
 /** Against a small Keystone that refuses what the real one refuses; `test/openstack` does the same with the real one. */
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,10 @@ beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'cyborg-keystone-'));
   keystone = await startKeystone();
 });
-afterEach(() => keystone.stop());
+afterEach(async () => {
+  await keystone.stop();
+  await rm(home, { recursive: true, force: true });
+});
 
 const find = (env: Record<string, string>, flags: ConnectionFlags = {}): Promise<Connection> =>
   findConnection(flags, {

@@ -1,9 +1,9 @@
 /** One option of `npm start` for both: the server takes a signed package, and its agent runs it. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { makeTestKey } from '@cyborg/driver-package/test-package';
+import { makeTempFolder } from '@cyborg/testing/embedded';
 import { eventually, runCli, startProgram } from '@cyborg/testing/processes';
 import { describe, it } from 'vitest';
 
@@ -13,9 +13,9 @@ const hasPython = existsSync('/usr/bin/python3') || existsSync('/bin/python3');
 describe('npm start --driver-key', { timeout: 600_000 }, () => {
   it.skipIf(!hasPython)(
     'takes and runs what its key has signed, and nothing else',
-    async ({ expect, onTestFinished }) => {
-      const folder = mkdtempSync(join(tmpdir(), 'cyborg-start-key-'));
-      onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    async ({ expect }) => {
+      using temp = makeTempFolder();
+      const folder = temp.path;
       const [key, stranger] = [makeTestKey(), makeTestKey()];
       const files = { 'key.pem': key.privatePem, 'key.pub.pem': key.publicPem };
       for (const [name, text] of Object.entries({ ...files, 'other.pem': stranger.privatePem })) {
