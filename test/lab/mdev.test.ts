@@ -114,10 +114,10 @@ describe('mediated devices of a real kernel', () => {
     }) => {
       const { items } = await site.v3.listDevices({ query: {} });
       const device = items.find(({ address }) => address === card);
-      const shown: unknown = JSON.parse(
-        await site.succeeds('device-show', device?.id ?? '', '-f', 'json'),
-      );
-      expect(shown).toMatchObject({
+      const shown = async (): Promise<unknown> =>
+        JSON.parse(await site.succeeds('device-show', device?.id ?? '', '-f', 'json'));
+      // How many are free is of the last look.
+      await expect.poll(shown, { timeout: patientMs, interval: 1_000 }).toMatchObject({
         info: {
           mdev_types: `${type}=${ports} virtio-pci-2=${Math.floor(ports / 2)}`,
           [`mdev_type_${type}`]: 'Single port serial',
