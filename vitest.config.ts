@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
+import { LongestFirst } from './test/lab/longest-first.ts';
 import { labNames } from './test/lab/names.ts';
 import { SummaryReporter } from './test/summary-reporter.ts';
 
@@ -101,6 +102,7 @@ export default defineConfig({
     // The usual second is little on a busy machine.
     expect: { poll: { timeout: 30_000 } },
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', new SummaryReporter()],
   },
 });
