@@ -44,7 +44,8 @@ export interface AttachContextOptions {
 
 /**
  * One statement: the instance (two rows when a name is not unique), its host, and the quotas of its project, whose rows
- * stay locked, so that two reservations of one project count one after the other. The instance keeps its project meanwhile.
+ * stay locked, so that two reservations of one project count one after the other. The instance keeps
+ * the project that somebody gave it meanwhile.
  */
 export async function readAttachContext(
   db: Kysely<Database>,

@@ -42,7 +42,7 @@ export function LiveProvider({ after, onSignedOut, children }: LiveProviderProps
       signal: ending.signal,
       onConnection: setConnection,
       onSignedOut,
-      onGap: () => void client.invalidateQueries(),
+      onGap: refresh.ofGap,
       onEvent: (event) => {
         refresh.ofEvent(event);
         for (const listen of listeners) listen(event);

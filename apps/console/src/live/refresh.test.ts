@@ -120,6 +120,54 @@ describe('what is being read for the first time', () => {
   );
 });
 
+describe('a reading that failed', () => {
+  it('is left alone by what happens to others', async ({ expect }) => {
+    const client = new QueryClient();
+    let asked = 0;
+    const observer = new QueryObserver(client, {
+      queryKey: show('gone'),
+      queryFn: () => {
+        asked += 1;
+        return Promise.reject(new Error('there is none'));
+      },
+      retry: false,
+    });
+    const failed = Promise.withResolvers<void>();
+    const stop = observer.subscribe(({ isError }) => isError && failed.resolve());
+    await failed.promise;
+    client.setQueryData(list, 'as it was read');
+    const refreshed = Promise.withResolvers<void>();
+    client
+      .getQueryCache()
+      .subscribe(({ query }) => query.state.isInvalidated && refreshed.resolve());
+    makeRefresh(client).ofEvent(event('accelerator.attached', { subject_id: 'another' }));
+    await refreshed.promise;
+    expect([asked, observer.getCurrentResult().isError]).toEqual([1, true]);
+    stop();
+  });
+});
+
+describe('what was missed', () => {
+  it('makes everything old, also what is being read for the first time', async ({ expect }) => {
+    const client = new QueryClient();
+    const answers = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+    let asked = 0;
+    const observer = new QueryObserver(client, {
+      queryKey: profiles,
+      queryFn: () => answers[asked++]!.promise,
+      retry: false,
+    });
+    const shown = Promise.withResolvers<void>();
+    const stop = observer.subscribe(({ data }) => data === 'as it is' && shown.resolve());
+    makeRefresh(client).ofGap();
+    answers[0]!.resolve('as it was');
+    answers[1]!.resolve('as it is');
+    await shown.promise;
+    expect(asked).toBe(2);
+    stop();
+  });
+});
+
 describe('what an act of ours makes old', () => {
   it('is every reading of what it changes, at once, with what events before it made old', async ({
     expect,

@@ -27,6 +27,8 @@ export interface Refresh {
   readonly ofEvent: (event: LedgerEvent) => void;
   /** What an act of ours made old is read again at once: its own events need not come first. */
   readonly ofAct: (nouns: Iterable<Noun>) => void;
+  /** Events were missed: everything may be old. */
+  readonly ofGap: () => void;
   /** When what our last act made old has been read again, or after a while. */
   readonly whenRead: () => Promise<void>;
 }
@@ -57,6 +59,7 @@ export function makeRefresh(client: QueryClient): Refresh {
       const limit = new Promise<void>((end) => setTimeout(end, refreshLimits.readMsMax));
       reading = Promise.race([refresh(), limit]).then(nextTask);
     },
+    ofGap: () => void readAgain(client, () => true),
     whenRead: () => reading,
   };
 }
@@ -70,7 +73,10 @@ async function readAgain(client: QueryClient, isOne: (query: Query) => boolean):
   await Promise.all([
     client.invalidateQueries({ predicate: isOne }),
     first.size > 0 &&
-      client.refetchQueries({ predicate }).then(() => client.invalidateQueries({ predicate })),
+      client
+        .refetchQueries({ predicate })
+        // One that was begun since by another refresh is young enough.
+        .then(() => client.invalidateQueries({ predicate }, { cancelRefetch: false })),
   ]);
 }
 
@@ -98,7 +104,9 @@ function isOld({ queryKey, state }: Query, { nouns, subjects, whole }: Old): boo
   if (typeof noun !== 'string' || !(nouns as Set<string>).has(noun)) return false;
   if (typeof name !== 'string' || !name.startsWith('show') || name === 'showSummary') return true;
   const params = paramsOf(args);
-  if (params.length === 0 || noun === 'drivers' || state.data === undefined) return true;
+  if (params.length === 0 || noun === 'drivers') return true;
+  // What comes may be it. A reading that failed is of something else, or of nothing.
+  if (state.data === undefined && state.fetchStatus === 'fetching') return true;
   // It may have been asked for by another name than events call it: `host@backend`.
   return [...params, ...idOf(state.data)].some((value) => subjects.has(value));
 }

@@ -14,8 +14,8 @@ import type { ConductorDeps } from '../deps.ts';
 import { changedAt } from '../etag.ts';
 import type { PassReport, Reconciler } from '../reconciler.ts';
 import { recordEvents } from '../record-event.ts';
-import { conductorSpans } from '../spans.ts';
 import { watchHostsReturn } from '../reconcilers/hosts-return.ts';
+import { conductorSpans } from '../spans.ts';
 import { act, type Act } from '../transaction.ts';
 import {
   judgeDiscovery,

@@ -5,6 +5,7 @@ import { commitDraft, openDraft } from '../orders/draft.ts';
 import { failCleaning } from '../orders/outcomes.ts';
 import type { Reconciler } from '../reconciler.ts';
 import { act } from '../transaction.ts';
+import { watchHostsReturn } from './hosts-return.ts';
 
 /**
  * Ends cleanings that a host does not end although its agent is up: what nobody hears of stays out visibly. An agent gives
@@ -12,6 +13,7 @@ import { act } from '../transaction.ts';
  */
 export function failOverdueCleaning(deps: ConductorDeps): Reconciler {
   const { workItemsPerPass: most, cleanDeadlineSeconds: seconds, idlePassMs } = deps.limits;
+  const areHostsBack = watchHostsReturn(deps);
   const before = (now: Date): Date => new Date(now.getTime() - seconds * 1000);
   return {
     name: 'fail-overdue-cleaning',
@@ -19,6 +21,7 @@ export function failOverdueCleaning(deps: ConductorDeps): Reconciler {
     due: (now) => hasOverdueCleaning({ now, since: before(now) }),
     topics: [],
     async pass() {
+      if (!areHostsBack()) return { found: 0, full: false };
       const now = deps.clock.now();
       const query = { now, since: before(now), limit: most };
       const seen = await listOverdueCleaning(deps.db, query);
